@@ -1,0 +1,62 @@
+"""Errors of the outside worlds, by what has to be decided about them. Codes, never messages, choose the class."""
+
+
+class ControllerError(Exception):
+    """Anything this project raises on purpose."""
+
+
+class OutsideError(ControllerError):
+    """A call to the outside failed. `code` is EC2's or Kubernetes' own; `message` is for people only."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+        self.message = message
+
+
+class Throttled(OutsideError):
+    """Told to slow down; the call had no effect."""
+
+
+class Unsure(OutsideError):
+    """The connection broke, timed out or the server failed inside: the call may have taken effect."""
+
+
+class NotFound(OutsideError):
+    """What the call names does not exist (for a release: success)."""
+
+
+class Denied(OutsideError):
+    """The credentials may not do this, or the account is not allowed to trunk."""
+
+
+class SubnetExhausted(OutsideError):
+    """InsufficientFreeAddressesInSubnet or InsufficientCidrBlocks."""
+
+
+class LimitExceeded(OutsideError):
+    """An EC2 limit: interfaces, addresses, attachments or groups."""
+
+
+class InUse(OutsideError):
+    """The interface is in use or the device index is taken."""
+
+
+class TokenMismatch(OutsideError):
+    """IdempotentParameterMismatch: the token was used before with other parameters."""
+
+
+class Conflict(OutsideError):
+    """Kubernetes 409: the object changed meanwhile, or is another of the same name."""
+
+
+class Invalid(OutsideError):
+    """The request can never succeed as it stands (bad parameter, HTTP 422 and the like)."""
+
+
+class StaleToken(ControllerError):
+    """The node's lock is not ours any more: somebody else may be writing. Stop without another word."""
+
+
+class StoreUnavailable(ControllerError):
+    """Redis cannot be reached."""

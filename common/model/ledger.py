@@ -1,0 +1,202 @@
+"""What we did for one node and mean to do: the record that survives restarts.
+
+Everything derivable (free VLANs, capacity, due times) is derived, never stored beside it.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from common.model.ec2 import Interface, Subnet
+from common.model.ids import (
+    AssociationId,
+    AttachmentId,
+    BranchKey,
+    ClientToken,
+    EniId,
+    GroupId,
+    InstanceId,
+    Ipv4,
+    NodeName,
+    PodUid,
+    Prefix,
+    SubnetId,
+    VlanId,
+)
+from common.model.node import CniNodeSpec
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """When a step that failed, or waits for its turn, may start again."""
+
+    not_before: float = 0.0
+    """Epoch seconds."""
+    attempts: int = 0
+    """Failures in a row."""
+    turn: bool = False
+    """A place in the rate limiter's queue is already ours for `not_before`."""
+    code: str = ""
+    """EC2's or Kubernetes' code of the last failure; "" after a success."""
+    message: str = ""
+
+
+class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What does not change in an instance's life, and its primary interface."""
+
+    instance_id: InstanceId
+    instance_type: str
+    vpc_id: str
+    subnet: Subnet
+    primary_eni: EniId
+    groups: tuple[GroupId, ...]
+    """Of the primary interface."""
+
+
+class TrunkState(StrEnum):
+    ABSENT = "absent"
+    CREATING = "creating"
+    """CreateNetworkInterface may have taken effect."""
+    CREATED = "created"
+    PERMITTED = "permitted"
+    ATTACHING = "attaching"
+    """AttachNetworkInterface may have taken effect."""
+    ATTACHED = "attached"
+    READY = "ready"
+    UNDOING = "undoing"
+    """A step failed: detach (where attached) and delete, then begin again."""
+    UNSUPPORTED = "unsupported"
+
+
+class Trunk(msgspec.Struct, frozen=True, kw_only=True):
+    state: TrunkState = TrunkState.ABSENT
+    generation: int = 0
+    """Counts the trunks made for this instance: part of the client token."""
+    eni_id: EniId | None = None
+    attachment_id: AttachmentId | None = None
+    device_index: int | None = None
+    subnet_id: SubnetId | None = None
+    groups: tuple[GroupId, ...] = ()
+    adopted: bool = False
+
+
+class BranchState(StrEnum):
+    """Life of a branch interface; each state says what is known to have happened."""
+
+    PLANNED = "planned"
+    CREATED = "created"
+    PERMITTED = "permitted"
+    ASSOCIATED = "associated"
+    ASSIGNED = "assigned"
+    """Its pod's annotation names it, or may name it."""
+    COOLING = "cooling"
+    DISASSOCIATED = "disassociated"
+
+
+class Branch(msgspec.Struct, frozen=True, kw_only=True):
+    """One branch interface, from intent to deletion. It leaves the ledger when EC2 has deleted it."""
+
+    key: BranchKey
+    state: BranchState
+    instance_id: InstanceId
+    trunk_id: EniId
+    pod_uid: PodUid
+    """"" where the pod is not known (found in EC2)."""
+    pod_namespace: str = ""
+    pod_name: str = ""
+    ordinal: int = 0
+    vlan: VlanId
+    subnet_id: SubnetId
+    groups: tuple[GroupId, ...] = ()
+    token: ClientToken = ClientToken("")
+    tried: bool = False
+    """CreateNetworkInterface was begun: in state `planned` the interface may exist."""
+    associating: bool = False
+    """AssociateTrunkInterface was begun: in state `permitted` the association may exist."""
+    eni_id: EniId | None = None
+    mac: str = ""
+    private_ip: Ipv4 = Ipv4("")
+    ipv6: str = ""
+    subnet_cidr: str = ""
+    subnet_v6_cidr: str = ""
+    association: AssociationId | None = None
+    unwanted: bool = False
+    """Undo: its pod ended, or a step failed for good, before it was used."""
+    since: float = 0.0
+    """Epoch seconds at which it entered its state."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided for a pod before its interfaces are made."""
+
+    pod_uid: PodUid
+    namespace: str
+    name: str
+    generation: int = 0
+    """Counts the attempts that were undone: part of the client tokens."""
+    groups: tuple[GroupId, ...] = ()
+    subnet_id: SubnetId = SubnetId("")
+    subnet_cidr: str = ""
+    subnet_v6_cidr: str = ""
+    resolved_at: float = 0.0
+    annotated: bool = False
+    """The annotation is there."""
+
+
+class AddressState(StrEnum):
+    WARM = "warm"
+    ASSIGNED = "assigned"
+    COOLING = "cooling"
+    RELEASING = "releasing"
+    """UnassignPrivateIpAddresses may have taken effect."""
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """One IPv4 address of a Windows node's pool."""
+
+    ip: Ipv4
+    state: AddressState = AddressState.WARM
+    prefix: Prefix | None = None
+    """The prefix it is out of; None for a secondary address."""
+    pod_uid: PodUid = PodUid("")
+    pod_namespace: str = ""
+    pod_name: str = ""
+    annotated: bool = False
+    since: float = 0.0
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """A Windows node's addresses. Of a prefix only addresses in use or cooling are listed; the rest of its sixteen
+    are free."""
+
+    addresses: dict[Ipv4, Address] = {}
+    prefixes: dict[Prefix, float] = {}
+    """Prefixes held, each with the epoch seconds at which it came."""
+    releasing_prefixes: tuple[Prefix, ...] = ()
+    assigning: int = 0
+    """AssignPrivateIpAddresses for so many addresses or prefixes was begun and its outcome is not recorded."""
+    suspect: bool = True
+    """EC2 must be looked at before anything else is asked of it: new, or a call whose outcome is unknown."""
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    node: NodeName
+    instance: InstanceFacts | None = None
+    trunk: Trunk = Trunk()
+    branches: dict[BranchKey, Branch] = {}
+    claims: dict[PodUid, Claim] = {}
+    pool: Pool | None = None
+    cninode_spec: CniNodeSpec | None = None
+    """As last seen: what is made again when it is deleted from under a living node."""
+    paces: dict[str, Pace] = {}
+    """By subject of a step (`trunk`, `branch/<key>`, ...)."""
+    told: dict[str, str] = {}
+    """Events already said, by subject: what was said."""
+    gone_since: float | None = None
+    """Epoch seconds at which the node's absence was first confirmed."""
+    audit_at: float = 0.0
+    audit_interval: float = 60.0
+    suspect_interfaces: tuple[EniId, ...] = ()
+    """Interfaces that an audit did not know; a second one decides."""
+    cooldown_seen: float | None = None
+    adopted_from: tuple[Interface, ...] = ()
+    """Interfaces found at adoption, kept until pods' annotations were compared."""

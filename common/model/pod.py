@@ -1,0 +1,41 @@
+"""What Kubernetes says of a pod that wants something of ours."""
+
+import msgspec
+
+from common.model.ids import AssociationId, EniId, PodUid, VlanId
+
+
+class PodWish(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod bound to a node that asks for our resources, or carries one of our annotations."""
+
+    uid: PodUid
+    namespace: str
+    name: str
+    branches: int = 0
+    """Branch interfaces asked for: the sum over containers of `vpc.amazonaws.com/pod-eni`."""
+    addresses: int = 0
+    """Windows addresses asked for (one is given, however many are asked for)."""
+    labels: dict[str, str] = {}
+    service_account: str = "default"
+    eni_annotation: str | None = None
+    ip_annotation: str | None = None
+    finished: bool = False
+    """Phase Succeeded or Failed: its containers do not run again."""
+    deleting: bool = False
+    scheduled_at: float = 0.0
+    """Epoch seconds of condition PodScheduled (creation where it is missing)."""
+    seen_at: float = 0.0
+    """Epoch seconds at which the watcher first saw it bound; answers older than this are too old for it."""
+
+
+class BranchAnnotation(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of the annotation `vpc.amazonaws.com/pod-eni`, as the VPC CNI plugin reads it."""
+
+    eni_id: EniId = msgspec.field(name="eniId")
+    mac: str = msgspec.field(name="ifAddress")
+    private_ip: str = msgspec.field(name="privateIp")
+    ipv6: str = msgspec.field(name="ipv6Addr", default="")
+    vlan: VlanId = msgspec.field(name="vlanId")
+    subnet_cidr: str = msgspec.field(name="subnetCidr", default="")
+    subnet_v6_cidr: str = msgspec.field(name="subnetV6Cidr", default="")
+    association: AssociationId = msgspec.field(name="associationID", default=AssociationId(""))
