@@ -1,0 +1,82 @@
+"""Reads the ConfigMap `kube-system/amazon-vpc-cni`."""
+
+import re
+from collections.abc import Mapping
+
+from common.model.config import DEFAULT_COOLDOWN_SECONDS, MINIMUM_COOLDOWN_SECONDS, ClusterConfig
+
+WINDOWS_IPAM = "enable-windows-ipam"
+PREFIX_DELEGATION = "enable-windows-prefix-delegation"
+WARM_IP = "warm-ip-target"
+MINIMUM_IP = "minimum-ip-target"
+WARM_PREFIX = "warm-prefix-target"
+COOLDOWN = "branch-eni-cooldown"
+
+_ON = frozenset({"true", "True", "TRUE", "1", "t"})
+_NUMBER = re.compile(r"[+-]?0*[0-9]{1,10}", re.ASCII)
+_LARGEST = 2**31 - 1
+_SMALLEST = -(2**31)
+
+
+def parse_cluster_config(
+    data: Mapping[str, str] | None, previous: ClusterConfig | None, *, prefix_feature: bool, legacy: bool
+) -> tuple[ClusterConfig, tuple[str, ...]]:
+    """The settings that the ConfigMap's data mean, and a sentence for log and event about every value that is not
+    used as it is written. `data` None: there is no ConfigMap, all defaults. `previous`: what was in force, None at
+    start. `prefix_feature`: our own setting allows prefixes. `legacy`: the legacy controller's Deployment is there,
+    Windows is its business."""
+    values = data or {}
+    problems: list[str] = []
+    windows_ipam = values.get(WINDOWS_IPAM) in _ON and not legacy
+    config = ClusterConfig(
+        cooldown=_cooldown(values, previous, problems),
+        windows_ipam=windows_ipam,
+        prefix_delegation=windows_ipam and prefix_feature and values.get(PREFIX_DELEGATION) in _ON,
+        warm_ip=_target(values, WARM_IP, problems),
+        minimum_ip=_target(values, MINIMUM_IP, problems),
+        warm_prefix=_target(values, WARM_PREFIX, problems),
+    )
+    return config, tuple(problems)
+
+
+def _cooldown(values: Mapping[str, str], previous: ClusterConfig | None, problems: list[str]) -> float:
+    """Seconds."""
+    text = values.get(COOLDOWN)
+    if text is None:
+        return DEFAULT_COOLDOWN_SECONDS
+    seconds = _number(text)
+    if seconds is None:
+        kept = previous.cooldown if previous else DEFAULT_COOLDOWN_SECONDS
+        problems.append(f"{COOLDOWN} is {_shown(text)}, which is no number of seconds: it stays at {kept:g}.")
+        return kept
+    if seconds < MINIMUM_COOLDOWN_SECONDS:
+        problems.append(f"{COOLDOWN} is {seconds}, which is too short: {MINIMUM_COOLDOWN_SECONDS:g} is used.")
+        return MINIMUM_COOLDOWN_SECONDS
+    return float(seconds)
+
+
+def _target(values: Mapping[str, str], key: str, problems: list[str]) -> int | None:
+    """The value under the plain key, else the one under its `windows-` name. One that cannot be read is not set."""
+    found = None
+    for name in (key, f"windows-{key}"):
+        text = values.get(name)
+        if text is None:
+            continue
+        number = _number(text)
+        if number is None:
+            problems.append(f"{name} is {_shown(text)}, which is no whole number of 32 bits: it counts as not set.")
+        elif found is None:
+            found = number
+    return found
+
+
+def _number(text: str) -> int | None:
+    """As Go's ParseInt reads it: no spaces, no underscores, ASCII digits with an optional sign, within 32 bits."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = int(text)
+    return number if _SMALLEST <= number <= _LARGEST else None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")
