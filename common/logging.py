@@ -1,0 +1,101 @@
+"""Logs of a process: one line an entry, JSON or for a console, with secrets masked.
+
+Entries of libraries (celery, botocore, urllib3) pass through the same pipe. Logs go to standard error: standard output
+belongs to what a command prints.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_LIBRARIES = ("aiohttp", "asyncio", "boto3", "botocore", "kombu", "kubernetes", "tornado", "urllib3")
+"""They log requests, credentials and bodies included, when asked for everything."""
+
+_SECRET_KEYS = re.compile(r"(?i)(password|passwd|secret|authorization|session_?token|bearer)")
+_SECRETS_IN_TEXT = (
+    (re.compile(r"(\w+://[^:@/\s]*:)[^@/\s]+@"), r"\1***@"),
+    (re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+"), r"\1***"),
+    (re.compile(r"(?i)(aws_secret_access_key|aws_session_token|password)(\W{1,4})[^\s'\",}]+"), r"\1\2***"),
+)
+MASK = "***"
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module: `log = get_logger(__name__)`, then `log.info("trunk attached", node=name)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def configure_logging(level: str, style: Literal["json", "console"], stream: TextIO = sys.stderr) -> None:
+    """Set up logging of the whole process; called once, by the command line. `level` as in `Settings.log_level`.
+
+    Celery must not replace it: connect a receiver to its `setup_logging` signal.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                mask_secrets,
+                _renderer(style, stream),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for library in _LIBRARIES:
+        logging.getLogger(library).setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
+
+
+def _renderer(style: Literal["json", "console"], stream: TextIO) -> Processor:
+    if style == "json":
+        return structlog.processors.JSONRenderer(default=str)
+    return structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+    )
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, entry: EventDict) -> EventDict:
+    """Replace passwords and credentials, by the name of their field or by how they look inside a text."""
+    return {key: _masked(key, value) for key, value in entry.items()}
+
+
+def _masked(key: str, value: object) -> object:
+    if value and _SECRET_KEYS.search(key):
+        return MASK
+    if isinstance(value, str):
+        for pattern, replacement in _SECRETS_IN_TEXT:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, Mapping):
+        return {inner: _masked(str(inner), item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked("", item) for item in value]
+    if isinstance(value, BaseException):
+        return _masked("", str(value))
+    return value

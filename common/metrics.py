@@ -1,0 +1,111 @@
+"""Every metric of the product, and the server that shows them.
+
+A process counts what it does itself; sums over replicas are Prometheus' business. Gauges of the whole cluster are set
+by whoever knows the whole: the watchers' leader, and the worker that sweeps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+# From a call answered from a cache to a wait of minutes behind the limits of an account.
+_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(f"vpc_rc_{name}", text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(f"vpc_rc_{name}", text, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, *labels: str) -> Histogram:
+    return Histogram(f"vpc_rc_{name}", text, labels, registry=REGISTRY, buckets=_SECONDS)
+
+
+POD_SECONDS = _histogram("pod_seconds", "From a pod's scheduling to its annotation.", "resource")
+PODS_WAITING = _gauge("pods_waiting", "Pods that ask for a resource and have none yet.", "resource")
+
+EC2_CALLS = _counter("ec2_calls", "Calls to EC2; code is EC2's error code, or OK.", "action", "code")
+EC2_CALL_SECONDS = _histogram("ec2_call_seconds", "Duration of calls to EC2.", "action")
+EC2_WAIT_SECONDS = _histogram("ec2_wait_seconds", "Wait for the limiter before calls to EC2.", "action")
+EC2_THROTTLED = _counter("ec2_throttled", "Calls that EC2 refused because of its request limits.", "action")
+EC2_RATE = _gauge("ec2_rate", "Calls a second that the limiter grants now, over all replicas.", "action")
+
+RECONCILES = _counter("reconciles", "Runs on a node, by how they ended.", "result")
+RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of runs on a node.")
+ACTIONS = _counter("actions", "Actions that ended: done, retried, failed.", "action", "outcome")
+ACTIONS_IN_FLIGHT = _gauge("actions_in_flight", "Actions under way in this process.", "action")
+
+NODES = _gauge("nodes", "Nodes by state.", "state")
+BRANCHES = _gauge("branches", "Branch interfaces by state.", "state")
+LEAKED_FOUND = _counter("leaked_found", "Interfaces found that belong to nothing.")
+LEAKED_DELETED = _counter("leaked_deleted", "Interfaces that belonged to nothing and were deleted.")
+
+LEADER = _gauge("leader", "1 in the watcher that holds the lease.")
+WATCH_RESTARTS = _counter("watch_restarts", "Watches begun again, by what ended them.", "kind", "reason")
+WATCHED = _gauge("watched", "Objects that the watcher knows.", "kind")
+PUBLISHED = _counter("published", "Tasks published, by reason.", "reason")
+PUBLISH_FAILURES = _counter("publish_failures", "Tasks that Redis did not take.")
+QUEUE_DEPTH = _gauge("queue_depth", "Tasks that wait for a worker.", "queue")
+EVENTS_DROPPED = _counter("events_dropped", "Kubernetes events not written: queue full, or refused for good.")
+
+WEBHOOK_REVIEWS = _counter("webhook_reviews", "Admission reviews answered.", "path", "verdict")
+WEBHOOK_SECONDS = _histogram("webhook_seconds", "Time to answer an admission review.", "path")
+
+
+# Names of the reference that dashboards use, where they mean exactly the same.
+def _inherited(name: str, text: str) -> Gauge:
+    return Gauge(name, text, registry=REGISTRY)
+
+
+LEAKED_ENI_COUNT = _inherited("leaked_eni_count", "Leaked interfaces that the last sweep saw.")
+RC_AVAILABLE_ENIS = _inherited("vpc_rc_created_available_eni_count", "Available interfaces made by us.")
+CNI_AVAILABLE_ENIS = _inherited("vpc_cni_created_available_eni_count", "Available interfaces made by the VPC CNI.")
+WINDOWS_IPAM_ENABLED = _inherited("windows_ipam_enabled", "1 while Windows nodes are managed.")
+WINDOWS_PREFIX_ENABLED = _inherited("windows_prefix_delegation_enabled", "1 while Windows nodes take prefixes.")
+SGP_ENABLED = _inherited("sgp_enabled", "1 while a node uses security groups for pods.")
+NODE_CLEANUP_FAILURES = Counter(
+    "node_termination_eni_cleanup_failures", "Clean-ups of deleted nodes that failed.", registry=REGISTRY
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsServer:
+    """A running server of `/metrics`."""
+
+    port: int
+    close: Callable[[], None]
+
+
+def serve_metrics(port: int, address: str = "0.0.0.0") -> MetricsServer:
+    """Serve `/metrics` from a thread; port 0 takes a free one. Raises OSError if the port is taken."""
+    server, thread = start_http_server(port, addr=address, registry=REGISTRY)
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return MetricsServer(port=_bound_port(server), close=close)
+
+
+def _bound_port(server: Any) -> int:
+    return int(server.server_address[1])
