@@ -1,0 +1,67 @@
+# Everything runs from .venv, made from the lock in requirements/. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Folders of tests that can share the machine, and those that want it to themselves.
+PARALLEL_TESTS := $(wildcard tests/unit tests/sandbox tests/simulation tests/integration)
+E2E_TESTS := $(wildcard tests/e2e)
+PYTEST := $(BIN)/pytest -m "not slow"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types imports integration e2e bench manifests check lock
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv from the lock (again only when the lock has changed)
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup ## Run the whole product against its own sandbox on this machine
+	$(BIN)/vpc-rc demo
+
+test: setup ## Unit, sandbox, integration, simulation and end-to-end tests
+	$(if $(PARALLEL_TESTS),$(PYTEST) -n 2 --dist loadscope $(PARALLEL_TESTS))
+	$(if $(E2E_TESTS),$(PYTEST) $(E2E_TESTS))
+
+integration: setup ## Tests against a real Redis, the sandbox and, with KUBEBUILDER_ASSETS, a real API server
+	$(if $(wildcard tests/integration),$(PYTEST) tests/integration)
+
+e2e: setup ## The product as processes; in a full control plane where KUBEBUILDER_ASSETS names one
+	$(if $(E2E_TESTS),$(PYTEST) $(E2E_TESTS))
+
+lint: setup ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## Put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## Types, strictly
+	$(BIN)/mypy
+
+imports: setup ## Layers: who may import what
+	$(BIN)/lint-imports
+
+bench: setup ## Benchmarks against the sandbox
+	$(BIN)/python -m benchmarks
+
+manifests: setup ## Kubernetes manifests, image and compose file
+	$(PYTEST) tests/deploy
+
+check: lint types imports manifests test ## What CI runs
+
+# Needs uv (https://docs.astral.sh/uv/). The result names no package index.
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+lock: ## Compile the lock anew from pyproject.toml
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) --extra sandbox pyproject.toml -o requirements/sandbox.txt
+	$(COMPILE) --extra sandbox --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
