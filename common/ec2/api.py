@@ -1,0 +1,274 @@
+"""Every EC2 action that the controller uses, as a method of the same name."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from common.ec2 import shapes
+from common.ec2.errors import DUPLICATE_PERMISSION, translate
+from common.ec2.gate import Gate
+from common.model.ec2 import Instance, Interface, Subnet
+from common.model.errors import Invalid, Throttled, Unsure
+from common.model.ids import (
+    AssociationId,
+    AttachmentId,
+    ClientToken,
+    EniId,
+    GroupId,
+    InstanceId,
+    Ipv4,
+    Prefix,
+    SubnetId,
+    VlanId,
+)
+
+Invoke = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""Makes one EC2 call: the action's name and boto3's parameters in, boto3's answer out; raises botocore's errors."""
+
+FILTER_VALUES = 200
+"""EC2 takes at most this many values of a filter."""
+PAGE = 1000
+"""The largest page that Describe actions give."""
+ASSOCIATIONS_PAGE = 255
+"""The largest page of DescribeTrunkInterfaceAssociations."""
+
+
+class Ec2:
+    """EC2 in our types. Every method raises the classes of `common.model.errors` and, where the gate says so before a
+    call was made, `Deferred`. Stateless: threads may share one, if its gate allows that."""
+
+    def __init__(self, invoke: Invoke, gate: Gate) -> None:
+        self._invoke = invoke
+        self._gate = gate
+
+    def with_gate(self, gate: Gate) -> "Ec2":
+        """The same EC2 behind another gate."""
+        return Ec2(self._invoke, gate)
+
+    # --- looking
+
+    def describe_instances(self, ids: Iterable[InstanceId]) -> dict[InstanceId, Instance]:
+        """Those that EC2 knows, terminated ones included; unknown ids are absent."""
+        action = "DescribeInstances"
+        raws = self._describe(action, "Reservations", "instance-id", ids)
+        with _whole(action):
+            found = [shapes.instance(raw) for reservation in raws for raw in reservation["Instances"]]
+        return {one.instance_id: one for one in found}
+
+    def describe_subnets(self, ids: Iterable[SubnetId]) -> dict[SubnetId, Subnet]:
+        """Those that EC2 knows; unknown ids are absent."""
+        action = "DescribeSubnets"
+        raws = self._describe(action, "Subnets", "subnet-id", ids)
+        with _whole(action):
+            found = [shapes.subnet(raw) for raw in raws]
+        return {one.subnet_id: one for one in found}
+
+    def describe_interfaces(
+        self, *, ids: Iterable[EniId] = (), filters: Mapping[str, Sequence[str]] | None = None
+    ) -> list[Interface]:
+        """Interfaces of these ids that satisfy every filter (a filter by any of its values). Without ids: all that
+        satisfy the filters. Unknown ids are absent. At most one filter may have more than 200 values, and none where
+        there are more than 200 ids."""
+        wanted = dict(filters or {})
+        name, values = "network-interface-id", list(ids)
+        if not values:
+            name = max(wanted, key=lambda key: len(wanted[key]), default="")
+            values = [EniId(value) for value in wanted.pop(name, ())]
+            if not values:
+                return []
+        action = "DescribeNetworkInterfaces"
+        raws = self._describe(action, "NetworkInterfaces", name, values, wanted)
+        with _whole(action):
+            found = [shapes.interface(raw) for raw in raws]
+        return list({one.eni_id: one for one in found}.values())
+
+    def describe_instance_type(self, instance_type: str) -> shapes.InstanceTypeFacts | None:
+        """None: EC2 has no such type in this region."""
+        action = "DescribeInstanceTypes"
+        wanted = shapes.filters({"instance-type": [instance_type]})
+        raws = self._pages(action, "InstanceTypes", {"Filters": wanted})
+        with _whole(action):
+            found = [shapes.instance_type(raw) for raw in raws]
+        return next((one for one in found if one.instance_type == instance_type), None)
+
+    def trunk_associations(self) -> list[tuple[EniId, EniId, VlanId, AssociationId]]:
+        """(branch, trunk, VLAN, association) of the account. Denied to assumed roles."""
+        action = "DescribeTrunkInterfaceAssociations"
+        raws = self._pages(action, "InterfaceAssociations", {"MaxResults": ASSOCIATIONS_PAGE})
+        with _whole(action):
+            return [
+                (
+                    EniId(raw["BranchInterfaceId"]),
+                    EniId(raw["TrunkInterfaceId"]),
+                    VlanId(raw["VlanId"]),
+                    AssociationId(raw["AssociationId"]),
+                )
+                for raw in raws
+            ]
+
+    # --- interfaces
+
+    def create_network_interface(
+        self,
+        *,
+        subnet: SubnetId,
+        groups: Sequence[GroupId],
+        description: str,
+        tags: Mapping[str, str],
+        token: ClientToken,
+        trunk: bool = False,
+    ) -> Interface:
+        """Make an interface, or give the one that the same token made before. A branch is made as an ordinary
+        interface: associating it makes it a branch."""
+        action = "CreateNetworkInterface"
+        params: dict[str, Any] = {
+            "SubnetId": subnet,
+            "Description": description,
+            "ClientToken": token,
+            "TagSpecifications": [{"ResourceType": "network-interface", "Tags": shapes.tags(tags)}],
+        }
+        if groups:
+            params["Groups"] = list(groups)
+        if trunk:
+            params["InterfaceType"] = "trunk"
+        answer = self._call(action, params)
+        with _whole(action):
+            made = shapes.interface(answer["NetworkInterface"])
+        if not (made.mac and made.primary_ip):
+            raise Unsure("IncompleteAnswer", f"{action} of {made.eni_id}: without address")
+        return made
+
+    def create_network_interface_permission(self, eni: EniId, account: str) -> None:
+        """Allow the account to attach the interface. That it may already is success."""
+        params = {"NetworkInterfaceId": eni, "AwsAccountId": account, "Permission": "INSTANCE-ATTACH"}
+        try:
+            self._call("CreateNetworkInterfacePermission", params)
+        except Invalid as error:
+            if error.code != DUPLICATE_PERMISSION:
+                raise
+
+    def attach_network_interface(self, eni: EniId, instance: InstanceId, device_index: int) -> AttachmentId:
+        """Attach to the default network card. InUse: the index is taken or the interface attached elsewhere. No
+        client token: look before repeating. The card is named because EC2 else counts an index as taken that is
+        taken on another card."""
+        params = {
+            "NetworkInterfaceId": eni,
+            "InstanceId": instance,
+            "DeviceIndex": device_index,
+            "NetworkCardIndex": 0,
+        }
+        action = "AttachNetworkInterface"
+        answer = self._call(action, params)
+        with _whole(action):
+            return AttachmentId(answer["AttachmentId"])
+
+    def detach_network_interface(self, attachment: AttachmentId, *, force: bool = False) -> None:
+        params: dict[str, Any] = {"AttachmentId": attachment}
+        if force:
+            params["Force"] = True
+        self._call("DetachNetworkInterface", params)
+
+    def modify_delete_on_termination(self, eni: EniId, attachment: AttachmentId) -> None:
+        """Let the interface go with its instance."""
+        setting = {"AttachmentId": attachment, "DeleteOnTermination": True}
+        self._call("ModifyNetworkInterfaceAttribute", {"NetworkInterfaceId": eni, "Attachment": setting})
+
+    def modify_groups(self, eni: EniId, groups: Sequence[GroupId]) -> None:
+        """Replace the interface's security groups."""
+        self._call("ModifyNetworkInterfaceAttribute", {"NetworkInterfaceId": eni, "Groups": list(groups)})
+
+    def delete_network_interface(self, eni: EniId) -> None:
+        self._call("DeleteNetworkInterface", {"NetworkInterfaceId": eni})
+
+    def create_tags(self, ids: Iterable[str], tags: Mapping[str, str]) -> None:
+        self._call("CreateTags", {"Resources": list(ids), "Tags": shapes.tags(tags)})
+
+    # --- trunking
+
+    def associate_trunk_interface(
+        self, *, branch: EniId, trunk: EniId, vlan: VlanId, token: ClientToken
+    ) -> AssociationId:
+        """Put the branch onto the trunk, or give the association that the same token made before."""
+        action = "AssociateTrunkInterface"
+        params = {"BranchInterfaceId": branch, "TrunkInterfaceId": trunk, "VlanId": vlan, "ClientToken": token}
+        answer = self._call(action, params)
+        with _whole(action):
+            return AssociationId(answer["InterfaceAssociation"]["AssociationId"])
+
+    def disassociate_trunk_interface(self, association: AssociationId, token: ClientToken) -> None:
+        self._call("DisassociateTrunkInterface", {"AssociationId": association, "ClientToken": token})
+
+    # --- addresses
+
+    def assign_private_ip_addresses(self, eni: EniId, count: int) -> tuple[Ipv4, ...]:
+        """Give the interface so many more secondary addresses. No client token: look before repeating."""
+        action = "AssignPrivateIpAddresses"
+        answer = self._call(action, {"NetworkInterfaceId": eni, "SecondaryPrivateIpAddressCount": count})
+        with _whole(action):
+            return tuple(Ipv4(one["PrivateIpAddress"]) for one in answer["AssignedPrivateIpAddresses"])
+
+    def assign_ipv4_prefixes(self, eni: EniId, count: int) -> tuple[Prefix, ...]:
+        """Give the interface so many more /28 prefixes. No client token: look before repeating."""
+        action = "AssignPrivateIpAddresses"
+        answer = self._call(action, {"NetworkInterfaceId": eni, "Ipv4PrefixCount": count})
+        with _whole(action):
+            return tuple(Prefix(one["Ipv4Prefix"]) for one in answer["AssignedIpv4Prefixes"])
+
+    def unassign_private_ip_addresses(self, eni: EniId, ips: Sequence[Ipv4]) -> None:
+        self._call("UnassignPrivateIpAddresses", {"NetworkInterfaceId": eni, "PrivateIpAddresses": list(ips)})
+
+    def unassign_ipv4_prefixes(self, eni: EniId, prefixes: Sequence[Prefix]) -> None:
+        self._call("UnassignPrivateIpAddresses", {"NetworkInterfaceId": eni, "Ipv4Prefixes": list(prefixes)})
+
+    # --- how calls are made
+
+    def _call(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._gate.enter(action)
+        try:
+            return self._invoke(action, params)
+        except Exception as error:
+            ours = translate(action, error)
+            if ours is None:
+                raise
+            if isinstance(ours, Throttled):
+                self._gate.throttled(action)
+            raise ours from error
+
+    def _describe(
+        self,
+        action: str,
+        key: str,
+        name: str,
+        values: Iterable[str],
+        more: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[dict[str, Any]]:
+        """What filter `name` finds for the values, 200 at a time. By filter and not by id: one unknown id would fail
+        the whole call."""
+        found = []
+        for some in shapes.chunks(values, FILTER_VALUES):
+            wanted = shapes.filters({name: some, **(more or {})})
+            found += self._pages(action, key, {"Filters": wanted, "MaxResults": PAGE})
+        return found
+
+    def _pages(self, action: str, key: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """All pages, or an error: a part of a list is never taken for the whole."""
+        found: list[dict[str, Any]] = []
+        answer = self._call(action, params)
+        while True:
+            # An empty list is there, as a rule; what is not EC2's answer at all has no request id either.
+            if key not in answer and not answer.get("ResponseMetadata", {}).get("RequestId"):
+                raise Unsure("IncompleteAnswer", f"{action}: no {key}")
+            found += answer.get(key, ())
+            token = answer.get("NextToken")
+            if not token:
+                return found
+            answer = self._call(action, {**params, "NextToken": token})
+
+
+@contextmanager
+def _whole(action: str) -> Iterator[None]:
+    """Unsure where an answer lacks what EC2 always sends: it was cut short."""
+    try:
+        yield
+    except KeyError as error:
+        raise Unsure("IncompleteAnswer", f"{action}: no {error}") from error

@@ -1,0 +1,78 @@
+"""Who may call EC2 now: every call passes a gate first, so that all replicas together stay within EC2's limits."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from common.clock import Clock
+from common.model.errors import ControllerError
+
+
+class Deferred(ControllerError):
+    """The call's turn comes at `until` (epoch seconds). It was not made; its place in the queue is kept, so the next
+    try at that time starts with `turn=True` and does not queue again."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__(f"until {until:.3f}")
+        self.until = until
+
+
+class Gate(Protocol):
+    """Asked before each call, and told of each throttling error."""
+
+    def enter(self, action: str) -> None:
+        """Return when the call may be made. Raises Deferred where that is too far off to wait for."""
+        ...
+
+    def throttled(self, action: str) -> None:
+        """EC2 said to slow down."""
+        ...
+
+
+class OpenGate:
+    """Lets every call through at once."""
+
+    def enter(self, action: str) -> None:
+        pass
+
+    def throttled(self, action: str) -> None:
+        pass
+
+
+class TurnGate:
+    """Queues each call in the shared rate limiter.
+
+    `reserve(action)` takes a place and tells how many seconds off it is; `penalise(action)` slows the action down for
+    everyone. Places up to `longest_wait` seconds off are waited for, later ones are Deferred. With `turn` the first
+    call has its place already (it was Deferred before) and does not queue. Where not `patient`, no place is kept for
+    later: every wait is sat out here, however long; for work that has no ledger to keep its place in.
+    One gate serves one step on one thread.
+    """
+
+    def __init__(
+        self,
+        reserve: Callable[[str], float],
+        penalise: Callable[[str], object],
+        clock: Clock,
+        *,
+        longest_wait: float = 3.0,
+        turn: bool = False,
+        patient: bool = True,
+    ) -> None:
+        self._reserve = reserve
+        self._penalise = penalise
+        self._clock = clock
+        self._longest_wait = longest_wait
+        self._turn = turn
+        self._patient = patient
+
+    def enter(self, action: str) -> None:
+        if self._turn:
+            self._turn = False
+            return
+        wait = self._reserve(action)
+        if self._patient and wait > self._longest_wait:
+            raise Deferred(self._clock.now() + wait)
+        self._clock.sleep(wait)
+
+    def throttled(self, action: str) -> None:
+        self._penalise(action)

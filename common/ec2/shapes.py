@@ -1,0 +1,121 @@
+"""EC2's answers, as boto3 gives them, in our shapes. A field that EC2 always sends and that is missing is an answer cut
+short: KeyError, which the caller reports as Unsure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from common.model.ec2 import Instance, Interface, Subnet
+from common.model.ids import AttachmentId, EniId, GroupId, InstanceId, Ipv4, Prefix, SubnetId
+
+Answer = Mapping[str, Any]
+
+
+class InstanceTypeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What DescribeInstanceTypes says of a type. How many branch interfaces it takes is not among it."""
+
+    instance_type: str
+    max_interfaces: int
+    ipv4_per_interface: int
+    default_card_interfaces: int
+    """Of the default network card."""
+    network_cards: int
+    hypervisor: str
+    """`nitro`, `xen` or "" (bare metal)."""
+    bare_metal: bool
+
+
+def _of_attachment(attachment: Answer, instance_id: str | None) -> dict[str, Any]:
+    if not attachment:
+        return {}
+    return {
+        "instance_id": InstanceId(instance_id) if instance_id else None,
+        "attachment_id": AttachmentId(attachment["AttachmentId"]) if attachment.get("AttachmentId") else None,
+        "attachment_status": attachment.get("Status"),
+        "device_index": attachment.get("DeviceIndex"),
+        "network_card": attachment.get("NetworkCardIndex") or 0,
+        "delete_on_termination": bool(attachment.get("DeleteOnTermination", False)),
+    }
+
+
+def interface(raw: Answer, instance_id: str | None = None) -> Interface:
+    """Of DescribeNetworkInterfaces and CreateNetworkInterface, or of an instance's list of interfaces, which names
+    neither the instance nor the tags."""
+    addresses = raw.get("PrivateIpAddresses") or ()
+    primary = raw.get("PrivateIpAddress") or next((a["PrivateIpAddress"] for a in addresses if a.get("Primary")), "")
+    v6 = [address["Ipv6Address"] for address in raw.get("Ipv6Addresses") or ()]
+    attachment: Answer = raw.get("Attachment") or {}
+    return Interface(
+        eni_id=EniId(raw["NetworkInterfaceId"]),
+        subnet_id=SubnetId(raw["SubnetId"]),
+        vpc_id=raw.get("VpcId", ""),
+        status=raw.get("Status", ""),
+        type=raw.get("InterfaceType") or "interface",
+        description=raw.get("Description", ""),
+        mac=raw.get("MacAddress", ""),
+        primary_ip=Ipv4(primary),
+        secondary_ips=tuple(
+            Ipv4(a["PrivateIpAddress"]) for a in addresses if not a.get("Primary") and a["PrivateIpAddress"] != primary
+        ),
+        prefixes=tuple(Prefix(prefix["Ipv4Prefix"]) for prefix in raw.get("Ipv4Prefixes") or ()),
+        ipv6=v6[0] if v6 else raw.get("Ipv6Address", ""),
+        groups=tuple(GroupId(group["GroupId"]) for group in raw.get("Groups") or ()),
+        tags={tag["Key"]: tag.get("Value", "") for tag in raw.get("TagSet") or ()},
+        **_of_attachment(attachment, attachment.get("InstanceId") or instance_id),
+    )
+
+
+def instance(raw: Answer) -> Instance:
+    instance_id = raw["InstanceId"]
+    return Instance(
+        instance_id=InstanceId(instance_id),
+        instance_type=raw["InstanceType"],
+        state=raw["State"]["Name"],
+        subnet_id=SubnetId(raw.get("SubnetId", "")),
+        vpc_id=raw.get("VpcId", ""),
+        interfaces=tuple(interface(one, instance_id) for one in raw.get("NetworkInterfaces") or ()),
+    )
+
+
+def subnet(raw: Answer) -> Subnet:
+    v6 = (
+        block["Ipv6CidrBlock"]
+        for block in raw.get("Ipv6CidrBlockAssociationSet") or ()
+        if block.get("Ipv6CidrBlockState", {}).get("State", "associated") == "associated"
+    )
+    return Subnet(
+        subnet_id=SubnetId(raw["SubnetId"]), vpc_id=raw["VpcId"], cidr=raw["CidrBlock"], ipv6_cidr=next(v6, "")
+    )
+
+
+def instance_type(raw: Answer) -> InstanceTypeFacts:
+    network = raw["NetworkInfo"]
+    cards = network.get("NetworkCards") or ()
+    default = network.get("DefaultNetworkCardIndex", 0)
+    most = network["MaximumNetworkInterfaces"]
+    return InstanceTypeFacts(
+        instance_type=raw["InstanceType"],
+        max_interfaces=most,
+        ipv4_per_interface=network["Ipv4AddressesPerInterface"],
+        default_card_interfaces=next(
+            (card["MaximumNetworkInterfaces"] for card in cards if card.get("NetworkCardIndex", 0) == default), most
+        ),
+        network_cards=network.get("MaximumNetworkCards", len(cards) or 1),
+        hypervisor=raw.get("Hypervisor", ""),
+        bare_metal=bool(raw.get("BareMetal", False)),
+    )
+
+
+def filters(wanted: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    return [{"Name": name, "Values": list(values)} for name, values in wanted.items()]
+
+
+def tags(wanted: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in wanted.items()]
+
+
+def chunks(values: Iterable[str], size: int) -> list[list[str]]:
+    """The distinct values, in order, in lists of at most `size`."""
+    distinct = list(dict.fromkeys(values))
+    return [distinct[start : start + size] for start in range(0, len(distinct), size)]
