@@ -1,0 +1,9 @@
+"""The door to Redis: desired state, ledgers, locks, wake-ups, snapshots, the shared rate limiter, and publishing tasks.
+
+The only place that knows Redis keys. Redis is disposable: where it was emptied every read says "not known".
+"""
+
+from common.store.connect import connect
+from common.store.store import Store
+
+__all__ = ["Store", "connect"]

@@ -1,0 +1,105 @@
+"""What Kubernetes wants of each node: written by the watcher, read by workers.
+
+The completeness mark says that a full list of everything was written since Redis was last empty; it is what makes
+absence mean something. It lives beside what it speaks of, so that emptying Redis takes both. A list that was under way
+when Redis was emptied, or that another leader overtook, does not set it: its random name is gone from Redis then.
+"""
+
+import secrets
+from collections.abc import Iterable
+
+import msgspec
+import structlog
+
+from common.model.config import ClusterConfig
+from common.model.desired import Desired
+from common.model.ids import NodeName, PodUid
+from common.model.node import NodeView
+from common.model.pod import PodWish
+from common.store import keys
+from common.store.link import Link, Value
+
+PODS_A_CALL = 500
+"""So that one script stays well under a millisecond or two of Redis' single thread."""
+
+_log = structlog.get_logger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+_view = msgspec.msgpack.Decoder(NodeView)
+_pod = msgspec.msgpack.Decoder(PodWish)
+_config = msgspec.msgpack.Decoder(ClusterConfig)
+
+
+class DesiredState:
+    """Thread-safe. Every method raises StoreUnavailable."""
+
+    def __init__(self, link: Link, prefix: keys.KeyPrefix) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._listing = ""
+
+    def write_node(self, name: NodeName, view: NodeView | None) -> None:
+        """Replace what is known of a node, its pods apart; None removes it."""
+        self._link.script("write_view", self._of(name), [name, b"" if view is None else _encode(view)])
+
+    def write_pods(self, name: NodeName, upserts: Iterable[PodWish], removals: Iterable[PodUid]) -> None:
+        """Write and remove pods of a node; the others stay."""
+        written, removed = list(upserts), list(removals)
+        for start in range(0, max(len(written), len(removed)), PODS_A_CALL):
+            pods = written[start : start + PODS_A_CALL]
+            args: list[Value] = [name, len(pods)]
+            for pod in pods:
+                args += [pod.uid, _encode(pod)]
+            self._link.script("write_pods", self._of(name), args + list(removed[start : start + PODS_A_CALL]))
+
+    def write_config(self, config: ClusterConfig) -> None:
+        self._link.command("SET", keys.config(self._prefix), _encode(config))
+
+    def begin_full_list(self) -> None:
+        """A full list begins: until `finish_full_list` absence means nothing."""
+        self._listing = secrets.token_hex(8)
+        self._link.transaction(
+            [("SET", keys.listing(self._prefix), self._listing), ("DEL", keys.complete(self._prefix))]
+        )
+
+    def finish_full_list(self) -> bool:
+        """Everything that was listed is written, and what was not listed is removed. False: Redis was emptied since
+        `begin_full_list`, or another leader began a list; list again."""
+        names = [keys.listing(self._prefix), keys.complete(self._prefix)]
+        return bool(self._link.script("finish_list", names, [self._listing]))
+
+    def is_complete(self) -> bool:
+        return bool(self._link.command("EXISTS", keys.complete(self._prefix)))
+
+    def known_nodes(self) -> set[NodeName]:
+        """Nodes that have desired state or a ledger."""
+        names = self._link.command("SUNION", keys.wished(self._prefix), keys.ledgers(self._prefix))
+        return {NodeName(name.decode()) for name in names}
+
+    def desired(self, name: NodeName) -> Desired:
+        """One consistent read. A value that cannot be decoded (written by another version) is left out and the answer
+        is not `complete`, so that nothing is released for it."""
+        view_key, pods_key, _ = self._of(name)
+        raw_view, raw_pods, raw_config, marked = self._link.transaction(
+            [
+                ("GET", view_key),
+                ("HGETALL", pods_key),
+                ("GET", keys.config(self._prefix)),
+                ("EXISTS", keys.complete(self._prefix)),
+            ]
+        )
+        complete = bool(marked)
+        view, config = NodeView(), None
+        pods: dict[PodUid, PodWish] = {}
+        try:
+            view = _view.decode(raw_view) if raw_view is not None else view
+            config = _config.decode(raw_config) if raw_config is not None else None
+            for uid, raw in raw_pods.items():
+                pods[PodUid(uid.decode())] = _pod.decode(raw)
+        except msgspec.DecodeError as error:
+            _log.warning("desired_state_unreadable", node=name, error=str(error))
+            complete = False
+        return Desired(view=view, pods=pods, config=config, complete=complete)
+
+    def _of(self, name: NodeName) -> list[str]:
+        p = self._prefix
+        return [keys.view(p, name), keys.pods(p, name), keys.wished(p)]

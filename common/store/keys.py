@@ -1,0 +1,154 @@
+"""Every Redis key: one function each, with its type, owner (the module that alone touches it), writer and expiry.
+
+All begin with the store's prefix, `vpcrc:<cluster>:`. Celery's own keys (queues, bindings) do not.
+"""
+
+from typing import NewType
+
+from common.model.ids import InstanceId, NodeName
+
+KeyPrefix = NewType("KeyPrefix", str)
+
+
+def prefix(cluster: str) -> KeyPrefix:
+    """Of one cluster's keys, so that clusters can share a Redis."""
+    return KeyPrefix(f"vpcrc:{cluster}:")
+
+
+# --- desired.py
+
+
+def view(p: KeyPrefix, node: NodeName) -> str:
+    """String, msgpack of NodeView. Writer: watcher. No expiry: removed with the node."""
+    return f"{p}view:{node}"
+
+
+def pods(p: KeyPrefix, node: NodeName) -> str:
+    """Hash, pod uid -> msgpack of PodWish. Writer: watcher. No expiry: Redis drops an empty hash."""
+    return f"{p}pods:{node}"
+
+
+def wished(p: KeyPrefix) -> str:
+    """Set of node names that have a view or pods. Writer: watcher. No expiry."""
+    return f"{p}wished"
+
+
+def config(p: KeyPrefix) -> str:
+    """String, msgpack of ClusterConfig. Writer: watcher. No expiry."""
+    return f"{p}config"
+
+
+def listing(p: KeyPrefix) -> str:
+    """String, random name of the full list under way. Writer: watcher. No expiry: the next list replaces it."""
+    return f"{p}listing"
+
+
+def complete(p: KeyPrefix) -> str:
+    """String `1`: a full list was written since Redis was last empty. Writer: watcher. No expiry."""
+    return f"{p}complete"
+
+
+# --- wakeups.py
+
+
+def dirty(p: KeyPrefix) -> str:
+    """Sorted set, node name by epoch seconds of the mark, or of the last time that it was handed out as overdue.
+    Writers: watcher marks, workers clear. No expiry."""
+    return f"{p}dirty"
+
+
+def pending(p: KeyPrefix, node: NodeName) -> str:
+    """String `1`: a message for the node is under way. Writers: whoever publishes; a run's `acquire` removes it.
+    Expires (wakeups.PENDING_SECONDS): the message may be lost."""
+    return f"{p}pending:{node}"
+
+
+def parked(p: KeyPrefix) -> str:
+    """Sorted set, node name by epoch seconds at which to look again. Writers: workers; the ticker removes.
+    No expiry."""
+    return f"{p}parked"
+
+
+# --- lock.py
+
+
+def lock(p: KeyPrefix, node: NodeName) -> str:
+    """String `<owner> <token>` of the run that may write. Writer: workers. Expires with the lock's lifetime."""
+    return f"{p}lock:{node}"
+
+
+def fence(p: KeyPrefix, node: NodeName) -> str:
+    """String, the last fencing token. Writer: workers. Expires after lock.FENCE_SECONDS without a run: it only guards
+    against Redis' clock going back."""
+    return f"{p}fence:{node}"
+
+
+def running(p: KeyPrefix) -> str:
+    """Set of node names whose run has begun and not released; without a lock it is an abandoned run. Writers: workers
+    add and remove, the ticker removes abandoned ones. No expiry."""
+    return f"{p}running"
+
+
+# --- ledger.py
+
+
+def ledger(p: KeyPrefix, node: NodeName) -> str:
+    """String, msgpack of Ledger. Writer: the worker that holds the lock. No expiry: deleted by it."""
+    return f"{p}ledger:{node}"
+
+
+def ledgers(p: KeyPrefix) -> str:
+    """Set of node names that have a ledger. Writer: as the ledger. No expiry."""
+    return f"{p}ledgers"
+
+
+# --- snapshots.py
+
+
+def wanted(p: KeyPrefix) -> str:
+    """Sorted set, instance id by epoch seconds of the request. Writers: workers. Expires as its queue stands still."""
+    return f"{p}wanted"
+
+
+def wanted_by(p: KeyPrefix) -> str:
+    """Hash, instance id -> node name that asks. Writers: workers. Expires with `wanted`."""
+    return f"{p}wanted-by"
+
+
+def loading(p: KeyPrefix) -> str:
+    """String `1`: a load_instances message is under way. Writers: workers. Expires (snapshots.LOADING_SECONDS)."""
+    return f"{p}loading"
+
+
+def snapshot(p: KeyPrefix, instance: InstanceId) -> str:
+    """Hash, `at` epoch seconds and `body` msgpack of InstanceSnapshot. Writers: workers. Expires as the writer says."""
+    return f"{p}snapshot:{instance}"
+
+
+# --- rate.py
+
+
+def rate(p: KeyPrefix, action: str) -> str:
+    """Hash, state of an EC2 action's bucket (fields: lua/reserve.lua). Writers: workers. Expires when full again."""
+    return f"{p}rate:{action}"
+
+
+# --- sweep.py
+
+
+def seen_available(p: KeyPrefix) -> str:
+    """Set of interface ids that the last sweep saw `available`. Writer: the sweep. Expires (sweep.SEEN_SECONDS)."""
+    return f"{p}seen-available"
+
+
+# --- members.py
+
+
+def members(p: KeyPrefix, role: str) -> str:
+    """Set of ids of a role's processes, dead ones too. Writer: each process. No expiry: readers drop the dead."""
+    return f"{p}members:{role}"
+
+
+def member(p: KeyPrefix, role: str, member_id: str) -> str:
+    """String, msgpack map of what a process says of itself. Writer: that process. Expires as the writer says."""
+    return f"{p}member:{role}:{member_id}"

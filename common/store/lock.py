@@ -1,0 +1,54 @@
+"""One run at a time on a node, with a fencing token that makes a stale run's writes refusable.
+
+Tokens rise strictly for each node: the greater of the stored one plus one and Redis' time in microseconds, so that they
+rise across the loss of Redis, too. Time is Redis' own: the replicas' clocks do not matter.
+"""
+
+from datetime import timedelta
+
+from common.model.ids import NodeName
+from common.store import keys
+from common.store.link import Link, Value
+
+FENCE_SECONDS = timedelta(days=7).total_seconds()
+
+
+def milliseconds(seconds: float) -> int:
+    """As Redis wants lifetimes; never zero, which it refuses."""
+    return max(1, int(seconds * 1000))
+
+
+def holder(owner: str, token: int) -> str:
+    """The lock's value."""
+    return f"{owner} {token}"
+
+
+class NodeLock:
+    """Thread-safe. `owner` names one run: two runs never share it, also in one process. Every method raises
+    StoreUnavailable."""
+
+    def __init__(self, link: Link, prefix: keys.KeyPrefix) -> None:
+        self._link = link
+        self._prefix = prefix
+
+    def acquire(self, name: NodeName, owner: str, ttl: float) -> int | None:
+        """Take the lock for `ttl` seconds. The fencing token, or None while another owner holds it. The same owner gets
+        it again, with a new token (a repeated call whose first answer was lost). Either way the message that led here
+        is not pending any more (wakeups.py)."""
+        p = self._prefix
+        spots = [keys.lock(p, name), keys.fence(p, name), keys.pending(p, name), keys.running(p)]
+        args: list[Value] = [name, owner, milliseconds(ttl), milliseconds(FENCE_SECONDS)]
+        token = self._link.script("acquire", spots, args)
+        return None if token is None else int(token)
+
+    def renew(self, name: NodeName, owner: str, token: int, ttl: float) -> bool:
+        """Hold it for `ttl` seconds from now. False: it is not ours any more."""
+        args: list[Value] = [holder(owner, token), milliseconds(ttl)]
+        return bool(self._link.script("renew", [keys.lock(self._prefix, name)], args))
+
+    def release(self, name: NodeName, owner: str, token: int) -> bool:
+        """Give it up. True: the node is dirty and nobody else is going to look: publish a message. Harmless where it is
+        not ours any more."""
+        p = self._prefix
+        spots = [keys.lock(p, name), keys.running(p), keys.dirty(p), keys.pending(p, name)]
+        return bool(self._link.script("release", spots, [name, holder(owner, token)]))

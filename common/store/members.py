@@ -1,0 +1,42 @@
+"""Which processes are alive, by role: for status and metrics, never for decisions about interfaces."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from common.store import keys
+from common.store.link import Link
+from common.store.lock import milliseconds
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(dict[str, str])
+
+
+class Members:
+    """Thread-safe. Every method raises StoreUnavailable."""
+
+    def __init__(self, link: Link, prefix: keys.KeyPrefix) -> None:
+        self._link = link
+        self._prefix = prefix
+
+    def beat(self, role: str, member: str, info: Mapping[str, str], ttl: float) -> None:
+        """This process is alive for `ttl` seconds more."""
+        p = self._prefix
+        self._link.transaction(
+            [
+                ("SADD", keys.members(p, role), member),
+                ("SET", keys.member(p, role, member), _encode(dict(info)), "PX", milliseconds(ttl)),
+            ]
+        )
+
+    def alive(self, role: str) -> dict[str, dict[str, str]]:
+        """What each living process of the role says of itself, by id."""
+        p = self._prefix
+        ids = sorted(raw.decode() for raw in self._link.command("SMEMBERS", keys.members(p, role)))
+        if not ids:
+            return {}
+        bodies = self._link.command("MGET", *(keys.member(p, role, member) for member in ids))
+        pairs = list(zip(ids, bodies, strict=True))
+        if dead := [member for member, body in pairs if body is None]:
+            self._link.command("SREM", keys.members(p, role), *dead)
+        return {member: _decoder.decode(body) for member, body in pairs if body is not None}

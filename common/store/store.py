@@ -1,0 +1,154 @@
+"""The facade: everything that roles ask of Redis, by its part."""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+import redis
+
+from common.model.config import ClusterConfig
+from common.model.desired import Desired
+from common.model.ec2 import InstanceSnapshot
+from common.model.ids import EniId, InstanceId, NodeName, PodUid
+from common.model.ledger import Ledger
+from common.model.node import NodeView
+from common.model.pod import PodWish
+from common.store import keys
+from common.store.desired import DesiredState
+from common.store.ledger import Ledgers
+from common.store.link import Link
+from common.store.lock import NodeLock
+from common.store.members import Members
+from common.store.rate import DEFAULT_RATES, Rate, RateLimiter
+from common.store.snapshots import Snapshots
+from common.store.sweep import SweepMemory
+from common.store.wakeups import WakeUps
+
+
+class Store:
+    """Thread-safe. Every method raises StoreUnavailable; what each does is said at the part it belongs to."""
+
+    def __init__(
+        self, client: redis.Redis, prefix: str, rates: Mapping[str, Rate] = DEFAULT_RATES, *, growth: bool = True
+    ) -> None:
+        """`prefix`: of this cluster's keys, `keys.prefix(cluster)`. `rates`: EC2's limits by action."""
+        link, p = Link(client), keys.KeyPrefix(prefix)
+        self._link = link
+        self._desired = DesiredState(link, p)
+        self._wakeups = WakeUps(link, p)
+        self._lock = NodeLock(link, p)
+        self._ledgers = Ledgers(link, p)
+        self._snapshots = Snapshots(link, p)
+        self._rate = RateLimiter(link, p, rates, growth=growth)
+        self._sweep = SweepMemory(link, p)
+        self._members = Members(link, p)
+
+    def ping(self) -> None:
+        """Raises StoreUnavailable where Redis does not answer."""
+        self._link.command("PING")
+
+    # --- desired state
+
+    def write_node(self, name: NodeName, view: NodeView | None) -> None:
+        self._desired.write_node(name, view)
+
+    def write_pods(self, name: NodeName, upserts: Iterable[PodWish], removals: Iterable[PodUid]) -> None:
+        self._desired.write_pods(name, upserts, removals)
+
+    def write_config(self, config: ClusterConfig) -> None:
+        self._desired.write_config(config)
+
+    def begin_full_list(self) -> None:
+        self._desired.begin_full_list()
+
+    def finish_full_list(self) -> bool:
+        return self._desired.finish_full_list()
+
+    def is_complete(self) -> bool:
+        return self._desired.is_complete()
+
+    def known_nodes(self) -> set[NodeName]:
+        return self._desired.known_nodes()
+
+    def desired(self, name: NodeName) -> Desired:
+        return self._desired.desired(name)
+
+    # --- wake-ups
+
+    def mark_dirty(self, names: Iterable[NodeName], now: float) -> list[NodeName]:
+        return self._wakeups.mark_dirty(names, now)
+
+    def clear_dirty(self, name: NodeName) -> bool:
+        return self._wakeups.clear_dirty(name)
+
+    def is_dirty(self, name: NodeName) -> bool:
+        return self._wakeups.is_dirty(name)
+
+    def forget_pending(self, name: NodeName) -> None:
+        self._wakeups.forget_pending(name)
+
+    def overdue(self, now: float, older_than: float) -> list[NodeName]:
+        return self._wakeups.overdue(now, older_than)
+
+    def park(self, name: NodeName, at: float) -> None:
+        self._wakeups.park(name, at)
+
+    def due(self, now: float, limit: int) -> list[NodeName]:
+        return self._wakeups.due(now, limit)
+
+    # --- lock
+
+    def acquire(self, name: NodeName, owner: str, ttl: float) -> int | None:
+        return self._lock.acquire(name, owner, ttl)
+
+    def renew(self, name: NodeName, owner: str, token: int, ttl: float) -> bool:
+        return self._lock.renew(name, owner, token, ttl)
+
+    def release(self, name: NodeName, owner: str, token: int) -> bool:
+        return self._lock.release(name, owner, token)
+
+    # --- ledger
+
+    def load_ledger(self, name: NodeName) -> Ledger | None:
+        return self._ledgers.load(name)
+
+    def save_ledger(self, name: NodeName, ledger: Ledger | None, owner: str, token: int) -> None:
+        self._ledgers.save(name, ledger, owner, token)
+
+    def ledgers(self) -> dict[NodeName, Ledger]:
+        return self._ledgers.all()
+
+    # --- snapshots of instances
+
+    def request_snapshot(self, instance_id: InstanceId, node: NodeName, now: float) -> bool:
+        return self._snapshots.request(instance_id, node, now)
+
+    def take_snapshot_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]:
+        return self._snapshots.take_requests(limit)
+
+    def write_snapshots(self, snapshots: Mapping[InstanceId, InstanceSnapshot], ttl: float) -> None:
+        self._snapshots.write(snapshots, ttl)
+
+    def snapshot(self, instance_id: InstanceId) -> InstanceSnapshot | None:
+        return self._snapshots.read(instance_id)
+
+    # --- rate limiter
+
+    def reserve(self, action: str, cost: int = 1, *, patient: bool = True) -> float:
+        return self._rate.reserve(action, cost, patient=patient)
+
+    def penalise(self, action: str) -> None:
+        self._rate.penalise(action)
+
+    # --- sweep, health
+
+    def seen_available(self) -> set[EniId]:
+        return self._sweep.read()
+
+    def write_seen_available(self, interfaces: AbstractSet[EniId]) -> None:
+        self._sweep.write(interfaces)
+
+    def beat(self, role: str, member: str, info: Mapping[str, str], ttl: float) -> None:
+        self._members.beat(role, member, info, ttl)
+
+    def members(self, role: str) -> dict[str, dict[str, str]]:
+        return self._members.alive(role)

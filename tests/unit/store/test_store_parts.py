@@ -1,0 +1,315 @@
+"""Each part of the store on a Redis in process: what it keeps, what it says where nothing is known."""
+
+from collections.abc import Callable
+
+import fakeredis
+import pytest
+import redis
+
+from common.model.config import ClusterConfig
+from common.model.desired import Desired
+from common.model.ec2 import InstanceSnapshot
+from common.model.errors import StaleToken, StoreUnavailable
+from common.model.ids import EniId, InstanceId, NodeName, PodUid
+from common.model.ledger import Ledger
+from common.model.node import NodeFacts, NodeView
+from common.model.pod import PodWish
+from common.store import Store, keys
+from common.store.connect import connect, sentinels
+
+NODE = NodeName("ip-10-0-0-1.ec2.internal")
+OTHER = NodeName("ip-10-0-0-2.ec2.internal")
+I1 = InstanceId("i-0123456789abcdef0")
+VIEW = NodeView(node=NodeFacts(name=NODE, uid="u"))
+
+
+def wish(uid: str, *, finished: bool = False) -> PodWish:
+    return PodWish(uid=PodUid(uid), namespace="default", name=f"pod-{uid}", branches=1, finished=finished)
+
+
+@pytest.fixture
+def client() -> redis.Redis:
+    return fakeredis.FakeRedis()
+
+
+@pytest.fixture
+def store(client: redis.Redis) -> Store:
+    return Store(client, keys.prefix("c"))
+
+
+def test_an_empty_redis_answers_not_known_everywhere(store: Store) -> None:
+    assert store.desired(NODE) == Desired()
+    assert not store.is_complete()
+    assert store.known_nodes() == set()
+    assert store.load_ledger(NODE) is None
+    assert store.ledgers() == {}
+    assert store.snapshot(I1) is None
+    assert store.take_snapshot_requests(5) == []
+    assert store.seen_available() == set()
+    assert store.members("worker") == {}
+    assert store.due(1e9, 10) == []
+    assert store.overdue(1e9, 1) == []
+    assert not store.is_dirty(NODE)
+    assert not store.clear_dirty(NODE)
+    assert not store.renew(NODE, "a", 1, 30)
+    assert not store.release(NODE, "a", 1)
+    assert not store.finish_full_list()
+
+
+def test_desired_state_is_read_as_it_was_written(store: Store) -> None:
+    store.begin_full_list()
+    store.write_config(ClusterConfig(cooldown=30))
+    store.write_node(NODE, VIEW)
+    store.write_pods(NODE, [wish("1"), wish("2")], [])
+    assert not store.desired(NODE).complete
+    assert store.finish_full_list()
+    store.write_pods(NODE, [wish("2", finished=True)], [PodUid("1"), PodUid("never-there")])
+    assert store.desired(NODE) == Desired(
+        view=VIEW, pods={PodUid("2"): wish("2", finished=True)}, config=ClusterConfig(cooldown=30), complete=True
+    )
+
+
+def test_many_pods_are_written_and_removed(store: Store) -> None:
+    pods = [wish(str(number)) for number in range(1200)]
+    store.write_pods(NODE, pods, [])
+    store.write_pods(NODE, pods[:3], [pod.uid for pod in pods[3:]])
+    assert set(store.desired(NODE).pods) == {"0", "1", "2"}
+
+
+def test_a_node_is_known_as_long_as_anything_of_it_is_there(store: Store) -> None:
+    store.write_pods(NODE, [wish("1")], [])
+    assert store.known_nodes() == {NODE}
+    store.write_node(NODE, VIEW)
+    store.write_pods(NODE, [], [PodUid("1")])
+    assert store.known_nodes() == {NODE}
+    store.write_node(NODE, None)
+    assert store.known_nodes() == set()
+    token = store.acquire(OTHER, "a", 30)
+    assert token is not None
+    store.save_ledger(OTHER, Ledger(node=OTHER), "a", token)
+    assert store.known_nodes() == {OTHER}
+    store.save_ledger(OTHER, None, "a", token)
+    assert store.known_nodes() == set()
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        pytest.param(lambda client, _: client.flushall(), id="redis is emptied during the list"),
+        pytest.param(lambda _, other: other.begin_full_list(), id="another leader begins a list"),
+    ],
+)
+def test_a_list_that_was_overtaken_is_not_complete(
+    client: redis.Redis, store: Store, interrupt: Callable[[redis.Redis, Store], object]
+) -> None:
+    store.begin_full_list()
+    interrupt(client, Store(client, keys.prefix("c")))
+    assert not store.finish_full_list()
+    assert not store.is_complete()
+
+
+def test_what_cannot_be_decoded_makes_nothing_releasable(client: redis.Redis, store: Store) -> None:
+    store.begin_full_list()
+    store.write_node(NODE, VIEW)
+    store.write_pods(NODE, [wish("1")], [])
+    assert store.finish_full_list()
+    p = keys.prefix("c")
+    client.hset(keys.pods(p, NODE), "2", b"\xc1")
+    client.set(keys.ledger(p, NODE), b"\x81\xa4node\x05")
+    assert not store.desired(NODE).complete
+    assert store.load_ledger(NODE) is None
+
+
+def test_clusters_in_one_redis_do_not_see_each_other(client: redis.Redis, store: Store) -> None:
+    other = Store(client, keys.prefix("d"))
+    store.write_node(NODE, VIEW)
+    store.mark_dirty([NODE], 1)
+    assert store.acquire(NODE, "a", 30) is not None
+    assert other.known_nodes() == set()
+    assert not other.is_dirty(NODE)
+    assert other.acquire(NODE, "b", 30) is not None
+
+
+# --- lock and ledger
+
+
+def test_one_owner_at_a_time_and_tokens_rise(store: Store) -> None:
+    first = store.acquire(NODE, "a", 30)
+    assert first is not None
+    assert store.acquire(NODE, "b", 30) is None
+    assert store.acquire(OTHER, "b", 30) is not None
+    again = store.acquire(NODE, "a", 30)
+    assert again is not None
+    assert again > first
+    assert not store.renew(NODE, "a", first, 30)
+    assert store.renew(NODE, "a", again, 30)
+    store.release(NODE, "a", first)
+    assert store.acquire(NODE, "b", 30) is None
+    store.release(NODE, "a", again)
+    second = store.acquire(NODE, "b", 30)
+    assert second is not None
+    assert second > again
+
+
+def test_tokens_rise_when_the_clock_of_redis_went_back(client: redis.Redis, store: Store) -> None:
+    future = 9_000_000_000_000_000
+    client.set(keys.fence(keys.prefix("c"), NODE), future)
+    assert store.acquire(NODE, "a", 30) == future + 1
+
+
+def test_tokens_rise_across_the_loss_of_redis(client: redis.Redis, store: Store) -> None:
+    before = store.acquire(NODE, "a", 30)
+    client.flushall()
+    after = store.acquire(NODE, "b", 30)
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
+def test_an_owner_whose_name_begins_another_is_not_it(store: Store) -> None:
+    assert store.acquire(NODE, "worker-1", 30) is not None
+    assert store.acquire(NODE, "worker", 30) is None
+    assert store.acquire(NODE, "worker-11", 30) is None
+
+
+def test_a_stale_run_cannot_write(client: redis.Redis, store: Store) -> None:
+    stale = store.acquire(NODE, "a", 30)
+    assert stale is not None
+    store.save_ledger(NODE, Ledger(node=NODE, audit_at=1), "a", stale)
+    client.delete(keys.lock(keys.prefix("c"), NODE))
+    with pytest.raises(StaleToken):
+        store.save_ledger(NODE, Ledger(node=NODE, audit_at=2), "a", stale)
+    token = store.acquire(NODE, "b", 30)
+    assert token is not None
+    for owner, number in (("a", stale), ("a", token), ("b", stale)):
+        with pytest.raises(StaleToken):
+            store.save_ledger(NODE, None, owner, number)
+    assert store.load_ledger(NODE) == Ledger(node=NODE, audit_at=1)
+    store.save_ledger(NODE, Ledger(node=NODE, audit_at=3), "b", token)
+    assert store.ledgers() == {NODE: Ledger(node=NODE, audit_at=3)}
+    client.flushall()
+    with pytest.raises(StaleToken):
+        store.save_ledger(NODE, Ledger(node=NODE, audit_at=4), "b", token)
+    assert store.load_ledger(NODE) is None
+
+
+# --- wake-ups
+
+
+def test_one_message_for_many_changes(store: Store) -> None:
+    assert store.mark_dirty([NODE, OTHER], 1) == [NODE, OTHER]
+    assert store.mark_dirty([NODE], 2) == []
+    store.forget_pending(NODE)
+    assert store.mark_dirty([NODE], 3) == [NODE]
+
+
+def test_nothing_is_published_while_a_run_will_see_the_mark(store: Store) -> None:
+    token = store.acquire(NODE, "a", 30)
+    assert token is not None
+    assert store.mark_dirty([NODE], 1) == []
+    assert store.release(NODE, "a", token)
+    assert store.mark_dirty([NODE], 2) == [NODE]
+
+
+def test_a_released_clean_node_is_not_published(store: Store) -> None:
+    store.mark_dirty([NODE], 1)
+    token = store.acquire(NODE, "a", 30)
+    assert token is not None
+    assert store.clear_dirty(NODE)
+    assert not store.clear_dirty(NODE)
+    assert not store.release(NODE, "a", token)
+
+
+def test_overdue_nodes_are_handed_out_once_an_interval(client: redis.Redis, store: Store) -> None:
+    store.mark_dirty([NODE], 100)
+    assert store.overdue(104, 5) == []
+    assert store.overdue(106, 5) == [], "a message is under way"
+    client.delete(keys.pending(keys.prefix("c"), NODE))
+    assert store.overdue(112, 5) == [NODE]
+    assert store.overdue(113, 5) == []
+    assert store.overdue(118, 5) == [NODE]
+    assert store.acquire(NODE, "a", 30) is not None
+    assert store.overdue(130, 5) == [], "a run will see the mark"
+
+
+def test_the_earlier_time_to_look_again_stays(store: Store) -> None:
+    store.park(NODE, 50)
+    store.park(NODE, 900)
+    store.park(OTHER, 51)
+    assert store.due(49, 10) == []
+    assert store.due(60, 1) == [NODE]
+    assert store.is_dirty(NODE)
+    assert store.due(60, 10) == [OTHER]
+    assert store.due(1000, 10) == []
+
+
+def test_an_abandoned_run_is_handed_out_once(client: redis.Redis, store: Store) -> None:
+    store.mark_dirty([NODE], 1)
+    assert store.acquire(NODE, "a", 30) is not None
+    store.clear_dirty(NODE)
+    assert store.due(10, 10) == []
+    client.delete(keys.lock(keys.prefix("c"), NODE))
+    assert store.due(11, 10) == [NODE]
+    assert store.is_dirty(NODE)
+    assert store.due(12, 10) == []
+
+
+# --- snapshots, sweep, members
+
+
+def test_snapshot_requests_are_taken_oldest_first_with_one_message(store: Store) -> None:
+    ids = [InstanceId(f"i-{number:017x}") for number in range(5)]
+    published = [store.request_snapshot(ids[number], NODE, number) for number in (4, 3, 2, 1, 0)]
+    assert published == [True, False, False, False, False]
+    assert store.take_snapshot_requests(3) == [(ids[0], NODE), (ids[1], NODE), (ids[2], NODE)]
+    assert not store.request_snapshot(ids[0], OTHER, 9), "the taker comes back for the rest"
+    assert store.take_snapshot_requests(3) == [(ids[3], NODE), (ids[4], NODE), (ids[0], OTHER)]
+    assert store.request_snapshot(ids[1], NODE, 10)
+
+
+def test_the_snapshot_begun_later_stays(store: Store) -> None:
+    newer, older = InstanceSnapshot(taken_at=20, instance=None), InstanceSnapshot(taken_at=10, instance=None)
+    store.write_snapshots({I1: newer}, 60)
+    store.write_snapshots({I1: older}, 60)
+    assert store.snapshot(I1) == newer
+
+
+def test_the_sweep_remembers_its_last_pass_only(store: Store) -> None:
+    store.write_seen_available({EniId("eni-1"), EniId("eni-2")})
+    store.write_seen_available({EniId("eni-2"), EniId("eni-3")})
+    assert store.seen_available() == {"eni-2", "eni-3"}
+    store.write_seen_available(set())
+    assert store.seen_available() == set()
+
+
+def test_members_that_fell_silent_are_gone(client: redis.Redis, store: Store) -> None:
+    store.beat("worker", "w1", {"version": "1"}, 60)
+    store.beat("worker", "w2", {}, 60)
+    store.beat("watcher", "x", {}, 60)
+    client.delete(keys.member(keys.prefix("c"), "worker", "w1"))
+    assert store.members("worker") == {"w2": {}}
+
+
+# --- the way to Redis
+
+
+def test_no_redis_is_store_unavailable() -> None:
+    store = Store(connect("redis://127.0.0.1:1/0"), keys.prefix("c"))
+    attempts: list[Callable[[], object]] = [
+        store.ping,
+        lambda: store.desired(NODE),
+        lambda: store.acquire(NODE, "a", 30),
+        lambda: store.reserve("CreateTags"),
+        store.known_nodes,
+    ]
+    for attempt in attempts:
+        with pytest.raises(StoreUnavailable):
+            attempt()
+
+
+def test_sentinel_urls_are_read() -> None:
+    assert sentinels("sentinel://a:1,b/2?master=main") == ([("a", 1), ("b", 26379)], "main", 2, None, None)
+    assert sentinels("sentinel://u:p%40@a:1?master=m") == ([("a", 1)], "m", 0, "u", "p@")
+    for bad in ("sentinel://a:1/0", "sentinel:///0?master=m"):
+        with pytest.raises(ValueError):
+            sentinels(bad)
