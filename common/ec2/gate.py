@@ -4,16 +4,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from common.clock import Clock
+from common.metrics import EC2_WAIT_SECONDS
 from common.model.errors import ControllerError
 
 
 class Deferred(ControllerError):
-    """The call's turn comes at `until` (epoch seconds). It was not made; its place in the queue is kept, so the next
-    try at that time starts with `turn=True` and does not queue again."""
+    """The call was not made: its turn comes at `until` (epoch seconds)."""
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, *, kept: bool = True) -> None:
         super().__init__(f"until {until:.3f}")
         self.until = until
+        self.kept = kept
+        """The place in the queue is ours: the next try, at that time, has its turn and does not queue again."""
 
 
 class Gate(Protocol):
@@ -39,13 +41,12 @@ class OpenGate:
 
 
 class TurnGate:
-    """Queues each call in the shared rate limiter.
+    """Queues each call in the shared rate limiter. One gate serves one step on one thread.
 
     `reserve(action)` takes a place and tells how many seconds off it is; `penalise(action)` slows the action down for
     everyone. Places up to `longest_wait` seconds off are waited for, later ones are Deferred. With `turn` the first
-    call has its place already (it was Deferred before) and does not queue. Where not `patient`, no place is kept for
-    later: every wait is sat out here, however long; for work that has no ledger to keep its place in.
-    One gate serves one step on one thread.
+    call has its place already (it was Deferred before) and does not queue. Not `patient`: `reserve` takes no place
+    that is far off, so that others go first, and Deferred keeps none.
     """
 
     def __init__(
@@ -70,8 +71,9 @@ class TurnGate:
             self._turn = False
             return
         wait = self._reserve(action)
-        if self._patient and wait > self._longest_wait:
-            raise Deferred(self._clock.now() + wait)
+        EC2_WAIT_SECONDS.labels(action).observe(wait)
+        if wait > self._longest_wait:
+            raise Deferred(self._clock.now() + wait, kept=self._patient)
         self._clock.sleep(wait)
 
     def throttled(self, action: str) -> None:

@@ -1,0 +1,71 @@
+"""Which interfaces belong to nothing any more.
+
+Only those in state `available` come into question: an interface in use, by an instance or as a branch, is `in-use`.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+from common.model.ec2 import Interface
+from common.model.ids import EniId, InstanceId
+from common.model.names import (
+    CNINODE_CLUSTER_TAG,
+    INSTANCE_TAG,
+    OWNER_OURS,
+    OWNER_TAG,
+    OWNER_VPC_CNI,
+    cluster_tag,
+)
+
+AVAILABLE = "available"
+_CLUSTER_TAGS = cluster_tag("")
+
+
+def made_by_us(interface: Interface) -> bool:
+    return interface.tags.get(OWNER_TAG) == OWNER_OURS
+
+
+def made_by_vpc_cni(interface: Interface) -> bool:
+    return interface.tags.get(OWNER_TAG) == OWNER_VPC_CNI
+
+
+def idle_in_cluster(interfaces: Iterable[Interface], cluster: str, vpc: str) -> tuple[Interface, ...]:
+    """Those `available` in the cluster's VPC that are the cluster's, made by us or by the VPC CNI. Being made right
+    now, or leaked: one look cannot tell."""
+    return tuple(
+        one
+        for one in interfaces
+        if one.status == AVAILABLE and one.vpc_id == vpc and not _of_another(one, cluster) and _tagged(one, cluster)
+    )
+
+
+def leaked(idle: Iterable[Interface], seen_before: AbstractSet[EniId]) -> tuple[Interface, ...]:
+    """Those that the previous pass saw `available`, too: no interface is that long in the making."""
+    return tuple(one for one in idle if one.eni_id in seen_before)
+
+
+def left_by_instance(interfaces: Iterable[Interface], instance_id: InstanceId, cluster: str) -> tuple[Interface, ...]:
+    """Those `available` that we or the VPC CNI made for an instance that is gone. Where they name clusters, only this
+    one: an instance id alone says nothing about who cleans up."""
+    return tuple(
+        one
+        for one in interfaces
+        if one.status == AVAILABLE
+        and one.tags.get(INSTANCE_TAG) == instance_id
+        and (made_by_us(one) or made_by_vpc_cni(one))
+        and not _of_another(one, cluster)
+    )
+
+
+def _tagged(interface: Interface, cluster: str) -> bool:
+    if made_by_us(interface):
+        return interface.tags.get(cluster_tag(cluster)) == "owned"
+    return made_by_vpc_cni(interface) and interface.tags.get(CNINODE_CLUSTER_TAG) == cluster
+
+
+def _of_another(interface: Interface, cluster: str) -> bool:
+    """Whether it names a cluster other than this one."""
+    named = {key.removeprefix(_CLUSTER_TAGS) for key in interface.tags if key.startswith(_CLUSTER_TAGS)}
+    if CNINODE_CLUSTER_TAG in interface.tags:
+        named.add(interface.tags[CNINODE_CLUSTER_TAG])
+    return bool(named - {cluster})

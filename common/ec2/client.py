@@ -1,0 +1,123 @@
+"""The SDK's clients, made once a process before threads start: identities, endpoints, time-outs.
+
+Retries are ours alone: the SDK's would go past the rate limiter and hide throttling from it.
+"""
+
+import time
+from typing import Any
+
+from botocore import xform_name
+from botocore.config import Config
+from botocore.session import Session
+from botocore.utils import InstanceMetadataRegionFetcher
+
+from common.ec2.api import Invoke
+from common.ec2.errors import translate
+from common.ec2.role import assume_role
+from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
+from common.model.errors import Throttled
+from common.settings import Settings, SettingsError, variable
+
+OWN_IDENTITY = frozenset({"AssociateTrunkInterface", "DisassociateTrunkInterface"})
+"""Actions that go with the own identity where there is a role: the account that may trunk is ours, not the role's."""
+CONNECT_SECONDS = 5
+READ_SECONDS = 15
+"""Of silence; a page of 1,000 interfaces takes EC2 a few seconds. Less than the slice of a node's run."""
+METADATA_SECONDS = 2
+METADATA_ATTEMPTS = 3
+
+
+def build_invoke(settings: Settings) -> Invoke:
+    """The way to EC2, for all threads of this process. Raises SettingsError where the region is not known; a lack of
+    credentials shows at the first call, as Denied."""
+    session = Session()
+    region = region_of(settings, session)
+    config = _config(settings, region)
+    own = _client(session, "ec2", region, config, settings.ec2_endpoint)
+    role = own
+    if settings.role_arn:
+        session.set_config_variable("sts_regional_endpoints", "regional")
+
+        def sts(**credentials: Any) -> Any:
+            return _client(session, "sts", region, config, settings.sts_endpoint, **credentials)
+
+        assumed = assume_role(session, sts, settings.role_arn, region, settings.cluster_name)
+        role = _client(assumed, "ec2", region, config, settings.ec2_endpoint)
+
+    def invoke(action: str, params: dict[str, Any]) -> dict[str, Any]:
+        client = own if action in OWN_IDENTITY else role
+        answer: dict[str, Any] = getattr(client, xform_name(action))(**params)
+        return answer
+
+    return measured(invoke)
+
+
+def account_id(settings: Settings) -> str:
+    """The account of the own identity: it is given permission on interfaces. Raises the classes of
+    `common.model.errors` where STS does not tell."""
+    if settings.account_id:
+        return settings.account_id
+    session = Session()
+    session.set_config_variable("sts_regional_endpoints", "regional")
+    region = region_of(settings, session)
+    try:
+        sts = _client(session, "sts", region, _config(settings, region), settings.sts_endpoint)
+        return str(sts.get_caller_identity()["Account"])
+    except Exception as error:
+        ours = translate("GetCallerIdentity", error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def region_of(settings: Settings, session: Session | None = None) -> str:
+    """From the settings, the SDK's configuration, else instance metadata. Raises SettingsError."""
+    session = session or Session()
+    region = settings.aws_region or session.get_config_variable("region")
+    if not region and settings.imds:
+        names = ("ec2_metadata_service_endpoint", "ec2_metadata_service_endpoint_mode")
+        fetcher = InstanceMetadataRegionFetcher(
+            timeout=METADATA_SECONDS,
+            num_attempts=METADATA_ATTEMPTS,
+            config={name: session.get_config_variable(name) for name in names},
+        )
+        region = fetcher.retrieve_region()
+    if not region:
+        raise SettingsError([f"{variable('aws_region')}: must be set: instance metadata does not tell the region"])
+    return str(region)
+
+
+def measured(invoke: Invoke) -> Invoke:
+    """The same calls, counted by action and code, with their duration."""
+
+    def call(action: str, params: dict[str, Any]) -> dict[str, Any]:
+        began, code = time.monotonic(), "OK"
+        try:
+            return invoke(action, params)
+        except Exception as error:
+            ours = translate(action, error)
+            code = ours.code if ours else type(error).__name__
+            if isinstance(ours, Throttled):
+                EC2_THROTTLED.labels(action).inc()
+            raise
+        finally:
+            EC2_CALLS.labels(action, code).inc()
+            EC2_CALL_SECONDS.labels(action).observe(time.monotonic() - began)
+
+    return call
+
+
+def _config(settings: Settings, region: str) -> Config:
+    return Config(
+        region_name=region,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=settings.ec2_max_connections,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        tcp_keepalive=True,
+        user_agent_extra="vpc-resource-controller",
+    )
+
+
+def _client(session: Session, service: str, region: str, config: Config, endpoint: str, **more: Any) -> Any:
+    return session.create_client(service, region_name=region, config=config, endpoint_url=endpoint or None, **more)

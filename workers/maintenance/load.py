@@ -1,0 +1,68 @@
+"""Reading instances from EC2 in batches: nodes ask one by one, EC2 is asked for many at once."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from common.clock import Clock
+from common.ec2.api import Ec2
+from common.ec2.gate import Deferred
+from common.ec2.snapshots import load_snapshots
+from common.logging import get_logger
+from common.model.ec2 import InstanceSnapshot
+from common.model.errors import OutsideError
+from common.model.ids import InstanceId, NodeName
+
+BATCH = 1000
+"""Instances read at once: about forty calls."""
+SMALLER = 5
+"""After a failure batches shrink by this: where answers break, short ones get through."""
+FAILURES = 3
+"""In a row, before the rest has to wait."""
+PAUSE_SECONDS = 2.0
+"""After failures: EC2 is asked again, by the next task, no sooner."""
+SNAPSHOT_SECONDS = 120.0
+"""Lifetime of what was read: the node's own run follows within seconds; the queue may be long."""
+
+_log = get_logger(__name__)
+
+
+class SnapshotStore(Protocol):
+    def request_snapshot(self, instance_id: InstanceId, node: NodeName, now: float) -> bool: ...
+    def take_snapshot_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]: ...
+    def write_snapshots(self, snapshots: Mapping[InstanceId, InstanceSnapshot], ttl: float) -> None: ...
+    def mark_dirty(self, names: Iterable[NodeName], now: float) -> list[NodeName]: ...
+
+
+class NodePublisher(Protocol):
+    def reconcile(self, node: NodeName, reason: str) -> None: ...
+    def load_instances(self) -> None: ...
+
+
+def load_instances(store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clock: Clock) -> int:
+    """Read every instance that is asked for and wake its node; the number read. What cannot be read is asked for again
+    and, after a pause, by a task of its own: no node is lost. A worker killed here loses the requests in hand; nodes
+    repeat theirs. Raises StoreUnavailable."""
+    read, size, failures = 0, BATCH, 0
+    while requests := store.take_snapshot_requests(size):
+        began = clock.now()
+        try:
+            snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), began)
+        except (OutsideError, Deferred) as error:
+            _log.warning("instances not read", instances=len(requests), error=str(error))
+            publish = [store.request_snapshot(instance_id, node, began) for instance_id, node in requests]
+            failures, size = failures + 1, max(1, size // SMALLER)
+            if failures < FAILURES and not isinstance(error, Deferred):
+                continue
+            clock.sleep(_pause(error, clock))
+            if any(publish):
+                publisher.load_instances()
+            return read
+        store.write_snapshots(snapshots, SNAPSHOT_SECONDS)
+        for node in store.mark_dirty([node for _, node in requests], clock.now()):
+            publisher.reconcile(node, "instance read")
+        read, failures = read + len(requests), 0
+    return read
+
+
+def _pause(error: OutsideError | Deferred, clock: Clock) -> float:
+    return max(PAUSE_SECONDS, error.until - clock.now()) if isinstance(error, Deferred) else PAUSE_SECONDS

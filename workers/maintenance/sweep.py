@@ -1,0 +1,134 @@
+"""Deleting interfaces that leaked.
+
+Why this harms no interface that a node's run is still working on: it deletes only what is `available` in two passes
+half an hour apart, and EC2 refuses to delete what came into use since. A run keeps an interface `available` that long
+only if its next call keeps failing; when it succeeds in the end, it is told NotFound and begins anew with another.
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Protocol
+
+import msgspec
+
+from common.clock import Clock
+from common.decide import leaks
+from common.ec2.api import Ec2
+from common.ec2.gate import Deferred
+from common.logging import get_logger
+from common.metrics import CNI_AVAILABLE_ENIS, LEAKED_DELETED, LEAKED_ENI_COUNT, LEAKED_FOUND, RC_AVAILABLE_ENIS
+from common.model.ec2 import Interface
+from common.model.errors import Denied, InUse, NotFound, OutsideError, Throttled
+from common.model.ids import EniId, InstanceId
+from common.model.names import (
+    CNINODE_CLUSTER_TAG,
+    INSTANCE_TAG,
+    OWNER_OURS,
+    OWNER_TAG,
+    OWNER_VPC_CNI,
+    cluster_tag,
+)
+
+SWEEP_SECONDS = 1800.0
+"""Interval of passes unless set otherwise."""
+ROLE, MEMBER = "sweep", "last"
+"""Under which the store keeps when the last pass began."""
+REMEMBERED_PASSES = 8
+
+_log = get_logger(__name__)
+
+
+class SweepStore(Protocol):
+    def seen_available(self) -> set[EniId]: ...
+    def write_seen_available(self, interfaces: AbstractSet[EniId]) -> None: ...
+    def beat(self, role: str, member: str, info: Mapping[str, str], ttl: float) -> None: ...
+    def members(self, role: str) -> dict[str, dict[str, str]]: ...
+
+
+class Sweep(msgspec.Struct, frozen=True, kw_only=True):
+    """How a pass ended."""
+
+    found: int = 0
+    """Interfaces that belong to nothing."""
+    deleted: int = 0
+    skipped: bool = False
+    """The last pass is too close: a doubled task."""
+
+
+def sweep_leaks(
+    store: SweepStore, ec2: Ec2, clock: Clock, cluster: str, vpc: str, *, interval: float = SWEEP_SECONDS
+) -> Sweep:
+    """One pass over the VPC. Passes nearer than half the `interval` are skipped: they would make one look of two.
+    Raises as `Ec2` does where it cannot look (then nothing is deleted or remembered), and StoreUnavailable; what
+    cannot be deleted is left to the next pass."""
+    # In this order: whoever sees what another pass remembered sees that it began, too.
+    seen = store.seen_available()
+    now = clock.now()
+    last = store.members(ROLE).get(MEMBER)
+    if last and abs(now - float(last["began"])) < interval / 2:
+        return Sweep(skipped=True)
+    store.beat(ROLE, MEMBER, {"began": str(now)}, ttl=REMEMBERED_PASSES * interval)
+    idle = leaks.idle_in_cluster(_available(ec2, cluster, vpc), cluster, vpc)
+    leaked = leaks.leaked(idle, seen)
+    store.write_seen_available({one.eni_id for one in idle})
+    RC_AVAILABLE_ENIS.set(sum(map(leaks.made_by_us, idle)))
+    CNI_AVAILABLE_ENIS.set(sum(map(leaks.made_by_vpc_cni, idle)))
+    LEAKED_ENI_COUNT.set(len(leaked))
+    LEAKED_FOUND.inc(len(leaked))
+    return Sweep(found=len(leaked), deleted=_delete_what_can_be(ec2, leaked))
+
+
+def clean_instance(ec2: Ec2, instance_id: InstanceId, cluster: str) -> int:
+    """Delete what was made for an instance that is gone; the number deleted. Looks again afterwards and raises InUse
+    where something is left; else raises as `Ec2` does. Safe to repeat."""
+    gone: set[EniId] = set()
+    deleted = 0
+    for one in _left(ec2, instance_id, cluster):
+        deleted += _delete(ec2, one.eni_id)
+        gone.add(one.eni_id)
+    # EC2's lists lag behind: what it deleted may still stand there.
+    remaining = [one.eni_id for one in _left(ec2, instance_id, cluster) if one.eni_id not in gone]
+    if remaining:
+        raise InUse("InterfacesRemain", f"of {instance_id}: {', '.join(remaining)}")
+    return deleted
+
+
+def _available(ec2: Ec2, cluster: str, vpc: str) -> Iterable[Interface]:
+    place = {"vpc-id": [vpc], "status": [leaks.AVAILABLE]}
+    ours = {f"tag:{OWNER_TAG}": [OWNER_OURS], f"tag:{cluster_tag(cluster)}": ["owned"]}
+    vpc_cni = {f"tag:{OWNER_TAG}": [OWNER_VPC_CNI], f"tag:{CNINODE_CLUSTER_TAG}": [cluster]}
+    return [
+        *ec2.describe_interfaces(filters={**place, **ours}),
+        *ec2.describe_interfaces(filters={**place, **vpc_cni}),
+    ]
+
+
+def _left(ec2: Ec2, instance_id: InstanceId, cluster: str) -> tuple[Interface, ...]:
+    wanted = {f"tag:{INSTANCE_TAG}": [instance_id], "status": [leaks.AVAILABLE]}
+    return leaks.left_by_instance(ec2.describe_interfaces(filters=wanted), instance_id, cluster)
+
+
+def _delete(ec2: Ec2, eni_id: EniId) -> bool:
+    """False: it was gone already."""
+    try:
+        ec2.delete_network_interface(eni_id)
+    except NotFound:
+        return False
+    _log.info("leaked interface deleted", interface=eni_id)
+    LEAKED_DELETED.inc()
+    return True
+
+
+def _delete_what_can_be(ec2: Ec2, leaked: Iterable[Interface]) -> int:
+    deleted = 0
+    for one in leaked:
+        try:
+            deleted += _delete(ec2, one.eni_id)
+        except InUse:
+            _log.info("leaked interface is in use after all", interface=one.eni_id)
+        except (Throttled, Denied, Deferred) as error:
+            _log.warning("sweep ends early", error=str(error))
+            break
+        except OutsideError as error:
+            _log.warning("leaked interface not deleted", interface=one.eni_id, error=str(error))
+    return deleted
