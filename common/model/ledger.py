@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from common.model.ec2 import Interface, Subnet
+from common.model.ec2 import Subnet
 from common.model.ids import (
     AssociationId,
     AttachmentId,
@@ -138,6 +138,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     subnet_cidr: str = ""
     subnet_v6_cidr: str = ""
     resolved_at: float = 0.0
+    matched: bool = True
+    """A policy matched; False: the groups are the node's."""
     annotated: bool = False
     """The annotation is there."""
 
@@ -193,10 +195,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Events already said, by subject: what was said."""
     gone_since: float | None = None
     """Epoch seconds at which the node's absence was first confirmed."""
+    snapshot_after: float | None = None
+    """A snapshot of EC2 that began to be read after this moment is wanted; None: none is."""
     audit_at: float = 0.0
-    audit_interval: float = 60.0
-    suspect_interfaces: tuple[EniId, ...] = ()
-    """Interfaces that an audit did not know; a second one decides."""
+    """Epoch seconds of the next comparison with EC2."""
+    audit_interval: float = 0.0
+    suspects: tuple[EniId, ...] = ()
+    """What the last audit could not explain; only what the next one sees again is acted on."""
     cooldown_seen: float | None = None
-    adopted_from: tuple[Interface, ...] = ()
-    """Interfaces found at adoption, kept until pods' annotations were compared."""
+    """Seconds; a change is told to people."""

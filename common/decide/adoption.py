@@ -1,0 +1,258 @@
+"""Chapter: learn the instance, and take over what EC2 already has for it. All from one snapshot, nothing is called."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from common.decide.annotations import interfaces_named
+from common.decide.draft import Draft
+from common.decide.managed import WINDOWS
+from common.decide.pool_contents import adopted_pool
+from common.model.actions import RequestSnapshot
+from common.model.ec2 import Instance, InstanceSnapshot, Interface, Subnet
+from common.model.ids import BranchKey, EniId, InstanceId, PodUid, VlanId
+from common.model.ledger import (
+    Branch,
+    BranchState,
+    Claim,
+    InstanceFacts,
+    Ledger,
+    Pace,
+    Trunk,
+    TrunkState,
+)
+from common.model.limits import InstanceLimits
+from common.model.names import BRANCH_DESCRIPTION, OWNER_OURS, OWNER_TAG, POD_UID_TAG, TRUNK_DESCRIPTION
+from common.model.node import NodeFacts
+from common.model.pod import BranchAnnotation, PodWish
+
+SUBJECT = "snapshot"
+ASK_AGAIN_SECONDS = 10.0
+"""A request for a snapshot that was lost is repeated after this long."""
+UNKNOWN_VLAN = VlanId(0)
+
+
+def take_snapshot(draft: Draft) -> InstanceSnapshot | None:
+    """The snapshot that the ledger waits for, once it is there; asks for it until then."""
+    wanted_after = draft.ledger.snapshot_after
+    if wanted_after is None:
+        return None
+    if wanted_after > draft.now:
+        draft.look_at(wanted_after)
+        return None
+    snapshot = draft.snapshot
+    if snapshot is not None and snapshot.taken_at >= wanted_after:
+        draft.change(snapshot_after=None)
+        return snapshot
+    node = draft.desired.view.node
+    if node is not None and node.instance_id is not None and draft.may(SUBJECT):
+        draft.start(RequestSnapshot(subject=SUBJECT, instance_id=node.instance_id))
+    return None
+
+
+def know_instance(draft: Draft, node: NodeFacts) -> bool:
+    """Whether the ledger is about the node's present instance; on the way there, adoption."""
+    assert node.instance_id is not None
+    if not draft.desired.complete:
+        return False  # A living pod's annotation may not be known yet: its interface would be taken for a stray.
+    ledger = draft.ledger
+    if ledger.instance is not None and ledger.instance.instance_id == node.instance_id:
+        if ledger.trunk.state is TrunkState.ABSENT and ledger.snapshot_after is not None:
+            snapshot = take_snapshot(draft)
+            if snapshot is not None:
+                _adopt(draft, node, snapshot)
+        return True
+    if ledger.instance is not None:
+        # Another instance under the same name: what the old one had is released, each entry with its own trunk.
+        paces = {k: p for k, p in ledger.paces.items() if k.startswith(("branch/", "pod/"))}
+        draft.change(instance=None, trunk=Trunk(), pool=None, snapshot_after=draft.now, paces=paces, told={})
+    if draft.ledger.snapshot_after is None:
+        draft.change(snapshot_after=draft.now)
+    snapshot = take_snapshot(draft)
+    if snapshot is None:
+        return False
+    return _adopt(draft, node, snapshot)
+
+
+def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
+    assert node.instance_id is not None
+    instance_id = node.instance_id
+    instance, primary = snapshot.instance, snapshot.instance.primary if snapshot.instance is not None else None
+    if instance is None or primary is None or snapshot.subnet is None:
+        attempts = draft.ledger.paces.get(SUBJECT, Pace()).attempts
+        again = draft.now + min(60.0, 2.0 * 2**attempts)
+        draft.change(
+            snapshot_after=again,
+            paces={**draft.ledger.paces, SUBJECT: Pace(not_before=again, attempts=attempts + 1, code="NoInstance")},
+        )
+        draft.look_at(again)
+        draft.tell_node_once(
+            "instance",
+            "InstanceNotFound",
+            f"EC2 knows no running instance {instance_id} of this node",
+        )
+        return False
+    facts = InstanceFacts(
+        instance_id=instance_id,
+        instance_type=instance.instance_type,
+        vpc_id=instance.vpc_id,
+        subnet=snapshot.subnet,
+        primary_eni=primary.eni_id,
+        groups=primary.groups,
+    )
+    draft.change(instance=facts)
+    if node.os == WINDOWS:
+        draft.change(pool=adopted_pool(primary, draft.desired.pods, draft.now), audit_at=0.0)
+        return True
+    if draft.ledger.trunk.state is TrunkState.ABSENT:
+        limits = draft.options.limits.get(instance.instance_type)
+        trunk = found_trunk(instance, snapshot.interfaces, limits, draft.ledger.trunk.generation)
+        draft.change(trunk=trunk)
+        if trunk.eni_id is not None:
+            draft.ledger = adopt_branches(
+                draft.ledger,
+                instance_id,
+                trunk.eni_id,
+                snapshot.subnet,
+                snapshot.interfaces,
+                draft.desired.pods,
+                draft.now,
+            )
+    return True
+
+
+def found_trunk(
+    instance: Instance,
+    tagged: Iterable[Interface],
+    limits: InstanceLimits | None,
+    generation: int,
+) -> Trunk:
+    """The instance's trunk as EC2 shows it: attached, left over from a crash before it was attached, or none (then
+    with the device index that a new one gets, None where none is free)."""
+    attached = next((i for i in instance.interfaces if i.type == "trunk"), None)
+    if attached is not None:
+        ready = attached.attachment_status == "attached" and attached.delete_on_termination
+        return Trunk(
+            state=TrunkState.READY if ready else TrunkState.ATTACHING,
+            generation=generation,
+            eni_id=attached.eni_id,
+            attachment_id=attached.attachment_id,
+            device_index=attached.device_index,
+            subnet_id=attached.subnet_id,
+            groups=attached.groups,
+            adopted=True,
+        )
+    index = free_device_index(instance, limits)
+    loose = next(
+        (
+            i
+            for i in tagged
+            if i.status == "available" and i.description == TRUNK_DESCRIPTION and i.tags.get(OWNER_TAG) == OWNER_OURS
+        ),
+        None,
+    )
+    if loose is not None:
+        return Trunk(
+            state=TrunkState.CREATED,
+            generation=generation,
+            eni_id=loose.eni_id,
+            device_index=index,
+            subnet_id=loose.subnet_id,
+            groups=loose.groups,
+            adopted=True,
+        )
+    return Trunk(generation=generation, device_index=index)
+
+
+def free_device_index(instance: Instance, limits: InstanceLimits | None) -> int | None:
+    """The highest free device index of the default network card: the VPC CNI takes them from below."""
+    if limits is None:
+        return None
+    used = {i.device_index for i in instance.interfaces if i.network_card == 0}
+    highest = min(limits.max_interfaces, limits.default_card_interfaces) - 1
+    return next((index for index in range(highest, 0, -1) if index not in used), None)
+
+
+def is_branch(interface: Interface, trunk: EniId) -> bool:
+    if interface.instance_id is not None or interface.type == "trunk":
+        return False
+    return interface.trunk_tag == trunk or (
+        interface.description == BRANCH_DESCRIPTION and interface.tags.get(OWNER_TAG) == OWNER_OURS
+    )
+
+
+def adopt_branches(
+    ledger: Ledger,
+    instance_id: InstanceId,
+    trunk: EniId,
+    subnet: Subnet,
+    interfaces: Iterable[Interface],
+    pods: dict[PodUid, PodWish],
+    now: float,
+) -> Ledger:
+    """Take over branch interfaces that the ledger does not know. One that a living pod's annotation names stays that
+    pod's; any other begins to cool now, or is deleted where it is on no trunk. A pod that such a stray was made for
+    gets a generation of its own, so that its client tokens meet no old interface."""
+    named = {
+        entry.eni_id: (pod, entry) for pod in pods.values() if not pod.finished for entry in interfaces_named(pod)[0]
+    }
+    known = {branch.eni_id for branch in ledger.branches.values()}
+    branches, claims = dict(ledger.branches), dict(ledger.claims)
+    for interface in interfaces:
+        if interface.eni_id in known or not is_branch(interface, trunk):
+            continue
+        owner = named.get(interface.eni_id)
+        branch = _branch_of(interface, instance_id, trunk, owner, subnet, now)
+        branches[branch.key] = branch
+        if owner is not None:
+            pod = owner[0]
+            claims[pod.uid] = Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name, annotated=True)
+            continue
+        made_for = pods.get(PodUid(interface.tags.get(POD_UID_TAG, "")))
+        if made_for is not None and made_for.uid not in claims:
+            claims[made_for.uid] = Claim(
+                pod_uid=made_for.uid,
+                namespace=made_for.namespace,
+                name=made_for.name,
+                generation=int(now),
+            )
+    return msgspec.structs.replace(ledger, branches=branches, claims=claims)
+
+
+def _branch_of(
+    interface: Interface,
+    instance_id: InstanceId,
+    trunk: EniId,
+    owner: tuple[PodWish, BranchAnnotation] | None,
+    subnet: Subnet,
+    now: float,
+) -> Branch:
+    pod, entry = owner if owner is not None else (None, None)
+    loose = interface.status == "available"
+    own_subnet = interface.subnet_id == subnet.subnet_id
+    if pod is not None:
+        state = BranchState.ASSIGNED
+    else:
+        state = BranchState.CREATED if loose else BranchState.COOLING
+    vlan = entry.vlan if entry is not None else VlanId(interface.vlan_tag or UNKNOWN_VLAN)
+    return Branch(
+        key=BranchKey(interface.eni_id),
+        state=state,
+        instance_id=instance_id,
+        trunk_id=interface.trunk_tag or trunk,
+        pod_uid=pod.uid if pod is not None else PodUid(""),
+        pod_namespace=pod.namespace if pod is not None else "",
+        pod_name=pod.name if pod is not None else "",
+        vlan=vlan,
+        subnet_id=interface.subnet_id,
+        groups=interface.groups,
+        eni_id=interface.eni_id,
+        mac=interface.mac,
+        private_ip=interface.primary_ip,
+        ipv6=interface.ipv6,
+        subnet_cidr=subnet.cidr if own_subnet else "",
+        subnet_v6_cidr=subnet.ipv6_cidr if own_subnet else "",
+        association=(entry.association or None) if entry is not None else None,
+        unwanted=loose and pod is None,
+        since=now,
+    )

@@ -1,0 +1,80 @@
+"""Chapter: every node has a CNINode, whole and owned; it leaves only after its instance was cleaned up."""
+
+from common.decide.draft import Draft
+from common.decide.managed import wanted_tags
+from common.model.actions import CleanDeparted, CreateCniNode, DeleteCniNode, DropFinalizer, RepairCniNode
+from common.model.ids import instance_id_of
+from common.model.names import INSTANCE_TAG
+from common.model.node import CniNodeSpec, NodeFacts
+
+SUBJECT = "cninode"
+
+
+def keep_cninode(draft: Draft, node: NodeFacts) -> None:
+    """The node lives: remember its CNINode, make it where there is none, put right what is missing."""
+    facts = draft.desired.view.cninode
+    tags = wanted_tags(node, draft.options.cluster)
+    if facts is None:
+        if draft.desired.complete and draft.may(SUBJECT):
+            remembered = draft.ledger.cninode_spec or CniNodeSpec()
+            spec = CniNodeSpec(features=remembered.features, tags={**remembered.tags, **tags})
+            draft.start(
+                CreateCniNode(
+                    subject=SUBJECT,
+                    node=node.name,
+                    node_uid=node.uid,
+                    os_label=node.os_label,
+                    spec=spec,
+                )
+            )
+        return
+    if draft.ledger.cninode_spec != facts.spec:
+        draft.change(cninode_spec=facts.spec)
+    if facts.deleting:
+        if facts.finalizer and draft.may(SUBJECT):
+            draft.start(DropFinalizer(subject=SUBJECT, node=node.name, uid=facts.uid))
+        return
+    whole = (
+        all(facts.spec.tags.get(key) == value for key, value in tags.items())
+        and facts.os_label == node.os_label
+        and facts.finalizer
+        and facts.owner_uid == node.uid
+    )
+    if not whole and draft.may(SUBJECT):
+        draft.start(
+            RepairCniNode(
+                subject=SUBJECT,
+                node=node.name,
+                facts=facts,
+                tags=tags,
+                os_label=node.os_label,
+                node_uid=node.uid,
+            )
+        )
+
+
+def let_cninode_go(draft: Draft) -> None:
+    """The node is gone: clean its instance up, then take the finalizer away."""
+    facts = draft.desired.view.cninode
+    if facts is None or not draft.desired.complete:
+        return
+    if facts.deleting:
+        if facts.finalizer and draft.may(SUBJECT):
+            instance = instance_id_of(facts.spec.tags.get(INSTANCE_TAG, ""))
+            draft.start(
+                CleanDeparted(
+                    subject=SUBJECT,
+                    node=draft.ledger.node,
+                    cninode_uid=facts.uid,
+                    instance_id=instance,
+                )
+            )
+        return
+    # The garbage collector deletes what a node owned; one that nobody owned, or that it missed, is ours to delete.
+    gone_since = draft.ledger.gone_since
+    if gone_since is not None:
+        due = gone_since + draft.options.release_delay
+        if due > draft.now:
+            draft.look_at(due)
+        elif draft.may(SUBJECT):
+            draft.start(DeleteCniNode(subject=SUBJECT, node=draft.ledger.node))

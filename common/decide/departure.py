@@ -1,0 +1,47 @@
+"""Chapter: a node that is gone. What it had is released a while after its absence was confirmed, and the record ends
+when nothing is left."""
+
+import msgspec
+
+from common.decide.branches import advance, release_ended
+from common.decide.cninode import let_cninode_go
+from common.decide.draft import Draft
+from common.decide.endings import end_pod
+from common.model.actions import ConfirmNodeGone
+from common.model.ledger import BranchState
+
+SUBJECT = "node"
+
+
+def depart(draft: Draft) -> None:
+    ledger = draft.ledger
+    if not draft.desired.complete:
+        return  # Absence of information is not deletion.
+    let_cninode_go(draft)
+    if ledger.gone_since is None:
+        if draft.may(SUBJECT):
+            draft.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
+        return
+    due = ledger.gone_since + draft.options.release_delay
+    if due > draft.now:
+        draft.look_at(due)
+        release_ended(draft)
+    else:
+        _release_all(draft, ledger.gone_since)
+    advance(draft, serving=False)
+    draft.done_with = (
+        due <= draft.now and not draft.ledger.branches and draft.desired.view.cninode is None and not draft.busy
+    )
+
+
+def _release_all(draft: Draft, gone_since: float) -> None:
+    """Its pods went with the node: what they had has rested since then."""
+    for uid in {b.pod_uid for b in draft.ledger.branches.values() if b.pod_uid}:
+        draft.ledger = end_pod(draft.ledger, uid, gone_since)
+    branches = {
+        key: msgspec.structs.replace(b, state=BranchState.COOLING, since=gone_since)
+        if b.state is BranchState.ASSIGNED
+        else b
+        for key, b in draft.ledger.branches.items()
+    }
+    draft.change(branches=branches)

@@ -1,0 +1,89 @@
+"""Which nodes are ours to serve, and by which rules."""
+
+from enum import StrEnum
+
+from common.model.config import ClusterConfig
+from common.model.names import (
+    CNINODE_CLUSTER_TAG,
+    INSTANCE_TAG,
+    OWNER_TAG,
+    POD_UID_TAG,
+    TRUNK_TAG,
+    VLAN_TAG,
+    cluster_tag,
+)
+from common.model.node import CniNodeSpec, NodeFacts, NodeView
+
+LINUX = "linux"
+WINDOWS = "windows"
+
+
+class Standing(StrEnum):
+    """What a node is to us."""
+
+    IGNORED = "ignored"
+    """EKS auto mode: not touched at all."""
+    UNMANAGED = "unmanaged"
+    """Gets a CNINode, nothing more."""
+    LINUX = "linux"
+    WINDOWS = "windows"
+
+
+def standing(node: NodeFacts, spec: CniNodeSpec | None, config: ClusterConfig | None) -> Standing:
+    """`spec` is the CNINode's, the one last seen where it is missing: a CNINode that cannot be read, or was deleted
+    from under its node, takes no feature away."""
+    if node.auto:
+        return Standing.IGNORED
+    if node.instance_id is None:
+        return Standing.UNMANAGED
+    if node.os == WINDOWS and config is not None and config.windows_ipam:
+        return Standing.WINDOWS
+    if node.os == LINUX and (node.trunk_label or (spec is not None and spec.pod_groups)):
+        return Standing.LINUX
+    return Standing.UNMANAGED
+
+
+def eni_config_name(node: NodeFacts, spec: CniNodeSpec | None) -> str | None:
+    """The ENIConfig that the node names: by label, else by feature. None: no custom networking; "": the feature is
+    there and names none."""
+    if node.eni_config_label:
+        return node.eni_config_label
+    return spec.eni_config_name if spec is not None else None
+
+
+def spec_of(view: NodeView, remembered: CniNodeSpec | None) -> CniNodeSpec | None:
+    return view.cninode.spec if view.cninode is not None else remembered
+
+
+def wanted_tags(node: NodeFacts, cluster: str) -> dict[str, str]:
+    """The tags that we keep on a node's CNINode. None is written for an unknown instance id."""
+    tags = {CNINODE_CLUSTER_TAG: cluster}
+    if node.instance_id is not None:
+        tags[INSTANCE_TAG] = node.instance_id
+    return tags
+
+
+EC2_TAGS_PER_RESOURCE = 50
+EC2_TAG_KEY_LENGTH = 128
+EC2_TAG_VALUE_LENGTH = 256
+OUR_TAGS_PER_INTERFACE = 6
+
+
+def interface_tags(spec: CniNodeSpec | None, cluster: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Other people's tags of a CNINode that go onto every interface made for its node, and what is wrong with those
+    that do not. EC2's rules: at most 50 tags, keys of 1 to 128 and values of up to 256 characters, no `aws:`."""
+    ours = {CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_TAG, VLAN_TAG, TRUNK_TAG, POD_UID_TAG, cluster_tag(cluster)}
+    good: dict[str, str] = {}
+    bad: list[str] = []
+    for key, value in sorted((spec.tags if spec is not None else {}).items()):
+        if key in ours:
+            continue
+        if not 1 <= len(key) <= EC2_TAG_KEY_LENGTH or len(value) > EC2_TAG_VALUE_LENGTH:
+            bad.append(f"{key[:40]!r} is too long or empty")
+        elif key.lower().startswith("aws:"):
+            bad.append(f"{key!r} begins with aws:, which EC2 keeps for itself")
+        elif len(good) + OUR_TAGS_PER_INTERFACE >= EC2_TAGS_PER_RESOURCE:
+            bad.append(f"{key!r} is one more than the 50 tags that EC2 allows")
+        else:
+            good[key] = value
+    return good, tuple(bad)

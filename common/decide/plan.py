@@ -1,0 +1,148 @@
+"""The pure planner: from what is wished, what was done and what is under way to what to start now, and when to look
+again. Chapters run in order; each settles what it can and leaves the rest to the next look."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from common.decide.adoption import know_instance
+from common.decide.audit import audit
+from common.decide.branches import cooldown, is_live, keep_branches
+from common.decide.cninode import keep_cninode
+from common.decide.departure import depart
+from common.decide.draft import Draft, Options
+from common.decide.managed import Standing, spec_of, standing
+from common.decide.trunk import SUBJECT as TRUNK
+from common.decide.trunk import branch_limit, keep_trunk
+from common.decide.windows import keep_windows
+from common.model.actions import Action
+from common.model.desired import Desired
+from common.model.ec2 import InstanceSnapshot
+from common.model.ledger import Ledger
+from common.model.node import NodeFacts
+from common.model.notice import Notice, Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    ledger: Ledger | None
+    """With the intents of `actions` recorded: to be saved before they start. None: nothing is left to keep."""
+    actions: tuple[Action, ...]
+    notices: tuple[Notice, ...]
+    look_again: float
+    """Epoch seconds; infinity: only a change is a reason to look."""
+
+
+def plan(
+    ledger: Ledger,
+    desired: Desired,
+    *,
+    snapshot: InstanceSnapshot | None,
+    now: float,
+    jitter: float,
+    busy: frozenset[str],
+    options: Options,
+) -> Plan:
+    """`busy` are the subjects of actions under way; `snapshot` is the latest known of the node's instance."""
+    draft = Draft(
+        ledger=ledger,
+        desired=desired,
+        snapshot=snapshot,
+        now=now,
+        jitter=jitter,
+        busy=busy,
+        options=options,
+    )
+    node = desired.view.node
+    if node is None:
+        depart(draft)
+    else:
+        _attend(draft, node)
+    _forget(draft)
+    return Plan(
+        ledger=None if draft.done_with else draft.ledger,
+        actions=tuple(draft.actions),
+        notices=tuple(draft.notices),
+        look_again=draft.look_again,
+    )
+
+
+def _attend(draft: Draft, node: NodeFacts) -> None:
+    if draft.ledger.gone_since is not None:
+        draft.change(gone_since=None)
+    spec = spec_of(draft.desired.view, draft.ledger.cninode_spec)
+    stands = standing(node, spec, draft.desired.config)
+    if stands is Standing.IGNORED:
+        return
+    keep_cninode(draft, node)
+    if stands in (Standing.LINUX, Standing.WINDOWS):
+        draft.tell_node_once(
+            f"version/{node.uid}",
+            "ControllerVersionNotice",
+            f"The node is managed by VPC resource controller version {draft.options.version}",
+        )
+    match stands:
+        case Standing.LINUX:
+            _tell_cooldown(draft)
+            ready = know_instance(draft, node) and keep_trunk(draft, node)
+            keep_branches(draft, node, serving=ready)
+            if ready:
+                audit(draft)
+            else:
+                _tell_waiting(draft)
+        case Standing.WINDOWS:
+            if know_instance(draft, node):
+                keep_windows(draft, node)
+        case _:
+            keep_branches(draft, node, serving=False)
+
+
+def _tell_cooldown(draft: Draft) -> None:
+    seconds = cooldown(draft)
+    if draft.desired.config is None or draft.ledger.cooldown_seen == seconds:
+        return
+    if draft.ledger.cooldown_seen is not None:
+        minutes, rest = divmod(int(seconds), 60)
+        text = f"{minutes}m{rest}s" if minutes else f"{rest}s"
+        draft.tell_node("BranchENICoolDownPeriodUpdated", f"Branch ENI cool down period has been updated to {text}")
+    draft.change(cooldown_seen=seconds)
+
+
+def _tell_waiting(draft: Draft) -> None:
+    """Pods on a node that cannot serve them are told why, where there is more to say than `soon`."""
+    instance, pace = draft.ledger.instance, draft.ledger.paces.get(TRUNK)
+    if instance is not None and branch_limit(draft) == 0:
+        why = f"its instance type {instance.instance_type} has no trunk interface"
+    elif pace is not None and pace.code:
+        why = f"its trunk interface could not be made yet: {pace.code}"
+    elif "eniconfig" in draft.ledger.told:
+        why = draft.ledger.told["eniconfig"]
+    else:
+        return
+    for pod in draft.desired.pods.values():
+        if pod.branches and is_live(pod) and pod.eni_annotation is None:
+            draft.tell_pod_once(pod, "WaitingForNode", f"The pod waits for its node: {why}", Severity.WARNING)
+
+
+def _forget(draft: Draft) -> None:
+    """Paces and told things of what is no more."""
+    ledger, pods = draft.ledger, draft.desired.pods
+    branches = {str(key) for key in ledger.branches}
+    in_use = {b.pod_uid for b in ledger.branches.values()}
+    if ledger.pool is not None:
+        in_use |= {a.pod_uid for a in ledger.pool.addresses.values()}
+
+    def current(subject: str) -> bool:
+        kind, _, rest = subject.partition("/")
+        match kind:
+            case "branch":
+                return rest in branches
+            case "pod" | "claim" | "annotate" | "annotation":
+                return rest in pods or rest in in_use
+            case _:
+                return True
+
+    paces = {k: v for k, v in ledger.paces.items() if current(k)}
+    told = {k: v for k, v in ledger.told.items() if current(k)}
+    if len(paces) != len(ledger.paces) or len(told) != len(ledger.told):
+        draft.ledger = msgspec.structs.replace(ledger, paces=paces, told=told)

@@ -1,0 +1,54 @@
+"""When a failed step is tried again. Nothing is ever given up: intervals grow to a cap, with jitter."""
+
+from dataclasses import dataclass
+
+from common.model.errors import (
+    Conflict,
+    Denied,
+    InUse,
+    LimitExceeded,
+    NotFound,
+    OutsideError,
+    SubnetExhausted,
+    Throttled,
+    Unsure,
+)
+from common.model.ledger import Pace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Seconds of the first interval and of the longest."""
+
+    first: float
+    longest: float
+
+
+BACKOFFS: tuple[tuple[type[OutsideError], Backoff], ...] = (
+    (Throttled, Backoff(first=1.0, longest=30.0)),
+    (Unsure, Backoff(first=0.5, longest=20.0)),
+    (Conflict, Backoff(first=0.2, longest=5.0)),
+    (InUse, Backoff(first=1.0, longest=30.0)),
+    (NotFound, Backoff(first=2.0, longest=60.0)),
+    # Denied steps cost a call each and heal only by a person's hand.
+    (Denied, Backoff(first=5.0, longest=300.0)),
+    (SubnetExhausted, Backoff(first=5.0, longest=120.0)),
+    (LimitExceeded, Backoff(first=5.0, longest=120.0)),
+)
+OTHERWISE = Backoff(first=2.0, longest=120.0)
+NO_FREE_BLOCK = "InsufficientCidrBlocks"
+NO_FREE_BLOCK_SECONDS = 120.0
+"""A subnet without a free /28 block does not get one by being asked."""
+
+UNDONE = "trunk/undone"
+"""Subject that paces whole attempts at a trunk, each of which ended in its undoing."""
+
+
+def after_failure(pace: Pace, error: OutsideError, now: float, jitter: float) -> Pace:
+    """The pace after one more failure. `jitter` in [0, 1) spreads retries over the last quarter of the interval."""
+    if error.code == NO_FREE_BLOCK:
+        interval = NO_FREE_BLOCK_SECONDS
+    else:
+        backoff = next((b for kind, b in BACKOFFS if isinstance(error, kind)), OTHERWISE)
+        interval = min(backoff.longest, backoff.first * 2 ** min(pace.attempts, 16)) * (0.75 + 0.25 * jitter)
+    return Pace(not_before=now + interval, attempts=pace.attempts + 1, code=error.code, message=error.message)

@@ -1,0 +1,31 @@
+"""Client tokens: the same intent has the same token, whoever carries it out and however often."""
+
+from hashlib import sha256
+
+from common.model.ids import BranchKey, ClientToken, InstanceId, PodUid
+
+
+def branch_key(pod: PodUid, ordinal: int, generation: int) -> BranchKey:
+    return BranchKey(f"{pod}.{ordinal}.{generation}")
+
+
+def branch_token(cluster: str, key: BranchKey) -> ClientToken:
+    return _token(cluster, "branch", key)
+
+
+def trunk_token(cluster: str, instance: InstanceId, generation: int) -> ClientToken:
+    return _token(cluster, "trunk", instance, str(generation))
+
+
+def association_token(token: ClientToken) -> ClientToken:
+    """Of the association of the branch that `token` made."""
+    return _token(token, "associate")
+
+
+def disassociation_token(token: ClientToken) -> ClientToken:
+    return _token(token, "disassociate")
+
+
+def _token(*parts: str) -> ClientToken:
+    """64 ASCII characters are the most that EC2 takes."""
+    return ClientToken(sha256("\0".join(parts).encode()).hexdigest()[:48])

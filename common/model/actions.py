@@ -1,0 +1,255 @@
+"""What a worker can do for a node. Each action is one step towards what is wished: carried out at most once at a
+time for its subject, safe to carry out again after a crash between any two lines.
+
+The planner records the intent in the ledger before an action starts; its outcome is applied after it ended.
+"""
+
+import msgspec
+
+from common.model.ids import (
+    AssociationId,
+    AttachmentId,
+    BranchKey,
+    ClientToken,
+    EniId,
+    GroupId,
+    InstanceId,
+    Ipv4,
+    NodeName,
+    PodUid,
+    Prefix,
+    SubnetId,
+    VlanId,
+)
+from common.model.node import CniNodeFacts, CniNodeSpec
+from common.model.pod import PodWish
+
+
+class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    subject: str
+    """What it is about: one action a subject is under way at a time, and failures are paced by it."""
+    turn: bool = False
+    """Its place in the rate limiter's queue was kept; it does not queue again."""
+    again: bool = False
+    """It was begun before and its outcome is not known: look first where EC2 has no client token."""
+
+
+class RequestSnapshot(_Step, frozen=True, kw_only=True, tag=True):
+    """Ask for a fresh `InstanceSnapshot`; it is read in batches and the node is woken when it is there."""
+
+    instance_id: InstanceId
+
+
+class CreateCniNode(_Step, frozen=True, kw_only=True, tag=True):
+    node: NodeName
+    node_uid: str
+    os_label: str
+    spec: CniNodeSpec
+
+
+class RepairCniNode(_Step, frozen=True, kw_only=True, tag=True):
+    node: NodeName
+    facts: CniNodeFacts
+    tags: dict[str, str]
+    os_label: str
+    node_uid: str
+
+
+class DropFinalizer(_Step, frozen=True, kw_only=True, tag=True):
+    """Of a CNINode deleted while its node lives: it is made again after it went."""
+
+    node: NodeName
+    uid: str
+
+
+class CleanDeparted(_Step, frozen=True, kw_only=True, tag=True):
+    """Node and CNINode are going: delete the instance's leaked interfaces, *then* let the CNINode go."""
+
+    node: NodeName
+    cninode_uid: str
+    instance_id: InstanceId | None
+
+
+class DeleteCniNode(_Step, frozen=True, kw_only=True, tag=True):
+    """Its node is long gone and nothing collected it."""
+
+    node: NodeName
+
+
+class ConfirmNodeGone(_Step, frozen=True, kw_only=True, tag=True):
+    node: NodeName
+
+
+class CreateTrunk(_Step, frozen=True, kw_only=True, tag=True):
+    instance_id: InstanceId
+    subnet_id: SubnetId
+    groups: tuple[GroupId, ...]
+    token: ClientToken
+    extra_tags: dict[str, str]
+
+
+class PermitInterface(_Step, frozen=True, kw_only=True, tag=True):
+    """CreateNetworkInterfacePermission(INSTANCE-ATTACH) of a trunk or branch."""
+
+    eni_id: EniId
+
+
+class AttachTrunk(_Step, frozen=True, kw_only=True, tag=True):
+    eni_id: EniId
+    instance_id: InstanceId
+    device_index: int
+
+
+class FinishTrunk(_Step, frozen=True, kw_only=True, tag=True):
+    """DeleteOnTermination, where it is not set."""
+
+    eni_id: EniId
+    attachment_id: AttachmentId
+
+
+class AwaitTrunk(_Step, frozen=True, kw_only=True, tag=True):
+    """One look whether the trunk is `attached`."""
+
+    eni_id: EniId
+    instance_id: InstanceId
+
+
+class UndoTrunk(_Step, frozen=True, kw_only=True, tag=True):
+    """Detach where attached, then delete."""
+
+    eni_id: EniId
+    instance_id: InstanceId
+
+
+class SetTrunkGroups(_Step, frozen=True, kw_only=True, tag=True):
+    eni_id: EniId
+    groups: tuple[GroupId, ...]
+
+
+class Advertise(_Step, frozen=True, kw_only=True, tag=True):
+    node: NodeName
+    resource: str
+    amount: int
+
+
+class ResolvePod(_Step, frozen=True, kw_only=True, tag=True):
+    """Find the pod's security groups and subnet, from answers no older than the pod."""
+
+    pod: PodWish
+    instance_groups: tuple[GroupId, ...]
+    instance_subnet: SubnetId
+    eni_config: str | None
+    first: bool
+    """It was not resolved before: people are told."""
+
+
+class CreateBranch(_Step, frozen=True, kw_only=True, tag=True):
+    key: BranchKey
+    subnet_id: SubnetId
+    groups: tuple[GroupId, ...]
+    token: ClientToken
+    vlan: VlanId
+    trunk_id: EniId
+    instance_id: InstanceId
+    pod_uid: PodUid
+    extra_tags: dict[str, str]
+
+
+class PermitBranch(_Step, frozen=True, kw_only=True, tag=True):
+    key: BranchKey
+    eni_id: EniId
+
+
+class AssociateBranch(_Step, frozen=True, kw_only=True, tag=True):
+    key: BranchKey
+    eni_id: EniId
+    trunk_id: EniId
+    vlan: VlanId
+    token: ClientToken
+
+
+class DisassociateBranch(_Step, frozen=True, kw_only=True, tag=True):
+    key: BranchKey
+    eni_id: EniId
+    association: AssociationId | None
+    """None: found in EC2 without its association; looked up first."""
+    token: ClientToken
+
+
+class DeleteBranch(_Step, frozen=True, kw_only=True, tag=True):
+    key: BranchKey
+    eni_id: EniId
+
+
+class Annotate(_Step, frozen=True, kw_only=True, tag=True):
+    """Write what a pod was given into its annotation. Never over an existing one."""
+
+    pod_uid: PodUid
+    namespace: str
+    name: str
+    annotation: str
+    value: str
+
+
+class ConfirmGone(_Step, frozen=True, kw_only=True, tag=True):
+    """Ask the API server itself whether this pod (by uid) is gone or finished."""
+
+    pod_uid: PodUid
+    namespace: str
+    name: str
+
+
+class InspectPool(_Step, frozen=True, kw_only=True, tag=True):
+    eni_id: EniId
+
+
+class AssignAddresses(_Step, frozen=True, kw_only=True, tag=True):
+    eni_id: EniId
+    count: int
+
+
+class AssignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
+    eni_id: EniId
+    count: int
+
+
+class UnassignAddresses(_Step, frozen=True, kw_only=True, tag=True):
+    eni_id: EniId
+    addresses: tuple[Ipv4, ...]
+
+
+class UnassignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
+    eni_id: EniId
+    prefixes: tuple[Prefix, ...]
+
+
+Action = (
+    RequestSnapshot
+    | CreateCniNode
+    | RepairCniNode
+    | DropFinalizer
+    | CleanDeparted
+    | DeleteCniNode
+    | ConfirmNodeGone
+    | CreateTrunk
+    | PermitInterface
+    | AttachTrunk
+    | FinishTrunk
+    | AwaitTrunk
+    | UndoTrunk
+    | SetTrunkGroups
+    | Advertise
+    | ResolvePod
+    | CreateBranch
+    | PermitBranch
+    | AssociateBranch
+    | DisassociateBranch
+    | DeleteBranch
+    | Annotate
+    | ConfirmGone
+    | InspectPool
+    | AssignAddresses
+    | AssignPrefixes
+    | UnassignAddresses
+    | UnassignPrefixes
+)
