@@ -62,6 +62,7 @@ check: lint types imports manifests test ## What CI runs
 # Needs uv (https://docs.astral.sh/uv/). The result names no package index.
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 lock: ## Compile the lock anew from pyproject.toml
+	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --extra sandbox pyproject.toml -o requirements/sandbox.txt
 	$(COMPILE) --extra sandbox --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt

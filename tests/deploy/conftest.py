@@ -1,0 +1,68 @@
+"""The manifests as written and as kustomize renders them, and an API server to try them on."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTROL_PLANE = ROOT.parent / "shared" / "envtest" / "control-plane"
+START_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    """A kubectl: from the folder of test binaries, else from the PATH."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    found = shutil.which("kubectl", path=assets) if assets else None
+    found = found or shutil.which("kubectl")
+    if found is None:
+        pytest.skip("no kubectl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def rendered(kubectl: str) -> str:
+    """What `kubectl apply -k deploy/base` would send."""
+    return subprocess.run(
+        [kubectl, "kustomize", str(ROOT / "deploy" / "base")], check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.fixture(scope="session")
+def base() -> list[dict[str, Any]]:
+    """The objects in deploy/base, as they are written."""
+    folder = ROOT / "deploy" / "base"
+    files = [path for path in sorted(folder.glob("*.yaml")) if path.name != "kustomization.yaml"]
+    return [document for path in files for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A real API server of one's own."""
+    if not os.environ.get("KUBEBUILDER_ASSETS") or not CONTROL_PLANE.exists():
+        pytest.skip("KUBEBUILDER_ASSETS names no control plane")
+    folder = tmp_path_factory.mktemp("control-plane") / "run"
+    with subprocess.Popen(
+        [str(CONTROL_PLANE), str(folder), "--watch-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("ready "):
+                    yield Path(line.removeprefix("ready ").strip())
+                    break
+            else:
+                pytest.fail(f"the control plane ended with {process.wait(START_SECONDS)}")
+        finally:
+            process.stdin.close()
+            process.wait(START_SECONDS)

@@ -1,0 +1,85 @@
+"""The image, the compose file and the lock that both are built from."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = ("build", "runtime", "sandbox", "dev")
+
+
+def locked(name: str) -> dict[str, str]:
+    """The entries of a lock: distribution name to the whole entry."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)
+    return {re.split(r"[=\[ ]", entry, maxsplit=1)[0].lower(): entry for entry in entries if entry.strip()}
+
+
+def required(*extras: str) -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = list(project["dependencies"])
+    for extra in extras:
+        wanted += project["optional-dependencies"][extra]
+    return {re.split(r"[\[><=~! ]", want, maxsplit=1)[0].lower() for want in wanted}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_distribution_has_a_version_and_hashes(name: str) -> None:
+    entries = locked(name)
+    assert entries
+    for distribution, entry in entries.items():
+        assert re.match(r"\S+==\S+", entry), distribution
+        assert "--hash=sha256:" in entry, distribution
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_names_no_package_index(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    assert not re.search(r"://|--(extra-)?index-url|--find-links|--trusted-host", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [("runtime", ()), ("sandbox", ("sandbox",)), ("dev", ("sandbox", "dev"))],
+)
+def test_the_lock_covers_what_the_project_requires(name: str, extras: tuple[str, ...]) -> None:
+    assert required(*extras) <= set(locked(name))
+
+
+def test_the_image_is_built_in_stages_and_runs_as_nobody() -> None:
+    lines = (ROOT / "deploy" / "Dockerfile").read_text().splitlines()
+    stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
+    assert len(stages) == 2
+    final = lines[stages[-1] :]
+    assert "USER 65532:65532" in final
+    assert not any(line.startswith("RUN ") for line in final)
+    assert 'ENTRYPOINT ["vpc-rc"]' in final
+
+
+def test_the_image_gets_every_package_of_the_project() -> None:
+    include = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    ignore = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().split()
+    assert {f"!{pattern.removesuffix('*')}" for pattern in include} <= set(ignore)
+
+
+def test_compose_starts_every_part() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    services = compose["services"]
+    assert set(services) == {"redis", "sandbox", "watcher", "worker", "flower"}
+    assert services["worker"]["deploy"]["replicas"] == 2
+    for name in ("watcher", "worker", "flower"):
+        assert services[name]["command"] == [name]
+        assert set(services[name]["depends_on"]) == {"redis", "sandbox"}
+        assert services[name]["environment"]["VPC_RC_REDIS_URL"].startswith("redis://redis:")
+
+
+def test_compose_accepts_its_file() -> None:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], check=False, capture_output=True).returncode:
+        pytest.skip("no docker compose")
+    subprocess.run([docker, "compose", "config", "--quiet"], cwd=ROOT, check=True)

@@ -1,0 +1,117 @@
+"""Rules that every workload of ours keeps, whatever tool applies it."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.settings import Settings, describe_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {row.name for row in describe_settings(Settings())}
+ROLES = ("watcher", "worker", "webhook")
+
+
+def workloads(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {found["metadata"]["name"]: found for found in objects if found["kind"] in ("Deployment", "StatefulSet")}
+
+
+def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    return {found["metadata"]["name"]: found for found in objects if found["kind"] == kind}
+
+
+def test_every_part_is_there_with_the_replicas_that_survive_a_loss(base: list[dict[str, Any]]) -> None:
+    replicas = {name: found["spec"]["replicas"] for name, found in workloads(base).items()}
+    assert replicas == {
+        "vpc-rc-watcher": 2,
+        "vpc-rc-worker": 2,
+        "vpc-rc-webhook": 2,
+        "vpc-rc-redis": 1,
+        "vpc-rc-flower": 1,
+    }
+    assert set(of_kind(base, "PodDisruptionBudget")) == {f"vpc-rc-{role}" for role in ROLES}
+
+
+def test_no_workload_runs_as_root_or_writes_into_its_image(base: list[dict[str, Any]]) -> None:
+    for name, workload in workloads(base).items():
+        pod = workload["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
+
+
+def test_variables_of_services_are_not_taken_for_settings(base: list[dict[str, Any]]) -> None:
+    """The Service vpc-rc-webhook would give every pod VPC_RC_WEBHOOK_PORT=tcp://..., which is one of our settings."""
+    for name, workload in workloads(base).items():
+        assert workload["spec"]["template"]["spec"]["enableServiceLinks"] is False, name
+
+
+def test_probes_ask_the_ports_of_the_settings(base: list[dict[str, Any]]) -> None:
+    ports = {"health": Settings().health_port, "webhook": Settings().webhook_port}
+    for role in ROLES:
+        (container,) = workloads(base)[f"vpc-rc-{role}"]["spec"]["template"]["spec"]["containers"]
+        declared = {port["name"]: port["containerPort"] for port in container["ports"]}
+        probe = container["livenessProbe"]["httpGet"]
+        assert probe["path"] == "/healthz", role
+        assert declared[probe["port"]] == ports[probe["port"]], role
+        assert declared["metrics"] == Settings().metrics_port, role
+
+
+def test_workers_get_longer_to_end_than_a_run_takes(base: list[dict[str, Any]]) -> None:
+    pod = workloads(base)["vpc-rc-worker"]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > 2 * Settings().slice_seconds
+
+
+def test_redis_never_evicts_and_keeps_its_log(base: list[dict[str, Any]]) -> None:
+    lines = of_kind(base, "ConfigMap")["vpc-rc-redis"]["data"]["redis.conf"].splitlines()
+    assert {"appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"} <= set(lines)
+
+
+def test_who_uses_redis_may_reach_it(base: list[dict[str, Any]]) -> None:
+    policy = of_kind(base, "NetworkPolicy")["vpc-rc-redis"]["spec"]
+    allowed = policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"].items()
+    reaching = {
+        name
+        for name, found in workloads(base).items()
+        if allowed <= found["spec"]["template"]["metadata"]["labels"].items()
+    }
+    assert reaching == {"vpc-rc-watcher", "vpc-rc-worker", "vpc-rc-flower"}
+
+
+def test_workers_have_the_account_that_the_webhook_trusts(base: list[dict[str, Any]]) -> None:
+    account = workloads(base)["vpc-rc-worker"]["spec"]["template"]["spec"]["serviceAccountName"]
+    assert Settings().service_account == f"system:serviceaccount:kube-system:{account}"
+
+
+def test_names_in_kustomizations_and_compose_are_settings() -> None:
+    named: set[str] = set()
+    for folder in ("base", "example"):
+        kustomization = yaml.safe_load((ROOT / "deploy" / folder / "kustomization.yaml").read_text())
+        for generator in kustomization["configMapGenerator"]:
+            named |= {literal.partition("=")[0] for literal in generator["literals"]}
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    for service in compose["services"].values():
+        named |= {name for name in service.get("environment", {}) if name.startswith("VPC_RC_")}
+    assert len(named) > 5
+    assert named <= SETTINGS
+
+
+def test_the_example_renders_with_the_cluster_that_it_names(kubectl: str) -> None:
+    text = subprocess.run(
+        [kubectl, "kustomize", str(ROOT / "deploy" / "example")], check=True, capture_output=True, text=True
+    ).stdout
+    objects = list(yaml.safe_load_all(text))
+    (settings,) = (
+        found
+        for found in objects
+        if found["kind"] == "ConfigMap" and found["metadata"]["name"].startswith("vpc-rc-set")
+    )
+    assert settings["data"]["VPC_RC_CLUSTER_NAME"] == "my-cluster"
+    assert settings["data"]["VPC_RC_REDIS_URL"].startswith("redis://vpc-rc-redis")
+    for role in ROLES:
+        pod = workloads(objects)[f"vpc-rc-{role}"]["spec"]["template"]["spec"]
+        assert pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}]
+        assert pod["containers"][0]["image"].endswith(".amazonaws.com/vpc-resource-controller:0.1.0")
