@@ -18,6 +18,7 @@ from common.store.ledger import Ledgers
 from common.store.link import Link
 from common.store.lock import NodeLock
 from common.store.members import Members
+from common.store.queues import Queues
 from common.store.rate import DEFAULT_RATES, Rate, RateLimiter
 from common.store.snapshots import Snapshots
 from common.store.sweep import SweepMemory
@@ -41,6 +42,7 @@ class Store:
         self._rate = RateLimiter(link, p, rates, growth=growth)
         self._sweep = SweepMemory(link, p)
         self._members = Members(link, p)
+        self._queues = Queues(link)
 
     def ping(self) -> None:
         """Raises StoreUnavailable where Redis does not answer."""
@@ -152,3 +154,6 @@ class Store:
 
     def members(self, role: str) -> dict[str, dict[str, str]]:
         return self._members.alive(role)
+
+    def queue_depths(self) -> dict[str, int]:
+        return self._queues.depths()

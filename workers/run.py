@@ -1,0 +1,73 @@
+"""A worker process: Celery's consumer with its pool of threads, and what it serves to people and probes."""
+
+import os
+import secrets
+import socket
+import threading
+from contextlib import ExitStack
+
+import structlog
+
+from common.clock import Clock, SystemClock
+from common.metrics import serve_metrics
+from common.model.errors import StoreUnavailable
+from common.settings import Settings
+from common.store import Store, connect, keys
+from workers.app import keep_logging, make_app, track
+from workers.health import health
+from workers.introspection import introspection
+from workers.progress import Progress
+from workers.server import Server
+
+BEAT_SECONDS = 10.0
+"""Interval at which the process says that it is alive, and looks whether it gets on."""
+STALLED = 70
+"""Exit status of a process that gave itself up (EX_SOFTWARE)."""
+
+_log = structlog.get_logger(__name__)
+
+
+def main(settings: Settings) -> int:
+    """Work until SIGTERM (runs under way are finished first: a slice at most) or until the consumer dies. The exit
+    status: 0 after a signal; otherwise whoever started the process starts it again."""
+    clock = SystemClock()
+    store = Store(connect(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates)
+    progress = Progress(lambda: sum(store.queue_depths().values()), clock)
+    name = f"vpc-rc-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
+    app = make_app(settings)
+    keep_logging()
+    track(progress)
+    with ExitStack() as stack:
+        _serve(settings, store, progress, stack)
+        ended = threading.Event()
+        stack.callback(ended.set)
+        beat = threading.Thread(target=_beat, args=(store, progress, name, ended, clock), name="heartbeat", daemon=True)
+        beat.start()
+        worker = app.Worker(hostname=name, pool="threads", concurrency=settings.worker_threads, quiet=True)
+        _log.info("worker_starts", worker=name, threads=settings.worker_threads)
+        worker.start()
+        return int(worker.exitcode or 0)
+
+
+def _serve(settings: Settings, store: Store, progress: Progress, stack: ExitStack) -> None:
+    """Start what has a port."""
+    if settings.health_port:
+        stack.callback(Server(settings.listen_address, settings.health_port, health(progress)).close)
+    if settings.metrics_port:
+        stack.callback(serve_metrics(settings.metrics_port, settings.listen_address).close)
+    if settings.introspection_port:
+        stack.callback(Server(settings.listen_address, settings.introspection_port, introspection(store)).close)
+
+
+def _beat(store: Store, progress: Progress, name: str, ended: threading.Event, clock: Clock) -> None:
+    """Say that the process is alive. A process that does not get on gives itself up, so that it is started again also
+    where nobody probes it; its runs' locks expire and other workers take over."""
+    started = f"{clock.now():.0f}"
+    while not ended.wait(BEAT_SECONDS):
+        try:
+            store.beat("worker", name, {"started": started, "pid": str(os.getpid())}, 3 * BEAT_SECONDS)
+        except StoreUnavailable as error:
+            _log.warning("heartbeat_not_written", error=str(error))
+        if problem := progress.problem():
+            _log.error("worker_stalled", worker=name, problem=problem)
+            os._exit(STALLED)
