@@ -1,0 +1,33 @@
+"""What the files of `Kube` share."""
+
+from typing import Any
+
+from common.kube.status import is_missing, succeeded
+from common.kube.transport import MERGE_PATCH, Response, Transport
+from common.model.errors import Conflict
+
+CONFLICT_TRIES = 5
+"""How often an object that changed under our hands is read again before the conflict is the caller's."""
+
+
+class Calls:
+    """Base of the calls by kind: a transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _read(self, path: str, name: str) -> bytes | None:
+        """An object as the server wrote it; None only where the server itself says that it does not exist. Raises
+        OutsideError: NotFound where the server does not serve the resource."""
+        response = self._transport.request("GET", path)
+        return None if is_missing(response, name) else succeeded(response).body
+
+    def _patch(self, path: str, body: dict[str, Any]) -> Response:
+        """Merge patch. Raises OutsideError."""
+        return succeeded(self._transport.request("PATCH", path, body=body, content_type=MERGE_PATCH))
+
+
+def check_uid(found: str, expected: str, name: str) -> None:
+    """Raises Conflict where an object is another of the same name."""
+    if found != expected:
+        raise Conflict("UidMismatch", f"{name} has uid {found}, not {expected}")

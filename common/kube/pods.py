@@ -1,0 +1,71 @@
+"""Reads and writes of pods, and what their security groups are resolved from."""
+
+import msgspec
+
+from common.kube.calls import Calls
+from common.kube.project import PodFacts, pod_facts, policy
+from common.kube.raw import Metadata, Page
+from common.kube.status import succeeded
+from common.model.errors import Unsure
+from common.model.ids import PodUid
+from common.model.policy import Policy
+
+POLICIES_PER_PAGE = 500
+
+
+class _Account(msgspec.Struct):
+    metadata: Metadata
+
+
+class PodCalls(Calls):
+    def get_pod(self, namespace: str, name: str) -> PodFacts | None:
+        """The pod as the API server itself has it (not its cache). None only where the server says that there is no
+        such pod. Raises OutsideError."""
+        raw = self._read(_pod(namespace, name), name)
+        if raw is None:
+            return None
+        facts = pod_facts(raw)
+        if facts is None:
+            raise Unsure("MalformedPod", f"{namespace}/{name}")
+        return facts
+
+    def annotate_pod(
+        self, namespace: str, name: str, uid: PodUid, key: str, value: str, *, resource_version: str | None = None
+    ) -> None:
+        """Write one annotation. Raises Conflict where the pod is another of the same name (or changed since
+        `resource_version`, where given), NotFound where it is gone, OutsideError."""
+        metadata: dict[str, object] = {"uid": uid, "annotations": {key: value}}
+        if resource_version is not None:
+            metadata["resourceVersion"] = resource_version
+        self._patch(_pod(namespace, name), {"metadata": metadata})
+
+    def list_policies(self, namespace: str) -> tuple[Policy, ...]:
+        """The namespace's SecurityGroupPolicies by name, malformed ones left out with a log line. Raises NotFound
+        where their CRD does not exist, OutsideError."""
+        path = f"/apis/vpcresources.k8s.aws/v1beta1/namespaces/{namespace}/securitygrouppolicies"
+        query = {"limit": str(POLICIES_PER_PAGE)}
+        found: list[Policy] = []
+        while True:
+            response = succeeded(self._transport.request("GET", path, query=query))
+            try:
+                page = msgspec.json.decode(response.body, type=Page)
+            except (msgspec.DecodeError, ValueError) as error:
+                raise Unsure("MalformedList", str(error)) from error
+            found.extend(p for raw in page.items or () if (p := policy(raw)) is not None)
+            if not page.metadata.continue_:
+                return tuple(sorted(found, key=lambda p: p.name))
+            query["continue"] = page.metadata.continue_
+
+    def service_account_labels(self, namespace: str, name: str) -> dict[str, str] | None:
+        """None where there is no such service account. Raises OutsideError."""
+        raw = self._read(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}", name)
+        if raw is None:
+            return None
+        try:
+            return msgspec.json.decode(raw, type=_Account).metadata.labels or {}
+        except (msgspec.DecodeError, ValueError) as error:
+            raise Unsure("MalformedServiceAccount", str(error)) from error
+
+
+def _pod(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods/{name}"

@@ -1,0 +1,204 @@
+"""Requests to the API server: the official client's configuration and connection pool, without its typed layers.
+
+Measured: the client's typed path takes 942 us and 77 KB a pod, this with msgspec 27 us and 1.4 KB.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote, urlencode
+
+import urllib3
+from kubernetes import config as kube_config
+from kubernetes.client import ApiClient, Configuration
+
+from common.clock import Clock
+from common.kube.pace import RequestPace
+from common.model.errors import ControllerError, Unsure
+
+MERGE_PATCH = "application/merge-patch+json"
+CONNECT_SECONDS = 5.0
+REQUEST_SECONDS = 30.0
+"""For the whole answer. kube-apiserver gives up on an ordinary request after 60 s."""
+CONNECTIONS = 64
+"""At least the number of threads of a worker: more would queue for a connection."""
+_CHUNK_BYTES = 1 << 16
+
+
+class Response(NamedTuple):
+    status: int
+    body: bytes
+
+
+class Transport(Protocol):
+    """How requests reach an API server: over HTTPS, or in process in simulation."""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: float | None = None,
+    ) -> Response:
+        """Any answer, whatever its status. `timeout`: seconds for the whole answer. Raises Unsure where the connection
+        fails or the time is up."""
+        ...
+
+    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+        """The lines of an answer that goes on. `read_timeout`: longest silence, in seconds. Ends when the server ends
+        it; raises Unsure where the connection breaks or is silent for too long, `WatchRefused` for any status but
+        200."""
+        ...
+
+
+class NoCluster(ControllerError):
+    """No usable kubeconfig and no service account."""
+
+
+class WatchRefused(Exception):
+    """A stream that did not begin."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"HTTP status {response.status}")
+        self.response = response
+
+
+class HttpTransport:
+    """A `Transport` over the official client's pool. Tokens are read again as they rotate. Thread-safe."""
+
+    def __init__(self, configuration: Configuration, clock: Clock, pace: RequestPace | None = None) -> None:
+        self._configuration, self._clock, self._pace = configuration, clock, pace
+        self._host = str(configuration.host).rstrip("/")
+        self._refresh = threading.Lock()
+        self._pool: urllib3.PoolManager = ApiClient(configuration).rest_client.pool_manager
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: float | None = None,
+    ) -> Response:
+        if self._pace is not None:
+            self._pace.wait()
+        seconds = timeout or REQUEST_SECONDS
+        deadline = self._clock.monotonic() + seconds
+        headers = {"Accept": "application/json", **self._authorization()}
+        encoded = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        with _connection_errors(method, path):
+            answer = self._pool.request(
+                method,
+                self._url(path, query),
+                body=encoded,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
+                # A kept connection that the server closed shows only when it is used: reading again is safe.
+                retries=urllib3.Retry(2, redirect=0, status=0, backoff_factor=0) if method == "GET" else False,
+                preload_content=False,
+                redirect=False,
+            )
+            return Response(answer.status, self._read(answer, deadline))
+
+    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+        headers = {"Accept": "application/json", **self._authorization()}
+        with _connection_errors("GET", path):
+            answer = self._pool.request(
+                "GET",
+                self._url(path, query),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_timeout),
+                retries=False,
+                preload_content=False,
+                redirect=False,
+            )
+            try:
+                if answer.status != 200:
+                    body = self._read(answer, self._clock.monotonic() + REQUEST_SECONDS)
+                    raise WatchRefused(Response(answer.status, body))
+                yield from _lines(answer)
+            finally:
+                # Not given back to the pool: the rest of the answer would be read as the next one.
+                answer.close()
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def _url(self, path: str, query: Mapping[str, str] | None) -> str:
+        return f"{self._host}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+
+    def _authorization(self) -> dict[str, str]:
+        # The client refreshes expired tokens (exec plugins, service accounts) within auth_settings().
+        with self._refresh:
+            setting = self._configuration.auth_settings().get("BearerToken")
+        return {"Authorization": str(setting["value"])} if setting and setting["value"] else {}
+
+    def _read(self, answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        chunks = []
+        try:
+            for chunk in answer.stream(_CHUNK_BYTES):
+                chunks.append(chunk)
+                if self._clock.monotonic() > deadline:
+                    raise Unsure("Timeout", "the answer did not end in time")
+        except BaseException:
+            answer.close()
+            raise
+        answer.release_conn()
+        return b"".join(chunks)
+
+
+def connect(
+    *, kubeconfig: Path | None, context: str, clock: Clock, qps: float | None = None, burst: int = 1
+) -> HttpTransport:
+    """A transport from a kubeconfig file, else from the pod's service account, else from ~/.kube/config. `qps` limits
+    our requests (watches apart) to so many a second, None does not. Raises NoCluster."""
+    configuration = Configuration()
+    try:
+        if kubeconfig is None and _in_cluster(configuration):
+            pass
+        else:
+            file = str(kubeconfig) if kubeconfig is not None else None
+            kube_config.load_kube_config(file, context or None, client_configuration=configuration)
+    except (kube_config.ConfigException, OSError, ValueError) as error:
+        raise NoCluster(str(error)) from error
+    configuration.connection_pool_maxsize = CONNECTIONS
+    pace = RequestPace(qps=qps, burst=burst, clock=clock) if qps is not None else None
+    return HttpTransport(configuration, clock, pace)
+
+
+def _in_cluster(configuration: Configuration) -> bool:
+    try:
+        kube_config.load_incluster_config(client_configuration=configuration)
+    except kube_config.ConfigException:
+        return False
+    return True
+
+
+def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    rest = b""
+    while True:
+        # read1 gives what is there; stream() would wait for a full chunk.
+        chunk = answer.read1(_CHUNK_BYTES)
+        if not chunk:
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in lines if line)
+
+
+@contextlib.contextmanager
+def _connection_errors(method: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unsure(type(error).__name__, f"{method} {path}: {error}") from error
