@@ -20,6 +20,8 @@ FAILURES = 3
 """In a row, before the rest has to wait."""
 PAUSE_SECONDS = 2.0
 """After failures: EC2 is asked again, by the next task, no sooner."""
+LONGEST_PAUSE_SECONDS = 10.0
+"""Less than the store takes a task for lost after."""
 SNAPSHOT_SECONDS = 120.0
 """Lifetime of what was read: the node's own run follows within seconds; the queue may be long."""
 
@@ -49,13 +51,14 @@ def load_instances(store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clo
             snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), began)
         except (OutsideError, Deferred) as error:
             _log.warning("instances not read", instances=len(requests), error=str(error))
-            publish = [store.request_snapshot(instance_id, node, began) for instance_id, node in requests]
+            for instance_id, node in requests:
+                store.request_snapshot(instance_id, node, began)
             failures, size = failures + 1, max(1, size // SMALLER)
             if failures < FAILURES and not isinstance(error, Deferred):
                 continue
             clock.sleep(_pause(error, clock))
-            if any(publish):
-                publisher.load_instances()
+            # Always: requests made meanwhile count on this task to come back for them.
+            publisher.load_instances()
             return read
         store.write_snapshots(snapshots, SNAPSHOT_SECONDS)
         for node in store.mark_dirty([node for _, node in requests], clock.now()):
@@ -65,4 +68,5 @@ def load_instances(store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clo
 
 
 def _pause(error: OutsideError | Deferred, clock: Clock) -> float:
-    return max(PAUSE_SECONDS, error.until - clock.now()) if isinstance(error, Deferred) else PAUSE_SECONDS
+    until = error.until - clock.now() if isinstance(error, Deferred) else 0.0
+    return min(max(PAUSE_SECONDS, until), LONGEST_PAUSE_SECONDS)

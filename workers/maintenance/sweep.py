@@ -80,12 +80,17 @@ def sweep_leaks(
 
 def clean_instance(ec2: Ec2, instance_id: InstanceId, cluster: str) -> int:
     """Delete what was made for an instance that is gone; the number deleted. Looks again afterwards and raises InUse
-    where something is left; else raises as `Ec2` does. Safe to repeat."""
+    where something is left; raises as `Ec2` does where it cannot look or may not delete. Safe to repeat."""
     gone: set[EniId] = set()
     deleted = 0
     for one in _left(ec2, instance_id, cluster):
-        deleted += _delete(ec2, one.eni_id)
-        gone.add(one.eni_id)
+        try:
+            deleted += _delete(ec2, one.eni_id)
+            gone.add(one.eni_id)
+        except (Throttled, Denied):
+            raise
+        except OutsideError as error:
+            _log.warning("interface of a deleted node not deleted", interface=one.eni_id, error=str(error))
     # EC2's lists lag behind: what it deleted may still stand there.
     remaining = [one.eni_id for one in _left(ec2, instance_id, cluster) if one.eni_id not in gone]
     if remaining:
@@ -94,7 +99,7 @@ def clean_instance(ec2: Ec2, instance_id: InstanceId, cluster: str) -> int:
 
 
 def _available(ec2: Ec2, cluster: str, vpc: str) -> Iterable[Interface]:
-    place = {"vpc-id": [vpc], "status": [leaks.AVAILABLE]}
+    place: dict[str, list[str]] = {"vpc-id": [vpc], "status": [leaks.AVAILABLE]}
     ours = {f"tag:{OWNER_TAG}": [OWNER_OURS], f"tag:{cluster_tag(cluster)}": ["owned"]}
     vpc_cni = {f"tag:{OWNER_TAG}": [OWNER_VPC_CNI], f"tag:{CNINODE_CLUSTER_TAG}": [cluster]}
     return [
@@ -104,7 +109,7 @@ def _available(ec2: Ec2, cluster: str, vpc: str) -> Iterable[Interface]:
 
 
 def _left(ec2: Ec2, instance_id: InstanceId, cluster: str) -> tuple[Interface, ...]:
-    wanted = {f"tag:{INSTANCE_TAG}": [instance_id], "status": [leaks.AVAILABLE]}
+    wanted: dict[str, list[str]] = {f"tag:{INSTANCE_TAG}": [instance_id], "status": [leaks.AVAILABLE]}
     return leaks.left_by_instance(ec2.describe_interfaces(filters=wanted), instance_id, cluster)
 
 

@@ -1,0 +1,221 @@
+"""The SDK's clients against a small HTTP server: identities, headers, retries, broken answers."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import pytest
+
+from common.ec2.api import Ec2
+from common.ec2.client import account_id, build_invoke, region_of
+from common.ec2.gate import OpenGate
+from common.metrics import EC2_CALLS
+from common.model.errors import Denied, Throttled, Unsure
+from common.model.ids import ClientToken, EniId, VlanId
+from common.settings import Settings, SettingsError
+
+ROLE = "arn:aws:iam::210987654321:role/vpc-rc"
+ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>ROLEKEY{n}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>
+<Expiration>{expires}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
+<Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"""
+EC2 = """<{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>
+<networkInterfaceSet/><interfaceAssociation><associationId>a</associationId></interfaceAssociation></{action}Response>"""
+ERROR = "<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>"
+
+
+class Server:
+    """Answers EC2 and STS; remembers (action, headers) and fails as told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, dict[str, str]]] = []
+        self.expires = "2099-01-01T00:00:00Z"
+        self.fault: tuple[int, str] | None = None
+        self.cut = False
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                action = form["Action"][0]
+                owner.seen.append((action, {key.lower(): value for key, value in self.headers.items()}))
+                status, body = owner.answer(action)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2] if owner.cut else body)
+                self.close_connection = owner.cut
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def answer(self, action: str) -> tuple[int, bytes]:
+        if action == "AssumeRole":
+            n = sum(1 for seen, _ in self.seen if seen == "AssumeRole")
+            return 200, ASSUMED.format(n=n, expires=self.expires).encode()
+        if action == "GetCallerIdentity":
+            return 200, IDENTITY.encode()
+        if self.fault:
+            return self.fault[0], ERROR.format(code=self.fault[1]).encode()
+        return 200, EC2.format(action=action).encode()
+
+    def actions(self) -> list[str]:
+        return [action for action, _ in self.seen]
+
+    def key_of(self, action: str) -> str:
+        """The access key that signed the last such call."""
+        header = next(headers["authorization"] for seen, headers in reversed(self.seen) if seen == action)
+        return header.split("Credential=")[1].split("/")[0]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "OWNKEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    running = Server()
+    yield running
+    running.close()
+
+
+def settings(server: Server, **more: object) -> Settings:
+    fields = {"aws_region": "eu-west-1", "ec2_endpoint": server.url, "sts_endpoint": server.url, "cluster_name": "blue"}
+    return Settings.model_validate({**fields, **more})
+
+
+def ec2(server: Server, **more: object) -> Ec2:
+    return Ec2(build_invoke(settings(server, **more)), OpenGate())
+
+
+def associate(one: Ec2) -> None:
+    one.associate_trunk_interface(branch=EniId("b"), trunk=EniId("t"), vlan=VlanId(1), token=ClientToken("x"))
+
+
+def test_with_a_role_only_associations_go_with_the_own_identity(server: Server) -> None:
+    one = ec2(server, role_arn=ROLE)
+    one.describe_interfaces(ids=[EniId("eni-1")])
+    one.delete_network_interface(EniId("eni-1"))
+    associate(one)
+    assert server.key_of("DescribeNetworkInterfaces") == server.key_of("DeleteNetworkInterface") == "ROLEKEY1"
+    assert server.key_of("AssociateTrunkInterface") == server.key_of("AssumeRole") == "OWNKEY"
+    assert server.actions().count("AssumeRole") == 1
+
+
+def test_the_role_is_assumed_for_the_cluster_and_the_signature_says_so(server: Server) -> None:
+    ec2(server, role_arn=ROLE).delete_network_interface(EniId("eni-1"))
+    headers = next(headers for action, headers in server.seen if action == "AssumeRole")
+    assert headers["x-amz-source-arn"] == "arn:aws:eks:eu-west-1:210987654321:cluster/blue"
+    assert headers["x-amz-source-account"] == "210987654321"
+    assert "x-amz-source-account;x-amz-source-arn" in headers["authorization"]
+    assert "/eu-west-1/sts/" in headers["authorization"]
+
+
+def test_credentials_that_run_out_are_fetched_again(server: Server) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    server.expires = soon.strftime("%Y-%m-%dT%H:%M:%SZ")
+    one = ec2(server, role_arn=ROLE)
+    one.delete_network_interface(EniId("eni-1"))
+    assert server.key_of("DeleteNetworkInterface") == "ROLEKEY1"
+    one.delete_network_interface(EniId("eni-1"))
+    assert server.key_of("DeleteNetworkInterface") == "ROLEKEY2"
+
+
+def test_without_a_role_everything_goes_with_the_own_identity(server: Server) -> None:
+    one = ec2(server)
+    one.delete_network_interface(EniId("eni-1"))
+    associate(one)
+    assert server.key_of("DeleteNetworkInterface") == server.key_of("AssociateTrunkInterface") == "OWNKEY"
+    assert "AssumeRole" not in server.actions()
+
+
+def test_the_sdk_repeats_nothing_by_itself(server: Server) -> None:
+    server.fault = (503, "RequestLimitExceeded")
+    before = EC2_CALLS.labels("DeleteNetworkInterface", "RequestLimitExceeded")._value.get()
+    with pytest.raises(Throttled):
+        ec2(server).delete_network_interface(EniId("eni-1"))
+    assert server.actions() == ["DeleteNetworkInterface"]
+    assert EC2_CALLS.labels("DeleteNetworkInterface", "RequestLimitExceeded")._value.get() == before + 1
+
+
+def test_an_answer_cut_short_is_unsure_and_not_an_empty_list(server: Server) -> None:
+    server.cut = True
+    with pytest.raises(Unsure):
+        ec2(server).describe_interfaces(ids=[EniId("eni-1")])
+
+
+def test_a_server_that_is_not_there_is_unsure(server: Server) -> None:
+    with pytest.raises(Unsure):
+        ec2(server, ec2_endpoint="http://127.0.0.1:9").describe_interfaces(ids=[EniId("eni-1")])
+
+
+def test_no_credentials_are_denied(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    for role in ("", ROLE):
+        with pytest.raises(Denied) as denied:
+            ec2(server, role_arn=role).describe_interfaces(ids=[EniId("eni-1")])
+        assert denied.value.code == "NoCredentialsError"
+
+
+def test_the_account_is_the_own_identitys(server: Server) -> None:
+    assert account_id(settings(server, role_arn=ROLE)) == "123456789012"
+    assert server.key_of("GetCallerIdentity") == "OWNKEY"
+    assert account_id(settings(server, account_id="111111111111")) == "111111111111"
+
+
+def test_an_unknown_region_is_a_setting_that_is_missing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(SettingsError) as error:
+        region_of(settings(server, aws_region=""))
+    assert error.value.problems[0].startswith("VPC_RC_AWS_REGION")
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """Instance metadata that insists on session tokens."""
+
+    def do_PUT(self) -> None:
+        self._say("token")
+
+    def do_GET(self) -> None:
+        known = self.headers.get("X-aws-ec2-metadata-token") == "token" and "availability-zone" in self.path
+        self._say("ap-south-1b" if known else "", 200 if known else 401)
+
+    def _say(self, text: str, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_region_comes_from_instance_metadata_at_its_endpoint(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    metadata = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=metadata.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{metadata.server_address[1]}/")
+    try:
+        assert region_of(settings(server, aws_region="")) == "ap-south-1"
+    finally:
+        metadata.shutdown()
+        metadata.server_close()

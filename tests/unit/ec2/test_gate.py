@@ -1,0 +1,65 @@
+"""Turns: waited for when near, deferred when far, and never queued for twice."""
+
+import pytest
+
+from common.ec2.gate import Deferred, TurnGate
+
+
+class VirtualClock:
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += max(0.0, seconds)
+
+
+class Queue:
+    """A rate limiter whose next places are `wait` seconds off."""
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+        self.reserved: list[str] = []
+        self.penalised: list[str] = []
+
+    def reserve(self, action: str) -> float:
+        self.reserved.append(action)
+        return self.wait
+
+
+def gate(queue: Queue, clock: VirtualClock, *, turn: bool = False, patient: bool = True) -> TurnGate:
+    return TurnGate(queue.reserve, queue.penalised.append, clock, turn=turn, patient=patient)
+
+
+def test_a_near_turn_is_waited_for() -> None:
+    clock, queue = VirtualClock(), Queue(2.5)
+    gate(queue, clock).enter("A")
+    assert clock.time == 1002.5
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_far_turn_is_deferred_at_once(patient: bool) -> None:
+    clock, queue = VirtualClock(), Queue(3.5)
+    with pytest.raises(Deferred) as deferred:
+        gate(queue, clock, patient=patient).enter("A")
+    assert (deferred.value.until, deferred.value.kept, clock.time) == (1003.5, patient, 1000.0)
+
+
+def test_who_kept_his_turn_does_not_queue_again_but_for_the_next_call() -> None:
+    clock, queue = VirtualClock(), Queue(1.0)
+    kept = gate(queue, clock, turn=True)
+    kept.enter("A")
+    assert (queue.reserved, clock.time) == ([], 1000.0)
+    kept.enter("B")
+    assert (queue.reserved, clock.time) == (["B"], 1001.0)
+
+
+def test_throttling_slows_the_action_down_for_everyone() -> None:
+    queue = Queue(0.0)
+    gate(queue, VirtualClock()).throttled("A")
+    assert queue.penalised == ["A"]
