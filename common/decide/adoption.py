@@ -46,7 +46,7 @@ def take_snapshot(draft: Draft) -> InstanceSnapshot | None:
         return snapshot
     node = draft.desired.view.node
     if node is not None and node.instance_id is not None and draft.may(SUBJECT):
-        draft.start(RequestSnapshot(subject=SUBJECT, instance_id=node.instance_id))
+        draft.start(RequestSnapshot(subject=SUBJECT, node=node.name, instance_id=node.instance_id))
     return None
 
 

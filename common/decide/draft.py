@@ -34,7 +34,8 @@ class Options:
     resync: float = 1800.0
     in_flight: int = 24
     """Calls of one node under way at a time."""
-    own_prefix_delegation: bool = False
+    disabled: bool = False
+    """Serve nothing; only departed nodes are cleaned up."""
 
 
 @dataclass(slots=True, kw_only=True)

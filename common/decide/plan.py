@@ -56,7 +56,7 @@ def plan(
     node = desired.view.node
     if node is None:
         depart(draft)
-    else:
+    elif not options.disabled:
         _attend(draft, node)
     _forget(draft)
     return Plan(

@@ -60,14 +60,14 @@ def _taken(ip: Ipv4, prefix: Prefix | None, pod: PodWish | None, now: float) -> 
     )
 
 
-def compared(pool: Pool, primary: Interface, pods: Mapping[PodUid, PodWish], now: float) -> tuple[Pool, bool]:
+def compared(pool: Pool, primary: Interface, now: float) -> tuple[Pool, bool]:
     """The pool after a look at EC2, and whether something was found that nobody here asked for (then the look is
     repeated before that has rested: EC2's answers can be older than our last call).
 
     What a call of ours with unknown outcome may have brought is warm; anything else unknown rests first. What is
-    gone is dropped, except what a pod has. What is being given back and still shown is given back again.
+    gone is dropped, except what a pod has; a pod's annotation that names something found is seen at the next plan.
+    What is being given back and still shown is given back again.
     """
-    named = reserved(pods)
     shown_ips, shown_prefixes = set(primary.secondary_ips), set(primary.prefixes)
     ours = pool.assigning > 0
     addresses: dict[Ipv4, Address] = {}
@@ -80,13 +80,11 @@ def compared(pool: Pool, primary: Interface, pods: Mapping[PodUid, PodWish], now
             addresses[ip] = address
     unknown = [ip for ip in primary.secondary_ips if ip not in addresses]
     for ip in unknown:
-        pod = named.get(ip)
-        fresh = ours and pod is None
-        addresses[ip] = Address(ip=ip, state=AddressState.WARM, since=now) if fresh else _taken(ip, None, pod, now)
+        addresses[ip] = Address(ip=ip, state=AddressState.WARM if ours else AddressState.COOLING, since=now)
     if not ours:
         for prefix in new_prefixes:
             for ip in addresses_of(prefix):
-                addresses[ip] = _taken(ip, prefix, named.get(ip), now)
+                addresses[ip] = Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now)
     changed = msgspec.structs.replace(
         pool,
         addresses=addresses,

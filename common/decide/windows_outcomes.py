@@ -74,8 +74,7 @@ def done(result: Result, action: PoolAction, value: Any, now: float) -> None:
 
 
 def _compare(result: Result, pool: Pool, value: Any, now: float) -> None:
-    primary, pods = value.interface, value.pods
-    for address in missing(pool, primary):
+    for address in missing(pool, value):
         result.notices.append(
             PodNotice(
                 namespace=address.pod_namespace,
@@ -87,7 +86,7 @@ def _compare(result: Result, pool: Pool, value: Any, now: float) -> None:
                 "no network until the pod is replaced",
             )
         )
-    changed, unexpected = compared(pool, primary, pods, now)
+    changed, unexpected = compared(pool, value, now)
     result.change(pool=changed)
     if unexpected:
         result.change(audit_at=now + LOOK_AGAIN_SECONDS, audit_interval=0.0)

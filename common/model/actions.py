@@ -37,6 +37,7 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class RequestSnapshot(_Step, frozen=True, kw_only=True, tag=True):
     """Ask for a fresh `InstanceSnapshot`; it is read in batches and the node is woken when it is there."""
 
+    node: NodeName
     instance_id: InstanceId
 
 

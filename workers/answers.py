@@ -1,0 +1,79 @@
+"""Answers of the API server and EC2 that several pods share: policies, service accounts' labels, subnets."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.clock import Clock
+from common.ec2.api import Ec2
+from common.kube.api import Kube
+from common.model.ec2 import Subnet
+from common.model.errors import NotFound
+from common.model.ids import SubnetId
+from common.model.policy import Policy
+
+KEPT = 2000
+"""Answers kept at a time; all are forgotten when there are more."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    asking: threading.Lock = field(default_factory=threading.Lock)
+    read_at: float = float("-inf")
+    value: Any = None
+
+
+class Answers:
+    """Each answer is at most as old as the pod that it is for: a pod never gets groups that were changed before it
+    was seen, and a burst of pods costs a few reads. Thread-safe."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._answers: dict[tuple[str, ...], _Answer] = {}
+        self._subnets: dict[SubnetId, Subnet] = {}
+        self._guard = threading.Lock()
+
+    def policies(self, namespace: str, *, since: float) -> tuple[Policy, ...]:
+        """Read at `since` (epoch seconds) or later. None where the CRD does not exist. Raises OutsideError."""
+
+        def read() -> tuple[Policy, ...]:
+            try:
+                return self._kube.list_policies(namespace)
+            except NotFound:
+                return ()
+
+        found: tuple[Policy, ...] = self._ask(("policies", namespace), since, read)
+        return found
+
+    def account_labels(self, namespace: str, name: str, *, since: float) -> dict[str, str] | None:
+        """None: there is no such service account. Raises OutsideError."""
+        found: dict[str, str] | None = self._ask(
+            ("account", namespace, name), since, lambda: self._kube.service_account_labels(namespace, name)
+        )
+        return found
+
+    def subnet(self, ec2: Ec2, subnet: SubnetId) -> Subnet | None:
+        """A subnet's CIDR blocks hardly ever change: read once. None: EC2 has no such subnet. Raises OutsideError."""
+        known = self._subnets.get(subnet)
+        if known is None:
+            known = ec2.describe_subnets([subnet]).get(subnet)
+            if known is not None:
+                self._subnets[subnet] = known
+        return known
+
+    def remember(self, subnet: Subnet) -> None:
+        self._subnets[subnet.subnet_id] = subnet
+
+    def _ask(self, key: tuple[str, ...], since: float, read: Callable[[], Any]) -> Any:
+        with self._guard:
+            if len(self._answers) > KEPT:
+                self._answers.clear()
+            answer = self._answers.setdefault(key, _Answer())
+        with answer.asking:
+            if answer.read_at < since:
+                began = self._clock.now()
+                answer.value = read()
+                answer.read_at = began
+            return answer.value

@@ -1,0 +1,118 @@
+"""What all runs of a worker process share, made once, before the first run."""
+
+import random
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+
+from celery import Celery
+
+from common.clock import Clock, SystemClock
+from common.decide.draft import Options
+from common.ec2.api import Ec2
+from common.ec2.client import account_id, build_invoke
+from common.ec2.gate import OpenGate, TurnGate
+from common.kube.api import Kube
+from common.kube.events import EventSink
+from common.kube.transport import HttpTransport
+from common.kube.transport import connect as connect_kube
+from common.model.actions import Action
+from common.model.limits import load_limits
+from common.model.outcome import Outcome
+from common.settings import Settings, load_settings, require
+from common.store import Store, connect, keys
+from common.store.publisher import CeleryPublisher
+from workers.answers import Answers
+from workers.crew import ThreadCrew
+from workers.reconcile import Reconciler
+from workers.steps import Ports, carry_out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    settings: Settings
+    ports: Ports
+    reconciler: Reconciler
+    events: EventSink
+
+    def patient_ec2(self) -> Ec2:
+        """EC2 for maintenance: waits its turn in the rate limiter, however long."""
+        return self.ports.ec2.with_gate(_gate(self.ports.store, self.ports.clock, turn=False, patient=False))
+
+
+def _gate(store: Store, clock: Clock, *, turn: bool, patient: bool) -> TurnGate:
+    return TurnGate(
+        lambda action: store.reserve(action, patient=patient), store.penalise, clock, turn=turn, patient=patient
+    )
+
+
+def build(settings: Settings, app: Celery) -> Context:
+    """Connect to everything. Raises SettingsError where a needed setting is missing."""
+    require(settings, "cluster_name", "vpc_id")
+    clock = SystemClock()
+    store = Store(connect(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates)
+    kube = Kube(_kube_transport(settings, clock))
+    # Events have a transport, and so a request budget, of their own: never in the way of the work.
+    events = EventSink(_kube_transport(settings, clock), clock=clock, host=socket.gethostname())
+    events.start()
+    ports = Ports(
+        ec2=Ec2(build_invoke(settings), OpenGate()),
+        kube=kube,
+        store=store,
+        publisher=CeleryPublisher(app),
+        answers=Answers(kube, clock),
+        clock=clock,
+        cluster=settings.cluster_name,
+        account=account_id(settings),
+    )
+
+    def perform(action: Action) -> Outcome:
+        return carry_out(action, ports.through(_gate(store, clock, turn=action.turn, patient=True)))
+
+    pool = ThreadPoolExecutor(settings.ec2_max_connections, thread_name_prefix="step")
+    rng = random.SystemRandom()
+    reconciler = Reconciler(
+        store=store,
+        publisher=ports.publisher,
+        crew=lambda: ThreadCrew(pool, perform),
+        tell=events.emit,
+        options=options(settings),
+        clock=clock,
+        rng=rng,
+        owner=f"{socket.gethostname()}/{rng.getrandbits(32):08x}",
+        lock_seconds=settings.lock_seconds,
+        slice_seconds=settings.slice_seconds,
+    )
+    return Context(settings=settings, ports=ports, reconciler=reconciler, events=events)
+
+
+def _kube_transport(settings: Settings, clock: Clock) -> HttpTransport:
+    return connect_kube(
+        kubeconfig=settings.kubeconfig,
+        context=settings.kube_context,
+        clock=clock,
+        qps=settings.kube_qps,
+        burst=settings.kube_burst,
+    )
+
+
+def options(settings: Settings) -> Options:
+    return Options(
+        cluster=settings.cluster_name,
+        version=version("vpc-resource-controller"),
+        limits=load_limits(settings.instance_limits_file),
+        release_delay=settings.node_release_seconds,
+        audit_first=settings.audit_min_seconds,
+        audit_longest=settings.audit_max_seconds,
+        disabled=settings.disable_controller,
+    )
+
+
+@cache
+def context() -> Context:
+    """This process' own, from the environment's settings. Raises SettingsError."""
+    from workers.app import default_app
+
+    return build(load_settings(), default_app())

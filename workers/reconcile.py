@@ -1,0 +1,198 @@
+"""One run on one node: plan, record the intents, start what may start, wait, apply what ended, plan again."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+
+from common.clock import Clock
+from common.decide.draft import Options
+from common.decide.outcomes import apply
+from common.decide.plan import Plan, plan
+from common.metrics import POD_SECONDS, RECONCILE_SECONDS, RECONCILES
+from common.model.actions import Annotate
+from common.model.desired import Desired
+from common.model.ec2 import InstanceSnapshot
+from common.model.errors import StaleToken, StoreUnavailable
+from common.model.ids import NodeName
+from common.model.ledger import Ledger
+from common.model.notice import Notice
+from common.model.outcome import Done
+from common.store.publisher import Publisher
+from common.store.store import Store
+from workers.crew import Crew, Ended
+
+POLL_SECONDS = 0.05
+"""How often a run with calls under way looks whether its node has become dirty: what a new pod waits at most."""
+LINGER_SECONDS = 0.5
+"""A run whose next moment is nearer than this waits for it; a later one is parked."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Ending(StrEnum):
+    """How a run ended."""
+
+    SETTLED = "settled"
+    """Nothing to do before the parked time, if any."""
+    SLICED = "sliced"
+    """Its time is over; published again."""
+    BUSY = "busy"
+    """Another run has the node; it will see that the node is dirty."""
+    LOST = "lost"
+    """The lock went to somebody else, or Redis away, in the middle; nothing more was written."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one run knows."""
+
+    node: NodeName
+    owner: str
+    token: int
+    crew: Crew
+    ledger: Ledger
+    saved: Ledger | None
+    began: float
+    renewed: float
+    desired: Desired = field(default_factory=Desired)
+    snapshot: InstanceSnapshot | None = None
+    busy: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciler:
+    """Shared by all runs of a process. Times in seconds."""
+
+    store: Store
+    publisher: Publisher
+    crew: Callable[[], Crew]
+    tell: Callable[[Notice], None]
+    options: Options
+    clock: Clock
+    rng: random.Random
+    owner: str
+    lock_seconds: float
+    slice_seconds: float
+
+    def run(self, node: NodeName) -> Ending:
+        """Look at the node until nothing is left to do now, or the time slice is over. Never raises for trouble of
+        Redis: what is lost then is found again by the next run."""
+        began = self.clock.monotonic()
+        owner = f"{self.owner}/{self.rng.getrandbits(48):012x}"
+        try:
+            token = self.store.acquire(node, owner, self.lock_seconds)
+            if token is None:
+                RECONCILES.labels(Ending.BUSY).inc()
+                return Ending.BUSY
+            ledger = self.store.load_ledger(node)
+            run = _Run(
+                node=node,
+                owner=owner,
+                token=token,
+                crew=self.crew(),
+                ledger=ledger or Ledger(node=node),
+                saved=ledger,
+                began=began,
+                renewed=began,
+            )
+            ending = self._work(run)
+            self._leave(run, ending)
+        except (StaleToken, StoreUnavailable) as error:
+            _log.warning("run_lost", node=node, error=str(error) or type(error).__name__)
+            ending = Ending.LOST
+        RECONCILES.labels(ending).inc()
+        RECONCILE_SECONDS.observe(self.clock.monotonic() - began)
+        return ending
+
+    def _leave(self, run: _Run, ending: Ending) -> None:
+        if ending is Ending.SLICED:
+            self.store.mark_dirty([run.node], self.clock.now())
+        if self.store.release(run.node, run.owner, run.token):
+            try:
+                self.publisher.reconcile(run.node, "again")
+            except StoreUnavailable:
+                self.store.forget_pending(run.node)
+
+    def _work(self, run: _Run) -> Ending:
+        changed = True
+        while True:
+            if changed:
+                self._read(run)
+            if self.clock.monotonic() - run.began > self.slice_seconds:
+                self._finish(run)
+                return Ending.SLICED
+            planned = self._plan(run)
+            if not run.busy:
+                wait = planned.look_again - self.clock.now()
+                if wait > LINGER_SECONDS:
+                    if planned.look_again != float("inf"):
+                        self.store.park(run.node, planned.look_again)
+                    return Ending.SETTLED
+                self.clock.sleep(min(max(wait, 0.0), POLL_SECONDS))
+            else:
+                wait = min(POLL_SECONDS, planned.look_again - self.clock.now())
+                self._apply(run, run.crew.wait(wait))
+            self._renew(run)
+            changed = self.store.is_dirty(run.node)
+
+    def _read(self, run: _Run) -> None:
+        """The mark is cleared before the state is read: what is written after that marks it again."""
+        self.store.clear_dirty(run.node)
+        run.desired = self.store.desired(run.node)
+        facts = run.desired.view.node
+        wanted = facts is not None and facts.instance_id is not None and run.ledger.snapshot_after is not None
+        run.snapshot = self.store.snapshot(facts.instance_id) if wanted and facts and facts.instance_id else None
+
+    def _plan(self, run: _Run) -> Plan:
+        """Plan, save with the intents, and only then start."""
+        planned = plan(
+            run.ledger,
+            run.desired,
+            snapshot=run.snapshot,
+            now=self.clock.now(),
+            jitter=self.rng.random(),
+            busy=frozenset(run.busy),
+            options=self.options,
+        )
+        run.ledger = planned.ledger or Ledger(node=run.node)
+        self._save(run, planned.ledger)
+        for notice in planned.notices:
+            self.tell(notice)
+        for action in planned.actions:
+            run.busy.add(action.subject)
+            run.crew.start(action)
+        return planned
+
+    def _apply(self, run: _Run, ended: list[Ended]) -> None:
+        for action, outcome in ended:
+            run.busy.discard(action.subject)
+            result = apply(run.ledger, action, outcome, now=self.clock.now(), jitter=self.rng.random())
+            run.ledger = result.ledger
+            for notice in result.notices:
+                self.tell(notice)
+            if isinstance(action, Annotate) and isinstance(outcome, Done) and outcome.value == action.value:
+                pod = run.desired.pods.get(action.pod_uid)
+                if pod is not None:
+                    POD_SECONDS.labels(action.annotation).observe(max(0.0, self.clock.now() - pod.scheduled_at))
+
+    def _finish(self, run: _Run) -> None:
+        """No new actions; those under way end, and their outcomes are recorded."""
+        while run.busy:
+            self._apply(run, run.crew.wait(1.0))
+            self._save(run, run.ledger)
+            self._renew(run)
+
+    def _save(self, run: _Run, ledger: Ledger | None) -> None:
+        if ledger != run.saved:
+            self.store.save_ledger(run.node, ledger, run.owner, run.token)
+            run.saved = ledger
+
+    def _renew(self, run: _Run) -> None:
+        now = self.clock.monotonic()
+        if now - run.renewed > self.lock_seconds / 3:
+            if not self.store.renew(run.node, run.owner, run.token, self.lock_seconds):
+                raise StaleToken(run.node)
+            run.renewed = now

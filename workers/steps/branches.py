@@ -1,0 +1,52 @@
+"""Steps of a branch interface's life."""
+
+from common.model.actions import AssociateBranch, CreateBranch, DeleteBranch, DisassociateBranch, PermitBranch
+from common.model.ec2 import Interface
+from common.model.errors import OutsideError, Throttled, Unsure
+from common.model.ids import AssociationId, EniId
+from common.model.names import BRANCH_DESCRIPTION, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
+from workers.steps.ports import Ports
+from workers.steps.tags import tags_of
+
+
+def create_branch(action: CreateBranch, ports: Ports) -> Interface:
+    """The VLAN id is a tag as well: associations cannot be listed with an assumed role."""
+    own = {VLAN_TAG: str(action.vlan), TRUNK_TAG: action.trunk_id, POD_UID_TAG: action.pod_uid}
+    return ports.ec2.create_network_interface(
+        subnet=action.subnet_id,
+        groups=action.groups,
+        description=BRANCH_DESCRIPTION,
+        tags=tags_of(ports.cluster, action.instance_id, action.extra_tags, own),
+        token=action.token,
+    )
+
+
+def permit_branch(action: PermitBranch, ports: Ports) -> None:
+    ports.ec2.create_network_interface_permission(action.eni_id, ports.account)
+
+
+def associate_branch(action: AssociateBranch, ports: Ports) -> AssociationId:
+    return ports.ec2.associate_trunk_interface(
+        branch=action.eni_id, trunk=action.trunk_id, vlan=action.vlan, token=action.token
+    )
+
+
+def disassociate_branch(action: DisassociateBranch, ports: Ports) -> None:
+    """Where the association is not known and cannot be found, EC2 ends it when the interface is deleted."""
+    association = action.association or _association_of(action.eni_id, ports)
+    if association is not None:
+        ports.ec2.disassociate_trunk_interface(association, action.token)
+
+
+def _association_of(eni: EniId, ports: Ports) -> AssociationId | None:
+    try:
+        found = ports.ec2.trunk_associations()
+    except (Throttled, Unsure):
+        raise
+    except OutsideError:
+        return None  # Denied to assumed roles.
+    return next((association for branch, _, _, association in found if branch == eni), None)
+
+
+def delete_branch(action: DeleteBranch, ports: Ports) -> None:
+    ports.ec2.delete_network_interface(action.eni_id)

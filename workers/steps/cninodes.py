@@ -1,0 +1,54 @@
+"""Steps about CNINodes and departed nodes."""
+
+from common.model.actions import (
+    CleanDeparted,
+    ConfirmNodeGone,
+    CreateCniNode,
+    DeleteCniNode,
+    DropFinalizer,
+    RepairCniNode,
+)
+from common.model.errors import Conflict
+from workers.maintenance.sweep import clean_instance
+from workers.steps.ports import Ports
+
+
+def create_cninode(action: CreateCniNode, ports: Ports) -> None:
+    try:
+        ports.kube.create_cninode(action.node, action.node_uid, action.os_label, action.spec)
+    except Conflict:
+        return  # There is one: the watch will show it, and what it lacks is put right then.
+
+
+def repair_cninode(action: RepairCniNode, ports: Ports) -> None:
+    ports.kube.repair_cninode(
+        action.node,
+        action.facts,
+        tags=action.tags,
+        os_label=action.os_label,
+        owner=(action.node, action.node_uid),
+        finalizer=True,
+    )
+
+
+def drop_finalizer(action: DropFinalizer, ports: Ports) -> None:
+    ports.kube.drop_finalizer(action.node, action.uid)
+
+
+def clean_departed(action: CleanDeparted, ports: Ports) -> None:
+    """Nothing, where the node has come back. The finalizer goes only after nothing is left."""
+    node = ports.kube.get_node(action.node)
+    if node is not None and node.instance_id == action.instance_id:
+        return
+    if action.instance_id is not None:
+        clean_instance(ports.ec2, action.instance_id, ports.cluster)
+    ports.kube.drop_finalizer(action.node, action.cninode_uid)
+
+
+def delete_cninode(action: DeleteCniNode, ports: Ports) -> None:
+    if ports.kube.get_node(action.node) is None:
+        ports.kube.delete_cninode(action.node)
+
+
+def confirm_node_gone(action: ConfirmNodeGone, ports: Ports) -> bool:
+    return ports.kube.get_node(action.node) is None

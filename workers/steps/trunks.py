@@ -1,0 +1,97 @@
+"""Steps about a node's trunk, its capacity, and the snapshot that it is found by."""
+
+from common.model.actions import (
+    Advertise,
+    AttachTrunk,
+    AwaitTrunk,
+    CreateTrunk,
+    FinishTrunk,
+    PermitInterface,
+    RequestSnapshot,
+    SetTrunkGroups,
+    UndoTrunk,
+)
+from common.model.ec2 import Interface
+from common.model.errors import InUse, NotFound
+from common.model.ids import AttachmentId, EniId
+from common.model.names import TRUNK_DESCRIPTION
+from workers.steps.ports import Ports
+from workers.steps.tags import tags_of
+
+ATTACHED = "attached"
+DETACH_POLLS = 10
+DETACH_POLL_SECONDS = 0.5
+
+
+def request_snapshot(action: RequestSnapshot, ports: Ports) -> None:
+    """Have the instance read with the next batch; the node is woken when it is there."""
+    if ports.store.request_snapshot(action.instance_id, action.node, ports.clock.now()):
+        ports.publisher.load_instances()
+
+
+def create_trunk(action: CreateTrunk, ports: Ports) -> Interface:
+    return ports.ec2.create_network_interface(
+        subnet=action.subnet_id,
+        groups=action.groups,
+        description=TRUNK_DESCRIPTION,
+        tags=tags_of(ports.cluster, action.instance_id, action.extra_tags),
+        token=action.token,
+        trunk=True,
+    )
+
+
+def permit(action: PermitInterface, ports: Ports) -> None:
+    ports.ec2.create_network_interface_permission(action.eni_id, ports.account)
+
+
+def attach_trunk(action: AttachTrunk, ports: Ports) -> AttachmentId:
+    """Has no client token: looks first where it was begun before."""
+    if action.again:
+        found = _look(action.eni_id, ports)
+        if found.instance_id == action.instance_id and found.attachment_id is not None:
+            return found.attachment_id
+    return ports.ec2.attach_network_interface(action.eni_id, action.instance_id, action.device_index)
+
+
+def finish_trunk(action: FinishTrunk, ports: Ports) -> None:
+    ports.ec2.modify_delete_on_termination(action.eni_id, action.attachment_id)
+
+
+def await_trunk(action: AwaitTrunk, ports: Ports) -> bool:
+    """Whether it is `attached`, by one look."""
+    found = _look(action.eni_id, ports)
+    return found.attachment_status == ATTACHED and found.instance_id == action.instance_id
+
+
+def undo_trunk(action: UndoTrunk, ports: Ports) -> None:
+    """Detach where it is attached, then delete. Raises InUse where it does not let go in time: to be repeated."""
+    for _ in range(DETACH_POLLS):
+        found = next(iter(ports.ec2.describe_interfaces(ids=[action.eni_id])), None)
+        if found is None:
+            break
+        if found.attachment_id is None:
+            break
+        if found.attachment_status != "detaching":
+            ports.ec2.detach_network_interface(found.attachment_id)
+        ports.clock.sleep(DETACH_POLL_SECONDS)
+    else:
+        raise InUse("InvalidNetworkInterface.InUse", f"{action.eni_id} is still attached")
+    try:
+        ports.ec2.delete_network_interface(action.eni_id)
+    except NotFound:
+        return
+
+
+def set_trunk_groups(action: SetTrunkGroups, ports: Ports) -> None:
+    ports.ec2.modify_groups(action.eni_id, action.groups)
+
+
+def advertise(action: Advertise, ports: Ports) -> None:
+    ports.kube.advertise(action.node, {action.resource: str(action.amount)})
+
+
+def _look(eni: EniId, ports: Ports) -> Interface:
+    found = next(iter(ports.ec2.describe_interfaces(ids=[eni])), None)
+    if found is None:
+        raise NotFound("InvalidNetworkInterfaceID.NotFound", f"The interface {eni} is not shown")
+    return found

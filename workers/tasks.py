@@ -1,0 +1,37 @@
+"""The Celery tasks: thin. A message says only `look`; what to do is read, planned and recorded by the run."""
+
+from celery import shared_task
+
+from common.model.ids import NodeName
+from common.store.broker import LOAD_INSTANCES, RECONCILE_NODE, SWEEP_LEAKS
+from workers.context import context
+from workers.maintenance.load import load_instances as load
+from workers.maintenance.sweep import sweep_leaks as sweep
+
+
+@shared_task(name=RECONCILE_NODE)
+def reconcile_node(node: str, reason: str) -> str:
+    """Bring what this node has nearer to what is wished. `reason` is for people."""
+    return str(context().reconciler.run(NodeName(node)))
+
+
+@shared_task(name=LOAD_INSTANCES)
+def load_instances() -> int:
+    """Read the instances that nodes have asked for, many with a few calls."""
+    shared = context()
+    return load(shared.ports.store, shared.patient_ec2(), shared.ports.publisher, shared.ports.clock)
+
+
+@shared_task(name=SWEEP_LEAKS)
+def sweep_leaks() -> int:
+    """One pass over the VPC for interfaces that belong to nothing."""
+    shared, settings = context(), context().settings
+    ended = sweep(
+        shared.ports.store,
+        shared.patient_ec2(),
+        shared.ports.clock,
+        settings.cluster_name,
+        settings.vpc_id,
+        interval=settings.sweep_seconds,
+    )
+    return ended.deleted
