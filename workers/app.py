@@ -31,6 +31,7 @@ def default_app() -> Celery:
 
     def set_up_logging(**_: Any) -> None:
         configure_logging(settings.log_level, settings.log_format)
+        _leave_logging()
 
     signals.setup_logging.connect(set_up_logging, weak=False)
     return make_app(settings)
@@ -57,4 +58,6 @@ def track(progress: Progress) -> None:
 
 
 def _leave_logging(**_: Any) -> None:
-    logging.getLogger("celery").setLevel(logging.NOTSET)
+    # Two lines a task, most of which find little to do; runs log what they did.
+    for noisy in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

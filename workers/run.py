@@ -43,7 +43,15 @@ def main(settings: Settings) -> int:
         stack.callback(ended.set)
         beat = threading.Thread(target=_beat, args=(store, progress, name, ended, clock), name="heartbeat", daemon=True)
         beat.start()
-        worker = app.Worker(hostname=name, pool="threads", concurrency=settings.worker_threads, quiet=True)
+        worker = app.Worker(
+            hostname=name,
+            pool="threads",
+            concurrency=settings.worker_threads,
+            quiet=True,
+            # Workers' talk among themselves, of no use to us: all they share is in the store.
+            without_gossip=True,
+            without_mingle=True,
+        )
         _log.info("worker_starts", worker=name, threads=settings.worker_threads)
         worker.start()
         return int(worker.exitcode or 0)

@@ -1,0 +1,41 @@
+"""A worker with a task that only says that it ran: `python worker_process.py REDIS_URL HEALTH_PORT INTROSPECTION_PORT`.
+
+Each run is written to the list `ran` as `<node> <worker's pid>`.
+"""
+
+import os
+import sys
+import types
+
+import redis
+from celery import shared_task
+
+from common.settings import Settings
+from workers.run import main
+
+URL, HEALTH_PORT, INTROSPECTION_PORT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+
+@shared_task(name="workers.tasks.reconcile_node")
+def reconcile_node(node: str, reason: str) -> None:
+    client = redis.Redis.from_url(URL)
+    client.rpush("ran", f"{node} {os.getpid()}")
+    if reason == "slow":
+        client.blpop(["go-on"], timeout=20)
+
+
+tasks = types.ModuleType("workers.tasks")
+sys.modules["workers.tasks"] = tasks
+sys.exit(
+    main(
+        Settings(
+            redis_url=URL,
+            cluster_name="c",
+            health_port=HEALTH_PORT,
+            metrics_port=0,
+            introspection_port=INTROSPECTION_PORT,
+            listen_address="127.0.0.1",
+            worker_threads=4,
+        )
+    )
+)
