@@ -1,0 +1,59 @@
+"""The webhook's process."""
+
+import asyncio
+import contextlib
+import random
+import signal
+
+from common.clock import SystemClock
+from common.kube.api import Kube
+from common.kube.transport import NoCluster, connect
+from common.logging import get_logger
+from common.metrics import serve_metrics
+from common.settings import Settings
+from webhook.review import Reviews
+from webhook.server import ReviewServer
+from webhook.tls import BadCertificate, Certificate
+from webhook.view import ClusterView
+
+DRAIN_SECONDS = 5.0
+"""Between SIGTERM and the end of listening: until every API server has heard that this replica is not ready."""
+PATIENCE_SECONDS = 10.0
+"""For reviews under way, longer than any takes."""
+
+_log = get_logger(__name__)
+
+
+def main(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. The process' exit status: 0 after a signal, 1 where it could not begin."""
+    try:
+        asyncio.run(serve(settings))
+    except (BadCertificate, NoCluster, OSError) as error:
+        _log.error("webhook cannot serve", error=str(error))
+        return 1
+    return 0
+
+
+async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> None:
+    """Raises BadCertificate, NoCluster, or OSError where a port is taken."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    clock = SystemClock()
+    certificate = Certificate(settings.webhook_cert_file, settings.webhook_key_file)
+    transport = connect(kubeconfig=settings.kubeconfig, context=settings.kube_context, clock=clock)
+    view = ClusterView(transport, Kube(transport).service_account_labels, clock=clock, rng=random.Random())
+    server = ReviewServer(Reviews(view, settings.service_account), lambda: view.synced, clock)
+    with contextlib.ExitStack() as stack:
+        stack.callback(view.close)
+        if settings.metrics_port:
+            stack.callback(serve_metrics(settings.metrics_port, settings.listen_address).close)
+        view.start()
+        port = await server.start(settings.listen_address, settings.webhook_port, certificate.context)
+        _log.info("webhook serves", port=port)
+        follow = asyncio.create_task(certificate.follow())
+        await stop.wait()
+        _log.info("webhook stops")
+        await server.close(drain_seconds, PATIENCE_SECONDS)
+        follow.cancel()

@@ -1,0 +1,177 @@
+"""The cluster as the reviews see it, kept up to date by watches in threads of their own.
+
+Read by the server's event loop, written by the threads: every write replaces a value whole.
+"""
+
+import asyncio
+import random
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from common.clock import Clock
+from common.decide.cluster_config import parse_cluster_config
+from common.kube.lenient import Raw, decode, log_problem
+from common.kube.project import config_map_data, identity, policy
+from common.kube.reflector import OnEvent, Resource
+from common.kube.transport import Transport
+from common.logging import get_logger
+from common.model.errors import OutsideError
+from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT, SYSTEM_NAMESPACE
+from common.model.policy import Policy
+from webhook.facts import Account, NoSuchAccount, NoSuchKind, Policies, Unreadable
+from webhook.watched import Watched
+
+KNOWN_SECONDS = 5.0
+"""How long a review waits for the first lists; less than the API server's patience with a webhook."""
+_LOOKUPS_AT_ONCE = 8
+
+POLICIES = Resource(
+    name="securitygrouppolicies", path="/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies", optional=True
+)
+ACCOUNTS = Resource(name="serviceaccounts", path="/api/v1/serviceaccounts")
+CONFIG = Resource(
+    name="configmaps",
+    path=f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps",
+    field_selector=f"metadata.name={CONFIG_MAP}",
+)
+LEGACY = Resource(
+    name="deployments",
+    path=f"/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments",
+    field_selector=f"metadata.name={LEGACY_DEPLOYMENT}",
+)
+
+LookUp = Callable[[str, str], Mapping[str, str] | None]
+"""A service account's labels by namespace and name, from the API server itself; None: there is none. Raises
+OutsideError."""
+
+_OBJECT_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
+"""What can be the name of an object, and so a part of a path."""
+_NO_LABELS: Mapping[str, str] = {}
+_log = get_logger(__name__)
+
+
+class _Labelled(msgspec.Struct, frozen=True, gc=False):
+    labels: dict[str, str] | None = None
+
+
+class _Account(msgspec.Struct, frozen=True, gc=False):
+    metadata: _Labelled = _Labelled()
+
+
+class ClusterView:
+    def __init__(self, transport: Transport, look_up: LookUp, *, clock: Clock, rng: random.Random) -> None:
+        self._look_up = look_up
+        self._by_namespace: dict[str, tuple[Policy, ...]] = {}
+        self._labels: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._config: Mapping[str, str] | None = None
+        self._legacy = False
+        self._stop = threading.Event()
+        self._known = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lookups = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="look-up")
+
+        def watched(resource: Resource, on_event: OnEvent) -> Watched:
+            return Watched(resource, transport, clock=clock, rng=rng, on_event=on_event, on_news=self._news)
+
+        self._policies = watched(POLICIES, self._policy_event)
+        self._accounts = watched(ACCOUNTS, self._account_event)
+        self._config_map = watched(CONFIG, self._config_event)
+        self._deployment = watched(LEGACY, self._legacy_event)
+        self._all = (self._policies, self._accounts, self._config_map, self._deployment)
+
+    def start(self) -> None:
+        """Begin to follow; called in the event loop that will ask."""
+        self._loop = asyncio.get_running_loop()
+        for watched in self._all:
+            threading.Thread(target=watched.follow, args=(self._stop,), name="watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Ask the threads to end. One that waits for a watch's next line ends with the process."""
+        self._stop.set()
+        self._lookups.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def synced(self) -> bool:
+        """Everything was read completely once, and may be read still."""
+        return self.missing == ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What cannot be told, and why."""
+        names = ("SecurityGroupPolicies", "service accounts", CONFIG_MAP, "legacy controller")
+        states = zip(names, self._all, strict=True)
+        return tuple(f"{name}: {why}" for name, watched in states if (why := watched.unreadable) is not None)
+
+    # --- what reviews ask
+
+    async def known(self) -> None:
+        if not self._known.is_set():
+            try:
+                await asyncio.wait_for(self._known.wait(), KNOWN_SECONDS)
+            except TimeoutError:
+                _log.warning("a review came before the cluster was read", missing=self.missing)
+
+    def policies(self, namespace: str) -> Policies:
+        if self._policies.absent and not self._by_namespace:
+            return NoSuchKind()
+        why = self._policies.unreadable
+        return Unreadable(why=why) if why is not None else self._by_namespace.get(namespace, ())
+
+    async def account(self, namespace: str, name: str) -> Account:
+        labels = self._labels.get((namespace, name))
+        if labels is not None:
+            return labels
+        if not _OBJECT_NAME.fullmatch(namespace) or not _OBJECT_NAME.fullmatch(name):
+            return NoSuchAccount()
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._lookups, self._look_up, namespace, name)
+        except OutsideError as error:
+            return Unreadable(why=str(error))
+        return NoSuchAccount() if found is None else found
+
+    def windows_ipam(self) -> bool | Unreadable:
+        for watched in (self._config_map, self._deployment):
+            if (why := watched.unreadable) is not None:
+                return Unreadable(why=why)
+        # Prefixes do not matter to a review.
+        config, _ = parse_cluster_config(self._config, None, prefix_feature=False, legacy=self._legacy)
+        return config.windows_ipam
+
+    # --- what the watches tell
+
+    def _news(self) -> None:
+        needed = (self._policies, self._config_map, self._deployment)
+        if self._loop is not None and not self._loop.is_closed() and all(watched.tried for watched in needed):
+            self._loop.call_soon_threadsafe(self._known.set)
+
+    def _policy_event(self, event: str, raw: Raw) -> None:
+        found = identity(raw)
+        if found is None:
+            return
+        others = tuple(p for p in self._by_namespace.get(found.namespace, ()) if p.name != found.name)
+        read = policy(raw) if event != "DELETED" else None
+        now = (*others, read) if read is not None else others
+        if now:
+            self._by_namespace[found.namespace] = tuple(sorted(now, key=lambda p: p.name))
+        else:
+            self._by_namespace.pop(found.namespace, None)
+
+    def _account_event(self, event: str, raw: Raw) -> None:
+        found = identity(raw)
+        if found is None:
+            return
+        if event == "DELETED":
+            self._labels.pop((found.namespace, found.name), None)
+        else:
+            account = decode(raw, _Account, log_problem)
+            self._labels[found.namespace, found.name] = (account and account.metadata.labels) or _NO_LABELS
+
+    def _config_event(self, event: str, raw: Raw) -> None:
+        self._config = None if event == "DELETED" else config_map_data(raw)
+
+    def _legacy_event(self, event: str, raw: Raw) -> None:
+        self._legacy = event != "DELETED"
