@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from common.kube.status import is_missing, succeeded
+from common.kube.status import UID_MISMATCH, is_missing, succeeded
 from common.kube.transport import MERGE_PATCH, Response, Transport
 from common.model.errors import Conflict
 
@@ -30,4 +30,4 @@ class Calls:
 def check_uid(found: str, expected: str, name: str) -> None:
     """Raises Conflict where an object is another of the same name."""
     if found != expected:
-        raise Conflict("UidMismatch", f"{name} has uid {found}, not {expected}")
+        raise Conflict(UID_MISMATCH, f"{name} has uid {found}, not {expected}")

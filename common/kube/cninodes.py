@@ -8,7 +8,7 @@ import msgspec
 from common.kube.calls import CONFLICT_TRIES, Calls, check_uid
 from common.kube.project import cninode_facts
 from common.kube.raw import Untyped
-from common.kube.status import is_missing, succeeded
+from common.kube.status import UID_MISMATCH, is_missing, succeeded
 from common.model.errors import Conflict, NotFound, Unsure
 from common.model.ids import NodeName
 from common.model.names import CNINODE_FINALIZER, LABEL_OS
@@ -91,7 +91,7 @@ class CniNodeCalls(Calls):
         except NotFound:
             return
         except Conflict as error:
-            if error.code != "UidMismatch":
+            if error.code != UID_MISMATCH:
                 raise
 
     def delete_cninode(self, name: NodeName, uid: str | None = None) -> None:

@@ -206,8 +206,13 @@ class WatchLine(_Fields, frozen=True, kw_only=True):
     object: msgspec.Raw
 
 
+class Cause(_Fields, frozen=True, kw_only=True):
+    field: str = ""
+
+
 class Details(_Fields, frozen=True, kw_only=True):
     name: str = ""
+    causes: tuple[Cause, ...] | None = None
 
 
 class Status(_Fields, frozen=True, kw_only=True):

@@ -6,6 +6,9 @@ from common.kube.raw import Status
 from common.kube.transport import Response
 from common.model.errors import Conflict, Denied, Invalid, NotFound, OutsideError, Throttled, Unsure
 
+UID_MISMATCH = "UidMismatch"
+"""Code of the Conflict that says: this is another object of the same name."""
+
 _BY_STATUS: dict[int, type[OutsideError]] = {
     401: Denied,
     403: Denied,
@@ -20,6 +23,10 @@ def failure(response: Response) -> OutsideError:
     """The error of an answer that is not 2xx."""
     said = said_by(response)
     code = said.reason or f"HTTP{response.status}"
+    causes = (said.details and said.details.causes) or ()
+    if response.status == 422 and any(cause.field == "metadata.uid" for cause in causes):
+        # A patch that carries a uid meets another object of the same name: the uid "is immutable".
+        return Conflict(UID_MISMATCH, said.message)
     if response.status >= 500:
         return Unsure(code, said.message)
     return _BY_STATUS.get(response.status, Invalid)(code, said.message)

@@ -1,0 +1,227 @@
+"""Leader election against the sandbox's API server, on a virtual clock."""
+
+import random
+import threading
+from typing import Any
+
+import pytest
+
+from common.kube.lease import Lease, LeaseTerms
+from common.kube.transport import Response
+from common.model.errors import OutsideError, Unsure
+from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, cut
+
+PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/cp-vpc-resource-controller"
+TERMS = LeaseTerms(duration=30, renew_within=15, retry=5)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def api(clock: VirtualClock) -> InProcess:
+    return cluster(clock, definitions=False)
+
+
+def candidate(api: InProcess, clock: VirtualClock, identity: str) -> Lease:
+    return Lease(
+        api,
+        namespace="kube-system",
+        name="cp-vpc-resource-controller",
+        identity=identity,
+        terms=TERMS,
+        clock=clock,
+        rng=random.Random(1),
+    )
+
+
+def spec(api: InProcess) -> dict[str, Any]:
+    found: dict[str, Any] = api.ok("GET", PATH)["spec"]
+    return found
+
+
+class Ticks(threading.Event):
+    """A stop signal whose waits pass virtual time; set after so many seconds, `then` run before each wait."""
+
+    def __init__(self, clock: VirtualClock, seconds: float, then: Any = lambda: None) -> None:
+        super().__init__()
+        self.clock, self.until, self.then = clock, clock.time + seconds, then
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.then()
+        self.clock.sleep(timeout or 0.0)
+        if self.clock.time >= self.until:
+            self.set()
+        return self.is_set()
+
+
+def test_the_first_one_makes_the_lease_in_client_gos_shape(api: InProcess, clock: VirtualClock) -> None:
+    assert candidate(api, clock, "a").attempt()
+    assert spec(api) == {
+        "holderIdentity": "a",
+        "leaseDurationSeconds": 30,
+        "acquireTime": "2023-11-14T22:13:20.000000Z",
+        "renewTime": "2023-11-14T22:13:20.000000Z",
+        "leaseTransitions": 0,
+    }
+
+
+def test_a_renewal_keeps_the_time_of_acquisition(api: InProcess, clock: VirtualClock) -> None:
+    a = candidate(api, clock, "a")
+    a.attempt()
+    clock.sleep(5)
+    assert a.attempt()
+    assert spec(api)["acquireTime"] == "2023-11-14T22:13:20.000000Z"
+    assert spec(api)["renewTime"] == "2023-11-14T22:13:25.000000Z"
+    assert spec(api)["leaseTransitions"] == 0
+
+
+def test_another_waits_until_it_saw_the_lease_unchanged_for_its_duration(api: InProcess, clock: VirtualClock) -> None:
+    a, b = candidate(api, clock, "a"), candidate(api, clock, "b")
+    a.attempt()
+    clock.sleep(3600)
+    assert not b.attempt(), "the holder's clock may be an hour behind"
+    clock.sleep(29)
+    assert not b.attempt()
+    clock.sleep(1)
+    assert b.attempt()
+    assert (spec(api)["holderIdentity"], spec(api)["leaseTransitions"]) == ("b", 1)
+    assert not a.attempt()
+    assert not a.held()
+
+
+def test_a_lease_of_client_go_is_understood(api: InProcess, clock: VirtualClock) -> None:
+    """As k8s.io/client-go writes one, and its released form."""
+    body = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "cp-vpc-resource-controller", "namespace": "kube-system"},
+        "spec": {
+            "holderIdentity": "reference_0b1",
+            "leaseDurationSeconds": 2,
+            "acquireTime": "2023-11-14T22:00:00.000000Z",
+            "renewTime": "2023-11-14T22:13:20.000000Z",
+            "leaseTransitions": 4,
+        },
+    }
+    api.ok("POST", PATH.rsplit("/", 1)[0], body)
+    b = candidate(api, clock, "b")
+    assert not b.attempt()
+    clock.sleep(2)
+    assert b.attempt(), "the holder's own duration counts"
+    assert spec(api)["leaseTransitions"] == 5
+
+
+def test_a_released_lease_is_free_at_once(api: InProcess, clock: VirtualClock) -> None:
+    a, b = candidate(api, clock, "a"), candidate(api, clock, "b")
+    a.attempt()
+    b.attempt()
+    a.release()
+    assert not a.held()
+    assert (spec(api)["holderIdentity"], spec(api)["leaseDurationSeconds"]) == ("", 1)
+    assert b.attempt()
+    assert spec(api)["leaseTransitions"] == 1
+
+
+def test_a_lease_of_another_is_not_released(api: InProcess, clock: VirtualClock) -> None:
+    a, b = candidate(api, clock, "a"), candidate(api, clock, "b")
+    a.attempt()
+    b.release()
+    assert spec(api)["holderIdentity"] == "a"
+
+
+def test_of_two_at_once_one_wins(api: InProcess, clock: VirtualClock) -> None:
+    a, b = candidate(api, clock, "a"), candidate(api, clock, "b")
+    a.attempt()
+    a.release()
+
+    def rival(method: str, path: str, response: Response) -> Response:
+        if method == "GET":
+            api.after = lambda _method, _path, response: response
+            assert b.attempt()
+        return response
+
+    api.after = rival
+    assert not a.attempt()
+    assert spec(api)["holderIdentity"] == "b"
+
+
+def test_the_leader_that_cannot_renew_gives_up_in_time(api: InProcess, clock: VirtualClock) -> None:
+    a = candidate(api, clock, "a")
+    happened: list[tuple[str, float]] = []
+    began = clock.time
+
+    def started() -> None:
+        happened.append(("started", clock.time - began))
+        api.before = cut
+
+    a.lead(Ticks(clock, 100), started, lambda: happened.append(("lost", clock.time - began)))
+    assert happened[0] == ("started", 0)
+    assert happened[1][0] == "lost"
+    assert happened[1][1] <= TERMS.renew_within
+    assert not a.held()
+
+
+def test_a_failure_shorter_than_the_deadline_costs_nothing(api: InProcess, clock: VirtualClock) -> None:
+    a = candidate(api, clock, "a")
+    began = clock.time
+    lost: list[float] = []
+
+    def then() -> None:
+        api.before = cut if 20 < clock.time - began < 30 else lambda *_: None
+
+    a.lead(Ticks(clock, 60, then), lambda: None, lambda: lost.append(clock.time))
+    assert lost == []
+
+
+def test_a_leader_that_slept_through_its_lease_knows_it_at_once(api: InProcess, clock: VirtualClock) -> None:
+    a = candidate(api, clock, "a")
+    assert a.attempt()
+    assert a.held()
+    clock.sleep(TERMS.renew_within)
+    assert not a.held()
+
+
+def test_a_lease_won_back_from_another_is_lost_all_the_same(api: InProcess, clock: VirtualClock) -> None:
+    """What the other one wrote meanwhile is not known here."""
+    a, b = candidate(api, clock, "a"), candidate(api, clock, "b")
+    lost: list[float] = []
+
+    def then() -> None:
+        if clock.time < began + 6:
+            return
+        clock.sleep(40)
+        b.attempt()
+        clock.sleep(40)
+        b.attempt()
+        b.release()
+
+    began = clock.time
+    a.lead(Ticks(clock, 500, then), lambda: None, lambda: lost.append(clock.time))
+    assert len(lost) == 1
+
+
+def test_stopping_releases(api: InProcess, clock: VirtualClock) -> None:
+    a = candidate(api, clock, "a")
+    lost: list[float] = []
+    a.lead(Ticks(clock, 12), lambda: None, lambda: lost.append(clock.time))
+    assert lost == []
+    assert spec(api)["holderIdentity"] == ""
+
+
+def test_every_call_has_a_short_time_out(clock: VirtualClock) -> None:
+    timeouts: list[float | None] = []
+
+    class Hanging(InProcess):
+        def request(self, *args: Any, timeout: float | None = None, **more: Any) -> Response:
+            timeouts.append(timeout)
+            clock.sleep(timeout or 3600)
+            raise Unsure("ReadTimeoutError", "injected")
+
+    a = candidate(Hanging(cluster(clock, definitions=False).world), clock, "a")
+    for call in (a.attempt, a.release):
+        with pytest.raises(OutsideError):
+            call()
+    assert all(timeout is not None and timeout <= TERMS.retry for timeout in timeouts)
