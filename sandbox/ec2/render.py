@@ -89,7 +89,6 @@ def interface(state: Ec2State, record: Interface) -> dict[str, Any]:
 
 def instance(state: Ec2State, record: Instance, interfaces: Sequence[Interface]) -> dict[str, Any]:
     """An Instance with its interfaces by device index."""
-    limits = state.limits_of(record)
     attached = sorted(
         ((one.attachment, one) for one in interfaces if one.attachment is not None),
         key=lambda pair: (pair[0].card_index, pair[0].device_index),
@@ -99,7 +98,7 @@ def instance(state: Ec2State, record: Instance, interfaces: Sequence[Interface])
         "ImageId": "ami-00000000000000001",
         "InstanceType": record.instance_type,
         "Architecture": "x86_64",
-        "Hypervisor": "xen" if limits.hypervisor == "xen" else "nitro",
+        "Hypervisor": "xen",  # EC2 says so of Nitro instances, too
         "LaunchTime": _moment(record.launch_time),
         "AmiLaunchIndex": 0,
         "State": {"Code": _STATE_CODES[record.state], "Name": record.state},
