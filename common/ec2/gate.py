@@ -7,15 +7,17 @@ from common.clock import Clock
 from common.metrics import EC2_WAIT_SECONDS
 from common.model.errors import ControllerError
 
+NEAR_SECONDS = 1.0
+"""A turn no further off is taken for anybody; further ones only for the patient. The rate limiter's own measure."""
+
 
 class Deferred(ControllerError):
-    """The call was not made: its turn comes at `until` (epoch seconds)."""
+    """The call was not made: its turn comes at `until` (epoch seconds). The place in the queue is kept: the next try,
+    at that time, has its turn and does not queue again."""
 
-    def __init__(self, until: float, *, kept: bool = True) -> None:
+    def __init__(self, until: float) -> None:
         super().__init__(f"until {until:.3f}")
         self.until = until
-        self.kept = kept
-        """The place in the queue is ours: the next try, at that time, has its turn and does not queue again."""
 
 
 class Gate(Protocol):
@@ -45,8 +47,10 @@ class TurnGate:
 
     `reserve(action)` takes a place and tells how many seconds off it is; `penalise(action)` slows the action down for
     everyone. Places up to `longest_wait` seconds off are waited for, later ones are Deferred. With `turn` the first
-    call has its place already (it was Deferred before) and does not queue. Not `patient`: `reserve` takes no place
-    that is far off, so that others go first, and Deferred keeps none.
+    call has its place already (it was Deferred before) and does not queue.
+
+    Not `patient`, for work that may come last and has no ledger to keep a place in: `reserve` takes no place that is
+    not near but tells when to ask again, and that is done here, for as long as it takes.
     """
 
     def __init__(
@@ -72,8 +76,11 @@ class TurnGate:
             return
         wait = self._reserve(action)
         EC2_WAIT_SECONDS.labels(action).observe(wait)
-        if wait > self._longest_wait:
-            raise Deferred(self._clock.now() + wait, kept=self._patient)
+        if self._patient and wait > self._longest_wait:
+            raise Deferred(self._clock.now() + wait)
+        while not self._patient and wait > NEAR_SECONDS:
+            self._clock.sleep(wait)
+            wait = self._reserve(action)
         self._clock.sleep(wait)
 
     def throttled(self, action: str) -> None:

@@ -51,9 +51,11 @@ def load_instances(store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clo
             snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), began)
         except (OutsideError, Deferred) as error:
             _log.warning("instances not read", instances=len(requests), error=str(error))
+            # Behind the others: what cannot be read holds up nobody.
+            failed_at = clock.now()
             for instance_id, node in requests:
-                store.request_snapshot(instance_id, node, began)
-            failures, size = failures + 1, max(1, size // SMALLER)
+                store.request_snapshot(instance_id, node, failed_at)
+            failures, size = failures + 1, max(1, len(requests) // SMALLER)
             if failures < FAILURES and not isinstance(error, Deferred):
                 continue
             clock.sleep(_pause(error, clock))

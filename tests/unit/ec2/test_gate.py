@@ -20,16 +20,16 @@ class VirtualClock:
 
 
 class Queue:
-    """A rate limiter whose next places are `wait` seconds off."""
+    """A rate limiter whose next places are so many seconds off."""
 
-    def __init__(self, wait: float) -> None:
-        self.wait = wait
+    def __init__(self, *waits: float) -> None:
+        self._waits = list(waits)
         self.reserved: list[str] = []
         self.penalised: list[str] = []
 
     def reserve(self, action: str) -> float:
         self.reserved.append(action)
-        return self.wait
+        return self._waits.pop(0)
 
 
 def gate(queue: Queue, clock: VirtualClock, *, turn: bool = False, patient: bool = True) -> TurnGate:
@@ -42,12 +42,17 @@ def test_a_near_turn_is_waited_for() -> None:
     assert clock.time == 1002.5
 
 
-@pytest.mark.parametrize("patient", [True, False])
-def test_a_far_turn_is_deferred_at_once(patient: bool) -> None:
+def test_a_far_turn_is_deferred_at_once() -> None:
     clock, queue = VirtualClock(), Queue(3.5)
     with pytest.raises(Deferred) as deferred:
-        gate(queue, clock, patient=patient).enter("A")
-    assert (deferred.value.until, deferred.value.kept, clock.time) == (1003.5, patient, 1000.0)
+        gate(queue, clock).enter("A")
+    assert (deferred.value.until, clock.time) == (1003.5, 1000.0)
+
+
+def test_who_may_come_last_asks_again_until_his_turn_is_near() -> None:
+    clock, queue = VirtualClock(), Queue(30.0, 20.0, 0.5)
+    gate(queue, clock, patient=False).enter("A")
+    assert (queue.reserved, clock.time) == (["A", "A", "A"], 1050.5)
 
 
 def test_who_kept_his_turn_does_not_queue_again_but_for_the_next_call() -> None:

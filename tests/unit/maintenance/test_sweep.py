@@ -1,0 +1,247 @@
+"""The sweep and the clean-up of a node: what is deleted, what is left, and what a failure leaves behind."""
+
+from collections.abc import Callable
+from typing import Any
+
+import fakeredis
+import pytest
+from botocore.exceptions import ClientError
+
+from common.ec2.api import Ec2
+from common.ec2.gate import OpenGate
+from common.metrics import CNI_AVAILABLE_ENIS, LEAKED_ENI_COUNT, RC_AVAILABLE_ENIS
+from common.model.errors import Denied, InUse, Throttled, Unsure
+from common.model.ids import InstanceId
+from common.model.names import CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_OURS, OWNER_TAG, OWNER_VPC_CNI, cluster_tag
+from common.store import Store, keys
+from tests.unit.ec2.scripted import fault, filters_of
+from workers.maintenance.sweep import clean_instance, sweep_leaks
+
+INSTANCE = InstanceId("i-0123456789abcdef0")
+OURS = {OWNER_TAG: OWNER_OURS, cluster_tag("blue"): "owned", INSTANCE_TAG: INSTANCE}
+CNI = {OWNER_TAG: OWNER_VPC_CNI, CNINODE_CLUSTER_TAG: "blue", INSTANCE_TAG: INSTANCE}
+
+
+class VirtualClock:
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class Cloud:
+    """Interfaces by id (status, tags, VPC), filtered as EC2 filters them."""
+
+    def __init__(self) -> None:
+        self.interfaces: dict[str, dict[str, Any]] = {}
+        self.deletes: list[str] = []
+        self.refuse: Callable[[str], ClientError | None] = lambda _: None
+        self.lag: set[str] = set()
+
+    def put(self, eni: str, tags: dict[str, str], status: str = "available", vpc: str = "vpc-1") -> None:
+        self.interfaces[eni] = {
+            "NetworkInterfaceId": eni,
+            "SubnetId": "subnet-1",
+            "VpcId": vpc,
+            "Status": status,
+            "TagSet": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+
+    def __call__(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
+        if action == "DescribeNetworkInterfaces":
+            wanted = filters_of(params)
+            shown = [one for eni, one in self.interfaces.items() if "gone" not in one or eni in self.lag]
+            return {"NetworkInterfaces": [one for one in shown if all(_has(one, *f) for f in wanted.items())]}
+        assert action == "DeleteNetworkInterface"
+        eni = params["NetworkInterfaceId"]
+        self.deletes.append(eni)
+        if error := self.refuse(eni):
+            raise error
+        if "gone" in self.interfaces[eni]:
+            raise fault("InvalidNetworkInterfaceID.NotFound")
+        if self.interfaces[eni]["Status"] != "available":
+            raise fault("InvalidNetworkInterface.InUse")
+        self.interfaces[eni]["gone"] = True
+        return {}
+
+    def left(self) -> set[str]:
+        return {eni for eni, one in self.interfaces.items() if "gone" not in one}
+
+    def ec2(self) -> Ec2:
+        return Ec2(self, OpenGate())
+
+
+def _has(one: dict[str, Any], name: str, values: list[str]) -> bool:
+    if name.startswith("tag:"):
+        return any(tag["Key"] == name.removeprefix("tag:") and tag["Value"] in values for tag in one["TagSet"])
+    return one[{"vpc-id": "VpcId", "status": "Status"}[name]] in values
+
+
+class Sweeps:
+    def __init__(self) -> None:
+        self.cloud, self.clock = Cloud(), VirtualClock()
+        self.store = Store(fakeredis.FakeRedis(), keys.prefix("blue"))
+
+    def run(self, *, after: float = 1800.0) -> tuple[int, int, bool]:
+        self.clock.sleep(after)
+        ended = sweep_leaks(self.store, self.cloud.ec2(), self.clock, "blue", "vpc-1")
+        return ended.found, ended.deleted, ended.skipped
+
+
+def test_what_two_passes_saw_is_deleted_and_nothing_else() -> None:
+    one = Sweeps()
+    one.cloud.put("eni-ours", OURS)
+    one.cloud.put("eni-cni", CNI)
+    one.cloud.put("eni-green", {OWNER_TAG: OWNER_OURS, cluster_tag("green"): "owned"})
+    one.cloud.put("eni-user", {})
+    one.cloud.put("eni-vpc", OURS, vpc="vpc-2")
+    one.cloud.put("eni-used", OURS, status="in-use")
+    assert one.run() == (0, 0, False)
+    one.cloud.put("eni-new", OURS)
+    assert one.run() == (2, 2, False)
+    assert one.cloud.left() == {"eni-green", "eni-user", "eni-vpc", "eni-used", "eni-new"}
+    one.cloud.put("eni-new", OURS, status="in-use")
+    assert one.run() == (0, 0, False)
+
+
+def test_an_interface_in_use_between_two_passes_begins_anew() -> None:
+    one = Sweeps()
+    for status in ("available", "in-use", "available"):
+        one.cloud.put("eni-1", OURS, status=status)
+        one.run()
+    assert one.cloud.left() == {"eni-1"}
+    one.run()
+    assert one.cloud.left() == set()
+
+
+def test_a_doubled_task_is_not_a_second_pass() -> None:
+    one = Sweeps()
+    one.cloud.put("eni-1", OURS)
+    one.run()
+    assert one.run(after=0.0) == (0, 0, True)
+    assert one.run(after=600.0) == (0, 0, True)
+    assert one.cloud.left() == {"eni-1"}
+    assert one.run(after=1200.0) == (1, 1, False)
+
+
+def test_gone_or_in_use_meanwhile_is_fine_and_holds_up_no_other() -> None:
+    one = Sweeps()
+    for eni in ("eni-1", "eni-2", "eni-3", "eni-4"):
+        one.cloud.put(eni, OURS)
+    one.run()
+    refused = {
+        "eni-1": fault("InvalidNetworkInterfaceID.NotFound"),
+        "eni-2": fault("InvalidNetworkInterface.InUse"),
+        "eni-3": fault("InternalError", 500),
+    }
+    one.cloud.refuse = refused.get
+    assert one.run() == (4, 1, False)
+    assert "eni-4" not in one.cloud.left()
+    one.cloud.refuse = lambda _: None
+    assert one.run() == (3, 3, False)
+
+
+@pytest.mark.parametrize("code", ["RequestLimitExceeded", "UnauthorizedOperation"])
+def test_where_every_delete_would_fail_the_pass_ends_and_the_next_goes_on(code: str) -> None:
+    one = Sweeps()
+    for eni in ("eni-1", "eni-2"):
+        one.cloud.put(eni, OURS)
+    one.run()
+    one.cloud.refuse = lambda _: fault(code)
+    assert one.run() == (2, 0, False)
+    assert len(one.cloud.deletes) == 1
+    one.cloud.refuse = lambda _: None
+    assert one.run() == (2, 2, False)
+
+
+def test_a_pass_that_could_not_look_deletes_and_remembers_nothing() -> None:
+    one = Sweeps()
+    one.cloud.put("eni-1", OURS)
+    one.run()
+    seen = one.store.seen_available()
+
+    def broken(action: str, params: dict[str, Any]) -> dict[str, Any]:
+        raise fault("InternalError", 500)
+
+    one.clock.sleep(1800.0)
+    with pytest.raises(Unsure):
+        sweep_leaks(one.store, Ec2(broken, OpenGate()), one.clock, "blue", "vpc-1")
+    assert one.store.seen_available() == seen
+    assert one.cloud.left() == {"eni-1"}
+
+
+def test_the_gauges_tell_what_the_pass_saw() -> None:
+    one = Sweeps()
+    one.cloud.put("eni-1", OURS)
+    one.cloud.put("eni-2", OURS)
+    one.cloud.put("eni-3", CNI)
+    one.run()
+    assert (LEAKED_ENI_COUNT._value.get(), RC_AVAILABLE_ENIS._value.get(), CNI_AVAILABLE_ENIS._value.get()) == (0, 2, 1)
+    one.run()
+    assert LEAKED_ENI_COUNT._value.get() == 3
+
+
+def cleaned() -> Cloud:
+    cloud = Cloud()
+    cloud.put("eni-ours", OURS)
+    cloud.put("eni-cni", CNI)
+    cloud.put("eni-nobody", {INSTANCE_TAG: INSTANCE})
+    cloud.put("eni-green", {**OURS, cluster_tag("green"): "owned"})
+    cloud.put("eni-other", {**OURS, INSTANCE_TAG: "i-0123456789abcdef1"})
+    cloud.put("eni-used", OURS, status="in-use")
+    return cloud
+
+
+def test_with_a_node_goes_what_was_made_for_it() -> None:
+    cloud = cleaned()
+    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 2
+    assert cloud.left() == {"eni-nobody", "eni-green", "eni-other", "eni-used"}
+    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 0
+
+
+def test_what_ec2_still_shows_after_deleting_it_is_not_left() -> None:
+    cloud = cleaned()
+    cloud.lag = {"eni-ours", "eni-cni"}
+    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 2
+    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 0
+
+
+@pytest.mark.parametrize("code", ["InternalError", "InvalidNetworkInterface.InUse", "InvalidParameterValue"])
+def test_what_cannot_be_deleted_is_an_error_but_holds_up_no_other(code: str) -> None:
+    cloud = cleaned()
+    cloud.refuse = {"eni-ours": fault(code)}.get
+    with pytest.raises(InUse) as error:
+        clean_instance(cloud.ec2(), INSTANCE, "blue")
+    assert "eni-ours" in error.value.message
+    assert "eni-cni" not in cloud.left()
+
+
+@pytest.mark.parametrize(("code", "kind"), [("RequestLimitExceeded", Throttled), ("UnauthorizedOperation", Denied)])
+def test_throttled_or_denied_the_clean_up_stops(code: str, kind: type[Exception]) -> None:
+    cloud = cleaned()
+    cloud.refuse = lambda _: fault(code)
+    with pytest.raises(kind):
+        clean_instance(cloud.ec2(), INSTANCE, "blue")
+    assert len(cloud.deletes) == 1
+
+
+def test_what_becomes_available_while_cleaning_is_seen() -> None:
+    cloud = cleaned()
+    real = cloud.refuse
+
+    def late(eni: str) -> ClientError | None:
+        cloud.put("eni-used", OURS, status="available")
+        return real(eni)
+
+    cloud.refuse = late
+    with pytest.raises(InUse):
+        clean_instance(cloud.ec2(), INSTANCE, "blue")
+    cloud.refuse = real
+    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 1
