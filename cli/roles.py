@@ -1,0 +1,87 @@
+"""The product's processes: each reads its settings, sets up logging and serves until it is told to stop."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from common.clock import SystemClock
+from common.logging import configure_logging
+from common.settings import Settings, load_settings
+
+
+def _prepared() -> Settings:
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    return settings
+
+
+@click.command()
+def watcher() -> None:
+    """Keep in Redis what Kubernetes wants of each node, and publish a task for every node that changed."""
+    from watcher.run import main
+
+    sys.exit(main(_prepared()))
+
+
+@click.command()
+def worker() -> None:
+    """Work on nodes: compare what is wished with what EC2 has, and make the calls that are missing."""
+    from workers.run import main
+
+    sys.exit(main(_prepared()))
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Port of the web page.")
+def flower(port: int) -> None:
+    """Show Celery's queues, workers and tasks in a web page."""
+    from workers.flower import main
+
+    sys.exit(main(_prepared(), port))
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def webhook(context: click.Context) -> None:
+    """Answer admission reviews over TLS; `vpc-rc webhook certificates` makes a pair for clusters without an issuer."""
+    if context.invoked_subcommand is not None:
+        return
+    from webhook.run import main
+
+    sys.exit(main(_prepared()))
+
+
+@webhook.command()
+@click.option("--service", default="vpc-rc-webhook", show_default=True, help="Name of the webhook's Service.")
+@click.option("--namespace", default="kube-system", show_default=True, help="Its namespace.")
+@click.option("--name", "more", multiple=True, help="A further DNS name or IP address; may be repeated.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".",
+    show_default=True,
+    help="Where ca.crt, tls.crt and tls.key are written.",
+)
+def certificates(service: str, namespace: str, more: tuple[str, ...], folder: Path) -> None:
+    """Write a new CA's certificate and a serving pair of it. The CA's key is thrown away."""
+    from webhook.certificates import self_signed, service_names
+
+    now = datetime.fromtimestamp(SystemClock().now(), tz=UTC)
+    pair = self_signed([*service_names(service, namespace), *more], now)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content, mode in (
+        ("ca.crt", pair.ca, 0o644),
+        ("tls.crt", pair.certificate, 0o644),
+        ("tls.key", pair.key, 0o600),
+    ):
+        _write(folder / file, content, mode)
+        click.echo(str(folder / file))
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    # Made anew with its mode: a key is at no moment readable by others.
+    path.unlink(missing_ok=True)
+    path.touch(mode, exist_ok=False)
+    path.write_bytes(content)
