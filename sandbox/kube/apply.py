@@ -18,7 +18,7 @@ _SERVER_OWNED = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", 
 
 def leaves(value: Any, associative: bool, at: Path = ()) -> dict[Path, Any]:
     """Every leaf by its path; elements of associative lists are named by (key, value) pairs."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and (value or not at):
         found: dict[Path, Any] = {}
         for name, inner in value.items():
             found |= leaves(inner, associative, (*at, name))

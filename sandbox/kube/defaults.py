@@ -7,7 +7,7 @@ import copy
 from typing import Any
 
 from sandbox.kube.schema import Cause
-from sandbox.kube.status import Object
+from sandbox.kube.status import Object, bad_request
 
 
 def fill(kind: str, obj: Object) -> None:
@@ -22,6 +22,8 @@ def fill(kind: str, obj: Object) -> None:
             status = obj.setdefault("status", {})
             for field in ("capacity", "allocatable"):
                 _stringify(status.get(field))
+                if field in status and not status[field]:
+                    del status[field]
             if status.get("capacity") and not status.get("allocatable"):
                 status["allocatable"] = dict(status["capacity"])
         case "Namespace":
@@ -37,6 +39,13 @@ def fill(kind: str, obj: Object) -> None:
             spec.setdefault("revisionHistoryLimit", 10)
             spec.setdefault("progressDeadlineSeconds", 600)
             obj.setdefault("status", {})
+        case "ConfigMap":
+            for key, value in (obj.get("data") or {}).items():
+                if not isinstance(value, str):
+                    raise bad_request(
+                        'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal '
+                        f"{type(value).__name__} into Go struct field ConfigMap.data of type string ({key})"
+                    )
         case "Secret":
             for key, text in (obj.pop("stringData", None) or {}).items():
                 obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
@@ -120,14 +129,19 @@ def _check_pod_spec(spec: Object, at: str) -> list[Cause]:
         return [("FieldValueRequired", f"{at}.containers", "Required value")]
     found: list[Cause] = []
     for i, container in enumerate(spec["containers"]):
-        for required in ("name", "image"):
-            if not container.get(required):
-                found.append(("FieldValueRequired", f"{at}.containers[{i}].{required}", "Required value"))
+        found += [
+            ("FieldValueRequired", f"{at}.containers[{i}].{required}", "Required value")
+            for required in ("name", "image")
+            if not container.get(required)
+        ]
         limits, requests = (container["resources"].get(k) or {} for k in ("limits", "requests"))
         for name, value in requests.items():
-            if "/" in name and limits.get(name) != value:
+            if "/" in name and name not in limits:
+                words = "Required value: Limit must be set for non overcommitable resources"
+                found.append(("FieldValueRequired", f"{at}.containers[{i}].resources.limits", words))
+            elif "/" in name and limits[name] != value:
                 field = f"{at}.containers[{i}].resources.requests"
-                words = f'Invalid value: "{value}": must be equal to {name} limit of {limits.get(name, "0")}'
+                words = f'Invalid value: "{value}": must be equal to {name} limit of {limits[name]}'
                 found.append(("FieldValueInvalid", field, words))
     return found
 
@@ -142,6 +156,15 @@ def check_pod_update(new: Object, old: Object) -> list[Cause]:
         "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
     )
     return [("FieldValueForbidden", "spec", words)]
+
+
+def check_node_update(new: Object, old: Object) -> list[Cause]:
+    """A node keeps its provider id once it has one."""
+    had = old["spec"].get("providerID")
+    if not had or new["spec"].get("providerID") == had:
+        return []
+    words = 'Forbidden: node updates may not change providerID except from "" to valid'
+    return [("FieldValueForbidden", "spec.providerID", words)]
 
 
 def _fixed(spec: Object, old: Object) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from sandbox.kube import defaults, schema
-from sandbox.kube.naming import check_finalizers, check_metadata, check_name, timestamp
+from sandbox.kube.naming import check_metadata, check_name, check_references, timestamp
 from sandbox.kube.resources import DEFINITIONS, Resource, of_definition
 from sandbox.kube.schema import Cause
 from sandbox.kube.status import ApiError, Object, bad_request, invalid
@@ -169,11 +169,13 @@ def check_update(resource: Resource, subresource: str | None, old: Object, new: 
                 f"found new finalizers []string{{{listed}}}"
             )
             causes.append(("FieldValueForbidden", "metadata.finalizers", words))
-    causes += check_finalizers(new["metadata"])
+    causes += check_references(new["metadata"])
     if resource.custom:
         causes += _violations(resource, new)
     elif resource.kind == "Pod" and subresource is None:
         causes += defaults.check_pod_update(new, old)
+    elif resource.kind == "Node":
+        causes += defaults.check_node_update(new, old)
     elif resource.kind in ("Deployment", "CustomResourceDefinition") and subresource is None:
         causes += _violations(resource, new)
     _refuse(resource, new, causes)

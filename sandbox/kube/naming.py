@@ -78,12 +78,28 @@ def check_name(resource: Resource, metadata: Object) -> None:
             "characters, '-' or '.', and must start and end with an alphanumeric character"
         )
         causes = [("FieldValueInvalid", "metadata.name", words)]
-    causes += check_finalizers(metadata)
+    causes += check_references(metadata)
     if causes:
         raise invalid(resource, name, causes)
 
 
-def check_finalizers(metadata: Object) -> list[Cause]:
+def check_references(metadata: Object) -> list[Cause]:
+    """Violations of owner references and finalizers."""
+    found: list[Cause] = []
+    for owner in metadata.get("ownerReferences") or ():
+        found += [
+            ("FieldValueInvalid", f"metadata.ownerReferences.{field}", 'Invalid value: "": must not be empty')
+            for field in ("apiVersion", "kind", "name", "uid")
+            if not owner.get(field)
+        ]
+    controllers = [o for o in metadata.get("ownerReferences") or () if o.get("controller")]
+    if len(controllers) > 1:
+        words = "Invalid value: Only one reference can have Controller set to true"
+        found.append(("FieldValueInvalid", "metadata.ownerReferences", words))
+    return found + _check_finalizers(metadata)
+
+
+def _check_finalizers(metadata: Object) -> list[Cause]:
     standard = {"foregroundDeletion", "orphan", "kubernetes"}
     return [
         ("FieldValueInvalid", f"metadata.finalizers[{i}]",

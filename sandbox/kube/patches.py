@@ -5,6 +5,7 @@ All take a fresh document and may change it in place; they return the patched on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sandbox.kube.status import ApiError, Object
@@ -153,7 +154,7 @@ def strategic_merge(document: Any, patch: Any) -> Any:
 
 def _merge_list(name: str, present: list[Any], patch: list[Any]) -> list[Any]:
     if name in MERGED_SETS:
-        return [*present, *(v for v in patch if v not in present)]
+        return _interleaved(present, [*present, *(v for v in patch if v not in present)], patch, lambda v: v)
     key = MERGE_KEYS.get(name)
     if key is None or not all(isinstance(e, dict) for e in patch):
         return patch
@@ -168,7 +169,23 @@ def _merge_list(name: str, present: list[Any], patch: list[Any]) -> list[Any]:
             merged.append(strategic_merge({}, entry))
         else:
             merged[at] = strategic_merge(merged[at], entry)
-    return merged
+    return _interleaved(present, merged, patch, lambda e: e.get(key))
+
+
+def _interleaved(present: list[Any], merged: list[Any], patch: list[Any], key: Callable[[Any], Any]) -> list[Any]:
+    """The order of a merged list: the patch's entries in its order, new ones before those it does not name.
+
+    As mergeSortedSlice of apimachinery's strategicpatch.
+    """
+    asked, place = [key(e) for e in patch], {key(e): i for i, e in enumerate(present)}
+    named = sorted((e for e in merged if key(e) in asked), key=lambda e: asked.index(key(e)))
+    others = [e for e in merged if key(e) not in asked]
+    ordered: list[Any] = []
+    while named and others:
+        ours, theirs = key(named[0]), key(others[0])
+        before = ours in place and theirs in place and place[theirs] < place[ours]
+        ordered.append(others.pop(0) if before else named.pop(0))
+    return ordered + named + others
 
 
 def _ordered(name: str, items: list[Any], order: list[Any]) -> list[Any]:

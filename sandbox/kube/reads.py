@@ -12,7 +12,7 @@ from sandbox.kube import selectors
 from sandbox.kube.history import Record, Scope
 from sandbox.kube.representation import Represent, list_body
 from sandbox.kube.routing import Target, truthy
-from sandbox.kube.status import ApiError, Object, bad_request, expired, not_found, too_large_version
+from sandbox.kube.status import ApiError, Object, bad_request, expired, invalid_options, not_found, too_large_version
 from sandbox.kube.store import Store
 from sandbox.kube.watch import Watch
 
@@ -52,12 +52,14 @@ class Reader:
         limit, token, asked = _number(query, "limit"), query.get("continue"), query.get("resourceVersion") or ""
         match = query.get("resourceVersionMatch")
         if truthy(query.get("sendInitialEvents")) and "sendInitialEvents" in query:
-            raise _invalid_options("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list")
+            raise _invalid_options("sendInitialEvents", "sendInitialEvents is forbidden for list")
         if match and (not asked or token):
             raise _invalid_options(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden "
-                + ("for continue" if token else "unless resourceVersion is provided")
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden "
+                + ("for continue" if token else "unless resourceVersion is provided"),
             )
+        _check_match(match)
         with self._store.lock:
             current, start = self._store.version, ""
             version = current
@@ -105,11 +107,13 @@ class Reader:
         initial_events = "sendInitialEvents" in query and truthy(query["sendInitialEvents"])
         if "sendInitialEvents" in query and match != "NotOlderThan":
             raise _invalid_options(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch "
-                "to NotOlderThan"
+                "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
             )
         if match and "sendInitialEvents" not in query:
-            raise _invalid_options("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch")
+            raise _invalid_options(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )
         bookmarks = "allowWatchBookmarks" in query and truthy(query["allowWatchBookmarks"])
         number = _version(asked) if asked else 0
         table = self._store.table(target.resource)
@@ -147,6 +151,12 @@ def _scope(target: Target, query: Mapping[str, str]) -> tuple[Scope, bool]:
     return scope, bool(labels or terms)
 
 
+def _check_match(match: str | None) -> None:
+    if match not in (None, "", "Exact", "NotOlderThan"):
+        words = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
+        raise invalid_options("ListOptions", "FieldValueNotSupported", "resourceVersionMatch", words)
+
+
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query.get(name) or "0"
     if not text.isdigit():
@@ -160,9 +170,8 @@ def _version(text: str) -> int:
     return int(text)
 
 
-def _invalid_options(words: str) -> ApiError:
-    found = {"group": "meta.k8s.io", "kind": "ListOptions"}
-    return ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {words}', details=found)
+def _invalid_options(field: str, words: str) -> ApiError:
+    return invalid_options("ListOptions", "FieldValueForbidden", field, f"Forbidden: {words}")
 
 
 def _encode(version: int, start: str) -> str:

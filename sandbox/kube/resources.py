@@ -134,6 +134,10 @@ class Registry:
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         return self._served.get((group, version, plural))
 
+    def built_in(self, group: str, version: str) -> bool:
+        """Whether the API server itself serves this group: only there an unknown resource gets a Status."""
+        return any((r.group, r.version) == (group, version) for r in BUILT_IN)
+
     def serve(self, resources: list[Resource]) -> None:
         self._served |= {(r.group, r.version, r.plural): r for r in resources}
 

@@ -21,7 +21,7 @@ class Target:
 
 
 def find_target(path: str, registry: Registry) -> Target | None:
-    """The target of an API path; none where the path is not of a resource. Raises 404 for unknown resources."""
+    """The target of an API path; none where no API group serves it. Raises 404."""
     parts = [unquote(p) for p in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) >= 3:
         group, version, rest = "", parts[1], parts[2:]
@@ -34,6 +34,8 @@ def find_target(path: str, registry: Registry) -> Target | None:
     if rest[0] == "namespaces" and len(rest) >= 3 and not own:
         namespace, rest = rest[1], rest[2:]
     resource = registry.find(group, version, rest[0])
+    if resource is None and not registry.built_in(group, version):
+        return None
     if resource is None or len(rest) > 3:
         raise no_such_path()
     target = Target(
@@ -55,6 +57,8 @@ def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
             return "watch" if truthy(query.get("watch")) else "list"
         case "GET" | "HEAD":
             return "get"
+        case "POST" if whole and target.resource.namespaced and target.namespace is None:
+            pass
         case "POST" if whole or target.subresource in ("binding", "eviction"):
             return "create"
         case "PUT" if not whole:
@@ -63,7 +67,9 @@ def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
             return "patch"
         case "DELETE":
             return "deletecollection" if whole else "delete"
-    raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    raise ApiError(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={}
+    )
 
 
 def truthy(text: str | None) -> bool:

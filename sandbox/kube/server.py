@@ -148,7 +148,7 @@ class KubeServer:
                 woken.clear()
                 more = await self._send(response, watch)
                 now = loop.time()
-                if not more and watch.bookmarks and now >= min(next_bookmark, deadline) and not watch.closed:
+                if not more and watch.bookmarks and now >= next_bookmark and not watch.closed:
                     await response.write(watch.bookmark())
                     next_bookmark = now + self._bookmark_seconds
                 if watch.closed or now >= deadline:

@@ -64,13 +64,35 @@ def conflict(resource: Resource, name: str, why: str = MODIFIED) -> ApiError:
     return ApiError(409, "Conflict", message, details=details(resource, name))
 
 
-def invalid(resource: Resource, name: str, causes: list[tuple[str, str, str]]) -> ApiError:
+def invalid(
+    resource: Resource,
+    name: str,
+    causes: list[tuple[str, str, str]],
+    *,
+    kind: str | None = None,
+    shown: str | None = None,
+) -> ApiError:
     """422 with causes of (reason, field, words), as field.ErrorList of apimachinery prints them."""
+    found = details(resource, name, kind=kind or resource.kind) | {"causes": _listed(causes)}
+    message = f'{shown or resource.qualified_kind} "{name}" is invalid: {_joined(causes)}'
+    return ApiError(422, "Invalid", message, details=found)
+
+
+def invalid_options(kind: str, reason: str, field: str, words: str) -> ApiError:
+    """422 for the parameters of a request (`ListOptions`, `PatchOptions`)."""
+    causes = [(reason, field, words)]
+    message = f'{kind}.meta.k8s.io "" is invalid: {_joined(causes)}'
+    found = {"group": "meta.k8s.io", "kind": kind, "causes": _listed(causes)}
+    return ApiError(422, "Invalid", message, details=found)
+
+
+def _listed(causes: list[tuple[str, str, str]]) -> list[Object]:
+    return [{"reason": reason, "message": text, "field": field} for reason, field, text in causes]
+
+
+def _joined(causes: list[tuple[str, str, str]]) -> str:
     words = [f"{field}: {text}" for _, field, text in causes]
-    joined = words[0] if len(words) == 1 else "[" + ", ".join(words) + "]"
-    listed = [{"reason": reason, "message": text, "field": field} for reason, field, text in causes]
-    found = details(resource, name, kind=resource.kind) | {"causes": listed}
-    return ApiError(422, "Invalid", f'{resource.qualified_kind} "{name}" is invalid: {joined}', details=found)
+    return words[0] if len(words) == 1 else "[" + ", ".join(words) + "]"
 
 
 def expired(message: str, *, continue_token: str | None = None) -> ApiError:

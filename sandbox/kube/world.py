@@ -18,7 +18,7 @@ from sandbox.kube.reads import Reader
 from sandbox.kube.representation import list_body, representation, table, wanted_form
 from sandbox.kube.resources import DEFINITIONS, NAMESPACES, Registry, Resource, of_definition
 from sandbox.kube.scale import scale_of, scaled
-from sandbox.kube.status import ApiError, Object, bad_request, no_such_path, success
+from sandbox.kube.status import ApiError, Object, bad_request, invalid_options, no_such_path, success
 from sandbox.kube.store import HISTORY_LIMIT, Stale, Store
 from sandbox.kube.watch import Watch
 from sandbox.kube.writes import Write, Writer
@@ -219,10 +219,8 @@ class KubeWorld:
         document = _encoded(body, content_type)
         if content_type == patches.APPLY_PATCH:
             if not query.get("fieldManager"):
-                message = (
-                    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
-                )
-                raise ApiError(422, "Invalid", message)
+                words = "Required value: is required for apply patch"
+                raise invalid_options("PatchOptions", "FieldValueRequired", "fieldManager", words)
             raw, created = self._writer.apply(
                 write, msgspec.json.decode(document), force=routing.truthy(query.get("force", "false"))
             )
@@ -245,7 +243,8 @@ class KubeWorld:
             target = routing.Target(resource=resource, namespace=record.namespace or None, name=record.name)
             one = Write(target=target, user=write.user, dry_run=write.dry_run, warnings=write.warnings)
             try:
-                deleted.append(self._writer.delete(one, options)[0])
+                self._writer.delete(one, options)
+                deleted.append(record.raw)
             except ApiError as error:
                 if error.code != 404:
                     raise

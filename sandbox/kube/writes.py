@@ -53,7 +53,7 @@ class Writer:
         mutation.check_kind(resource, obj)
         metadata = check_metadata(obj)
         if metadata.get("resourceVersion"):
-            raise ApiError(400, "BadRequest", "resourceVersion should not be set on objects to be created")
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         if namespace is not None:
             if metadata.setdefault("namespace", namespace) != namespace:
                 raise bad_request(
@@ -107,6 +107,11 @@ class Writer:
             if current is None:
                 raise not_found(resource, name)
             old, asked = current.object(), change(current.object())
+            try:
+                check_metadata(asked)
+            except ApiError as error:
+                code, reason = (422, "Invalid") if patched else (error.code, error.reason)
+                raise ApiError(code, reason, error.message) from error
             versioned = self._check_version(resource, name, current, asked, patched=patched)
             mutation.check_identity(resource, name, old, asked, patched=patched)
             new = mutation.merged_update(resource, write.target.subresource, old, asked)
@@ -131,12 +136,13 @@ class Writer:
     @staticmethod
     def _check_version(resource: Resource, name: str, current: Record, asked: Object, *, patched: bool) -> bool:
         """Whether the request names a version of the object. Raises 409 for a stale one, 422 for a needed one."""
-        version = check_metadata(asked).get("resourceVersion") or ""
+        version = asked["metadata"].get("resourceVersion") or ""
         if version and version != str(current.version):
             raise conflict(resource, name)
         if not version and not patched and not resource.unconditional_update:
             words = "Invalid value: 0: must be specified for an update"
-            raise invalid(resource, name, [("FieldValueInvalid", "metadata.resourceVersion", words)])
+            cause = ("FieldValueInvalid", "metadata.resourceVersion", words)
+            raise invalid(resource, name, [cause], kind=resource.plural, shown=resource.qualified)
         return bool(version) and not patched
 
     def _commit(self, resource: Resource, current: Record, old: Object, new: Object, *, dry_run: bool) -> bytes:
@@ -183,11 +189,16 @@ class Writer:
     def _mark_deleted(self, resource: Resource, obj: Object, options: Object) -> bool:
         """Marks the object as being deleted, in place; true when nothing holds it back any more."""
         metadata, asked = obj["metadata"], options.get("gracePeriodSeconds")
-        begun = "deletionTimestamp" in metadata
+        begun, held = "deletionTimestamp" in metadata, metadata.get("finalizers") or ()
         policy = options.get("propagationPolicy") or ("Orphan" if options.get("orphanDependents") else None)
         waits_for = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy or "")
-        if waits_for and waits_for not in metadata.get("finalizers", ()) and not begun:
-            metadata["finalizers"] = [*metadata.get("finalizers", ()), waits_for]
+        if waits_for and waits_for not in held and not begun:
+            held = metadata["finalizers"] = [*held, waits_for]
+        if resource is NAMESPACES:
+            obj["status"]["phase"] = "Terminating"
+            held = [*held, *obj["spec"].get("finalizers", ())]
+        if resource.kind != "Pod" and not held:
+            return True
         grace = _grace(obj, asked) if resource.kind == "Pod" else 0
         if begun and (asked is None or grace >= metadata.get("deletionGracePeriodSeconds", 0)):
             grace = metadata.get("deletionGracePeriodSeconds", 0)
@@ -195,11 +206,8 @@ class Writer:
             if not begun and metadata.get("generation"):
                 metadata["generation"] += 1
             metadata["deletionTimestamp"] = timestamp(self._clock() + grace)
-            metadata["deletionGracePeriodSeconds"] = grace
-        held = metadata.get("finalizers")
-        if resource is NAMESPACES:
-            obj["status"]["phase"] = "Terminating"
-            held = held or obj["spec"].get("finalizers")
+            if resource is not NAMESPACES:
+                metadata["deletionGracePeriodSeconds"] = grace
         return not held and grace == 0
 
     def apply(self, write: Write, config: Object, *, force: bool) -> tuple[bytes, bool]:
