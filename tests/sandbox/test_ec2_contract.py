@@ -149,6 +149,13 @@ def test_termination_deletes_or_frees_interfaces_and_leaves_branches_available(e
         ec2.client.describe_instances(InstanceIds=[ec2.instance])
 
 
+def test_a_trunk_that_outlives_its_instance_has_lost_its_branches(ec2: Ec2) -> None:
+    trunk = ec2.trunk()
+    branch, _ = ec2.branch(trunk, 1)
+    ec2.client.terminate_instances(InstanceIds=[ec2.instance])
+    assert {ec2.shown(trunk)["Status"], ec2.shown(branch)["Status"]} == {"available"}
+
+
 def test_an_instance_is_described_with_its_interfaces(ec2: Ec2) -> None:
     trunk = ec2.trunk()
     ec2.branch(trunk, 1)

@@ -103,6 +103,7 @@ def _terminated(state: Ec2State, instance_id: str) -> None:
             interfaces.drop(state, free)
         else:
             state.journal.step(interface.id, state.now, "detached", "instance terminated")
+            interfaces.free_branches(state, interface)
     state.instances.put(replace(instance, state="terminated"), state.now)
     visible = state.behaviour.terminated_visible
     state.after((visible, visible), lambda: state.instances.remove(instance_id, state.now))

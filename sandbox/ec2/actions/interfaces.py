@@ -188,10 +188,15 @@ def drop(state: Ec2State, interface: Interface) -> None:
     """Take an interface out of the world with its permissions, associations and addresses."""
     for association in state.associations.indexed(("branch", interface.id)):
         trunks.end_association(state, association, "implicitly disassociated")
-    for association in state.associations.indexed(("trunk", interface.id)):
-        trunks.end_association(state, association, "lost its trunk")
+    free_branches(state, interface)
     for permission in state.permissions.indexed(("interface", interface.id)):
         state.permissions.remove(permission.id, state.now)
     give_back(state, interface.subnet_id, (interface.primary_ip, *interface.secondary_ips), interface.prefixes)
     state.interfaces.remove(interface.id, state.now)
     state.journal.step(interface.id, state.now, "deleted")
+
+
+def free_branches(state: Ec2State, trunk: Interface) -> None:
+    """End all associations of a trunk that is no more, or is no longer on its instance: branches are `available`."""
+    for association in state.associations.indexed(("trunk", trunk.id)):
+        trunks.end_association(state, association, "lost its trunk")
