@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -35,18 +35,13 @@ class ReviewServer:
     def __init__(self, reviews: Reviews, ready: Callable[[], bool], clock: Clock) -> None:
         self._reviews, self._ready, self._clock = reviews, ready, clock
         self._draining = False
-        self._runner: web.ServerRunner | None = None
+        self._server = _Server(self._answer)
         self._listener: asyncio.Server | None = None
-        self._started: set[web.RequestHandler] = set()
 
     async def start(self, address: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen; the port, which for 0 is any free one. Raises OSError where it is taken."""
-        server = _Server(self._answer, self._started)
-        self._runner = web.ServerRunner(server)
-        await self._runner.setup()
-        # A site of aiohttp's own has no limit on handshakes.
         self._listener = await asyncio.get_running_loop().create_server(
-            server, address, port, ssl=tls, ssl_handshake_timeout=HANDSHAKE_SECONDS, backlog=1024
+            self._server, address, port, ssl=tls, ssl_handshake_timeout=HANDSHAKE_SECONDS, backlog=1024
         )
         return int(self._listener.sockets[0].getsockname()[1])
 
@@ -55,16 +50,15 @@ class ReviewServer:
         every answer asks its client to connect anew next time; then no connection is taken any more, and reviews
         under way have `patience_seconds`."""
         self._draining = True
-        if self._listener is None or self._runner is None or self._runner.server is None:
+        if self._listener is None:
             return
         await asyncio.sleep(drain_seconds)
         self._listener.close()
-        self._runner.server.pre_shutdown()
-        await self._runner.server.shutdown(patience_seconds)
-        await self._runner.cleanup()
+        self._server.pre_shutdown()
+        await self._server.shutdown(patience_seconds)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._started.add(request.protocol)
+        self._server.began(request.protocol)
         response = await self._respond(request)
         if self._draining:
             response.force_close()
@@ -113,26 +107,25 @@ class ReviewServer:
 class _Server(web.Server):
     """Hangs up on clients whose first request does not come."""
 
-    def __init__(self, handler: Callable[[web.BaseRequest], object], started: set[web.RequestHandler]) -> None:
-        super().__init__(
-            handler,  # type: ignore[arg-type]  # aiohttp's name for it is private
-            keepalive_timeout=IDLE_SECONDS,
-            access_log=None,
-        )
-        self._started = started
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        super().__init__(handler, keepalive_timeout=IDLE_SECONDS, access_log=None)
+        self._began: set[web.RequestHandler] = set()
+
+    def began(self, handler: web.RequestHandler) -> None:
+        self._began.add(handler)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
 
         def look() -> None:
-            if handler not in self._started:
+            if handler not in self._began:
                 transport.close()
 
         asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, look)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        self._started.discard(handler)
+        self._began.discard(handler)
 
 
 async def _body(request: web.BaseRequest) -> bytes | None:
