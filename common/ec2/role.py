@@ -11,7 +11,7 @@ from botocore.credentials import (
     CredentialResolver,
     DeferredRefreshableCredentials,
 )
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 from botocore.session import Session
 
 SESSION_NAME = "vpc-resource-controller"
@@ -49,6 +49,11 @@ class _RoleProvider(CredentialProvider):
             self._client, own, self._role_arn, extra_args={"RoleSessionName": SESSION_NAME}
         )
         fetched: dict[str, Any] = fetcher.fetch_credentials()
+        if datetime.fromisoformat(fetched["expiry_time"]) <= datetime.now(UTC):
+            # The SDK would raise a bare RuntimeError for it.
+            raise CredentialRetrievalError(
+                provider=self.METHOD, error_msg="they expired before they came: is this machine's clock right?"
+            )
         return fetched
 
     def _client(self, _service: str, **credentials: Any) -> BaseClient:

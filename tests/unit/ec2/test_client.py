@@ -134,6 +134,13 @@ def test_credentials_that_run_out_are_fetched_again(server: Server) -> None:
     assert server.key_of("DeleteNetworkInterface") == "ROLEKEY2"
 
 
+def test_credentials_that_come_expired_are_denied(server: Server) -> None:
+    server.expires = "2020-01-01T00:00:00Z"
+    with pytest.raises(Denied) as denied:
+        ec2(server, role_arn=ROLE).delete_network_interface(EniId("eni-1"))
+    assert "clock" in denied.value.message
+
+
 def test_without_a_role_everything_goes_with_the_own_identity(server: Server) -> None:
     one = ec2(server)
     one.delete_network_interface(EniId("eni-1"))
