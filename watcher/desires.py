@@ -1,0 +1,241 @@
+"""What Kubernetes wants of each node: caches of what the reflectors tell, and what of it is owed to Redis.
+
+No I/O, no threads of its own; any thread may call. Nothing is handed out before everything needed was listed in full:
+until then a missing CNINode or pod means nothing.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+
+from common.clock import Clock
+from common.decide.managed import eni_config_name
+from common.kube import project
+from common.kube.lenient import Raw
+from common.model.config import ClusterConfig
+from common.model.ids import NodeName, PodUid
+from common.model.node import CniNodeFacts, EniConfigFacts, NodeFacts, NodeView
+from watcher.cluster import ClusterSettings
+from watcher.kinds import NEEDED, Kind
+from watcher.owed import Batch, Debt, NodeChange, Owed
+from watcher.pods import WantedPods
+
+DELETED = "DELETED"
+
+
+class Desires:
+    def __init__(
+        self, *, clock: Clock, prefix_feature: bool = False, on_problem: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`on_problem` is told, in a sentence, of each value of the ConfigMap that cannot be used."""
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._nodes: dict[NodeName, NodeFacts] = {}
+        self._cninodes: dict[NodeName, CniNodeFacts] = {}
+        self._eni_configs: dict[str, EniConfigFacts] = {}
+        self._pods = WantedPods()
+        self._policies: set[tuple[str, str]] = set()
+        self._settings = ClusterSettings(prefix_feature=prefix_feature, on_problem=on_problem)
+        self._synced: set[Kind] = set()
+        self._leading = False
+        self._owed = Owed()
+
+    # --- from the reflectors
+
+    def apply(self, kind: Kind, event: str, raw: Raw) -> None:
+        """One event: `ADDED`, `MODIFIED` or `DELETED` with the object. Twice the same is as once. Never raises."""
+        found = project.identity(raw)
+        if found is None:
+            return
+        gone = event == DELETED
+        with self._lock:
+            match kind:
+                case Kind.NODES:
+                    self._put_node(NodeName(found.name), found.uid, None if gone else raw)
+                case Kind.CNINODES:
+                    self._put_cninode(NodeName(found.name), found.uid, None if gone else raw)
+                case Kind.PODS:
+                    self._put_pod(PodUid(found.uid), None if gone else raw)
+                case Kind.ENI_CONFIGS:
+                    self._put_eni_config(found.name, None if gone else raw)
+                case Kind.CONFIG_MAP:
+                    self._settings.set_data(None if gone else project.config_map_data(raw))
+                    self._refresh_settings()
+                case Kind.LEGACY:
+                    self._settings.set_legacy(not gone)
+                    self._refresh_settings()
+                case Kind.POLICIES:
+                    self._note_policy(found.namespace, found.name, gone)
+
+    def synced(self, kind: Kind) -> None:
+        """A full list of this kind was applied."""
+        with self._lock:
+            self._synced.add(kind)
+            self._refresh_settings()
+
+    # --- for the writer
+
+    @property
+    def complete(self) -> bool:
+        """Everything needed was listed in full."""
+        with self._lock:
+            return self._synced >= NEEDED
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is owed."""
+        with self._lock:
+            return not self._owed
+
+    def lead(self, leading: bool) -> None:
+        """Only a leader owes anything. A new one owes everything: call `owe_everything`."""
+        with self._lock:
+            self._leading, self._owed = leading, Owed()
+
+    def owe_everything(self, written: Iterable[NodeName], reason: str) -> None:
+        """Every node that we know, and those of `written` that we do not know."""
+        with self._lock:
+            self._owed.config = True
+            for name in {*written, *self._nodes, *self._cninodes, *self._pods.nodes()}:
+                self._owe(name, Debt(whole=True, reason=reason))
+
+    def take(self, limit: int) -> Batch:
+        """What to write next, as it stands now; empty while not `complete`. What could not be written must be given
+        back."""
+        with self._lock:
+            if self._synced < NEEDED:
+                return Batch(config=None, changes=())
+            config = self._settings.config if self._owed.config else None
+            self._owed.config = False
+            changes = tuple(self._change(name, debt) for name, debt in self._owed.take(limit))
+            return Batch(config=config, changes=changes)
+
+    def give_back(self, batch: Batch) -> None:
+        with self._lock:
+            if self._leading:
+                self._owed.config |= batch.config is not None
+                for change in batch.changes:
+                    self._owed.add(change.name, change.debt)
+
+    def seen_before(self, node: NodeName, uid: PodUid, seen_at: float) -> None:
+        """The pod was seen bound at `seen_at` by a leader before us."""
+        with self._lock:
+            self._pods.seen_before(node, uid, seen_at)
+
+    # --- to look at
+
+    @property
+    def config(self) -> ClusterConfig | None:
+        with self._lock:
+            return self._settings.config
+
+    def view(self, name: NodeName) -> NodeView | None:
+        """None: neither Node nor CNINode exists."""
+        with self._lock:
+            node, cninode = self._nodes.get(name), self._cninodes.get(name)
+            if node is None and cninode is None:
+                return None
+            named = self._eni_config_of(name)
+            return NodeView(
+                node=node, cninode=cninode, eni_config=self._eni_configs.get(named) if named is not None else None
+            )
+
+    def views(self) -> list[NodeView]:
+        with self._lock:
+            return [view for name in {*self._nodes, *self._cninodes} if (view := self.view(name)) is not None]
+
+    def counts(self) -> dict[Kind, int]:
+        """Objects known, by kind."""
+        with self._lock:
+            return {
+                Kind.NODES: len(self._nodes),
+                Kind.PODS: len(self._pods),
+                Kind.CNINODES: len(self._cninodes),
+                Kind.ENI_CONFIGS: len(self._eni_configs),
+                Kind.POLICIES: len(self._policies),
+            }
+
+    def waiting(self) -> tuple[int, int]:
+        """Pods that wait for branch interfaces, and for addresses."""
+        with self._lock:
+            return self._pods.waiting()
+
+    # --- by kind
+
+    def _put_node(self, name: NodeName, uid: str, raw: Raw | None) -> None:
+        known = self._nodes.get(name)
+        if raw is None:
+            if known is not None and known.uid == uid:
+                del self._nodes[name]
+                self._owe(name, Debt(view=True, reason="node gone"))
+        elif (facts := project.node_facts(raw)) is not None and facts != known:
+            self._nodes[name] = facts
+            self._owe(name, Debt(view=True, reason="node"))
+
+    def _put_cninode(self, name: NodeName, uid: str, raw: Raw | None) -> None:
+        known = self._cninodes.get(name)
+        if raw is None:
+            if known is not None and known.uid == uid:
+                del self._cninodes[name]
+                self._owe(name, Debt(view=True, reason="cninode gone"))
+        elif (facts := project.cninode_facts(raw)) is not None and facts != known:
+            self._cninodes[name] = facts
+            self._owe(name, Debt(view=True, reason="cninode"))
+
+    def _put_pod(self, uid: PodUid, raw: Raw | None) -> None:
+        bound = None if raw is None else project.bound_wish(raw, self._clock.now())
+        if bound is None:
+            if (node := self._pods.remove(uid)) is not None:
+                self._owe(node, Debt(pods={uid}, reason="pod gone"))
+            return
+        node, wish = bound
+        before = self._pods.node_of(uid)
+        if self._pods.put(node, wish):
+            self._owe(node, Debt(pods={uid}, reason="pod"))
+            if before is not None and before != node:
+                self._owe(before, Debt(pods={uid}, reason="pod gone"))
+
+    def _put_eni_config(self, name: str, raw: Raw | None) -> None:
+        facts = None if raw is None else project.eni_config_facts(raw)
+        if facts == self._eni_configs.get(name):
+            return
+        if facts is None:
+            del self._eni_configs[name]
+        else:
+            self._eni_configs[name] = facts
+        for node in {*self._nodes, *self._cninodes}:
+            if self._eni_config_of(node) == name:
+                self._owe(node, Debt(view=True, reason="eniconfig"))
+
+    def _note_policy(self, namespace: str, name: str, gone: bool) -> None:
+        if gone:
+            self._policies.discard((namespace, name))
+        else:
+            self._policies.add((namespace, name))
+        for node in self._pods.nodes_waiting(namespace):
+            self._owe(node, Debt(reason="policy"))
+
+    def _refresh_settings(self) -> None:
+        """Once both parts are known: Windows nodes must not be taken up for the moment before the second comes."""
+        if self._synced >= {Kind.CONFIG_MAP, Kind.LEGACY} and self._settings.refresh() and self._leading:
+            self._owed.config = True
+            for name in {*self._nodes, *self._cninodes, *self._pods.nodes()}:
+                self._owe(name, Debt(reason="settings"))
+
+    # --- what is owed
+
+    def _owe(self, name: NodeName, debt: Debt) -> None:
+        if self._leading:
+            self._owed.add(name, debt)
+
+    def _change(self, name: NodeName, debt: Debt) -> NodeChange:
+        known = self._pods.of(name)
+        pods = dict(known) if debt.whole else {uid: known[uid] for uid in debt.pods if uid in known}
+        return NodeChange(name=name, debt=debt, view=self.view(name), pods=pods)
+
+    def _eni_config_of(self, name: NodeName) -> str | None:
+        """The ENIConfig that a node names: by label, else by feature."""
+        node, cninode = self._nodes.get(name), self._cninodes.get(name)
+        spec = cninode.spec if cninode is not None else None
+        if node is None:
+            return spec.eni_config_name if spec is not None else None
+        return eni_config_name(node, spec)

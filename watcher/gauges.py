@@ -1,0 +1,36 @@
+"""Numbers about the whole cluster, which only the leader knows."""
+
+from collections import Counter
+
+from common import metrics
+from common.decide.managed import Standing, standing
+from common.model.names import POD_ENI, PRIVATE_IPV4
+from common.store.store import Store
+from watcher.desires import Desires
+
+
+def show(desires: Desires, store: Store) -> None:
+    """Set the gauges. Raises StoreUnavailable."""
+    for kind, count in desires.counts().items():
+        metrics.WATCHED.labels(str(kind)).set(count)
+    branches, addresses = desires.waiting()
+    metrics.PODS_WAITING.labels(POD_ENI).set(branches)
+    metrics.PODS_WAITING.labels(PRIVATE_IPV4).set(addresses)
+    config, views = desires.config, desires.views()
+    standings = Counter(
+        standing(view.node, view.cninode.spec if view.cninode else None, config) for view in views if view.node
+    )
+    for each in Standing:
+        metrics.NODES.labels(str(each)).set(standings[each])
+    metrics.SGP_ENABLED.set(any(view.cninode is not None and view.cninode.spec.pod_groups for view in views))
+    metrics.WINDOWS_IPAM_ENABLED.set(config is not None and config.windows_ipam)
+    metrics.WINDOWS_PREFIX_ENABLED.set(config is not None and config.prefix_delegation)
+    for queue, depth in store.queue_depths().items():
+        metrics.QUEUE_DEPTH.labels(queue).set(depth)
+
+
+def hide() -> None:
+    """We lead no more, or not yet: what we said is another's to say."""
+    metrics.LEADER.set(0)
+    for gauge in (metrics.PODS_WAITING, metrics.NODES, metrics.QUEUE_DEPTH):
+        gauge.clear()

@@ -1,0 +1,98 @@
+"""The leader's loop: writes what is owed, ticks, shows numbers. A standby's loop only says that it is there."""
+
+import threading
+from collections.abc import Callable, Mapping
+
+from common import metrics
+from common.clock import Clock
+from common.logging import get_logger
+from common.model.errors import StoreUnavailable
+from common.store.store import Store
+from watcher import gauges
+from watcher.desires import Desires
+from watcher.ticker import Ticker
+from watcher.writer import Writer
+
+BEAT_SECONDS = 5.0
+ROLE = "watcher"
+
+_log = get_logger(__name__)
+
+
+class Leader:
+    """One process' loop. Leads from `lead()` on, as long as `held()` says so."""
+
+    def __init__(
+        self,
+        desires: Desires,
+        store: Store,
+        writer: Writer,
+        ticker: Ticker,
+        *,
+        clock: Clock,
+        identity: str,
+        held: Callable[[], bool],
+        tick_seconds: float,
+    ) -> None:
+        self._desires, self._store, self._writer, self._ticker = desires, store, writer, ticker
+        self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
+        self._started = f"{clock.now():.0f}"
+        self._called = threading.Event()
+        self._wake = threading.Event()
+        self._leading = False
+        self._beat_at = float("-inf")
+        self.turned_at = clock.monotonic()
+        """Monotonic seconds at which the loop last came round."""
+
+    @property
+    def leading(self) -> bool:
+        return self._leading
+
+    def lead(self) -> None:
+        """Take over at the next turn. From any thread."""
+        self._called.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something changed: do not wait for the next tick. From any thread."""
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Turn until `stop`."""
+        metrics.LEADER.set(0)
+        while not stop.is_set():
+            self.turn()
+            self._wake.wait(self._tick_seconds)
+            self._wake.clear()
+        gauges.hide()
+
+    def turn(self) -> None:
+        """One round."""
+        if self._called.is_set() and not self._leading:
+            self._leading = True
+            metrics.LEADER.set(1)
+            self._writer.take_over()
+            self._ticker.start()
+        if self._leading and self._held():
+            self._writer.flush()
+            self._ticker.tick()
+        now = self._clock.monotonic()
+        if now >= self._beat_at:
+            self._beat_at = now + BEAT_SECONDS
+            self._beat()
+        self.turned_at = self._clock.monotonic()
+
+    def _beat(self) -> None:
+        try:
+            self._store.beat(ROLE, self._identity, self._about(), 3 * BEAT_SECONDS)
+            if self._leading:
+                gauges.show(self._desires, self._store)
+        except StoreUnavailable as error:
+            _log.warning("heartbeat not written", error=str(error))
+
+    def _about(self) -> Mapping[str, str]:
+        return {
+            "leader": "true" if self._leading and self._held() else "false",
+            "synced": "true" if self._desires.complete else "false",
+            "started": self._started,
+        }

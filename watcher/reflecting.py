@@ -1,0 +1,63 @@
+"""Reflectors in threads, one a kind, feeding the desires."""
+
+import random
+import threading
+from collections.abc import Callable
+
+from common.clock import Clock
+from common.kube.lenient import Raw
+from common.kube.reflector import Reflector
+from common.kube.transport import Transport
+from common.logging import get_logger
+from watcher.desires import Desires
+from watcher.kinds import RESOURCES, Kind
+
+_log = get_logger(__name__)
+
+
+def reflector(
+    kind: Kind,
+    transport: Transport,
+    desires: Desires,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    page_size: int = 500,
+    wake: Callable[[], None] = lambda: None,
+) -> Reflector:
+    """A reflector of one kind into the desires. `wake` is called after every event."""
+
+    def on_event(event: str, raw: Raw) -> None:
+        desires.apply(kind, event, raw)
+        wake()
+
+    def on_synced() -> None:
+        desires.synced(kind)
+        wake()
+
+    return Reflector(
+        RESOURCES[kind],
+        transport,
+        clock=clock,
+        rng=rng,
+        on_event=on_event,
+        on_synced=on_synced,
+        page_size=page_size,
+    )
+
+
+def follow(reflector: Reflector, stop: threading.Event, on_broken: Callable[[str], None]) -> threading.Thread:
+    """Step the reflector from a thread until `stop`. A fault of our own in it is told to `on_broken`: without this
+    kind the watcher is blind, and a fresh process may fare better."""
+
+    def run() -> None:
+        try:
+            while not stop.is_set():
+                stop.wait(reflector.step())
+        except Exception:  # noqa: BLE001  # reported, and the process ends
+            _log.exception("reflector broke", kind=reflector.resource.name)
+            on_broken(reflector.resource.name)
+
+    thread = threading.Thread(target=run, name=f"reflect-{reflector.resource.name}", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,171 @@
+"""A watcher process: reflectors, the lease, the leader's loop, and what it serves to probes."""
+
+import os
+import random
+import secrets
+import signal
+import socket
+import threading
+from contextlib import ExitStack
+
+from common.clock import Clock, SystemClock
+from common.kube.events import EventSink, Involved
+from common.kube.lease import Lease, LeaseTerms
+from common.kube.reflector import Reflector
+from common.kube.transport import HttpTransport, NoCluster, connect
+from common.logging import get_logger
+from common.metrics import serve_metrics
+from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
+from common.model.notice import Severity
+from common.settings import Settings
+from common.store import Store, keys
+from common.store import connect as connect_redis
+from common.store.broker import celery_app
+from common.store.publisher import CeleryPublisher
+from watcher.announcer import Announcer
+from watcher.desires import Desires
+from watcher.health import HealthServer
+from watcher.kinds import Kind
+from watcher.leader import Leader
+from watcher.reflecting import follow, reflector
+from watcher.ticker import Intervals, Ticker
+from watcher.writer import Writer
+
+STALLED_SECONDS = 60.0
+"""A loop that did not come round for so long hangs. Time-outs of Redis and broker are a few seconds each."""
+LOST_LEASE, BROKEN, NOT_CONFIGURED = 75, 70, 78
+"""Exit status, as sysexits.h: EX_TEMPFAIL, EX_SOFTWARE, EX_CONFIG. Whoever started the process starts it again."""
+
+_log = get_logger(__name__)
+
+
+def main(settings: Settings) -> int:
+    """Watch until SIGTERM or SIGINT (0), until the lease is lost (LOST_LEASE) or a thread broke (BROKEN)."""
+    clock = SystemClock()
+    try:
+        transport = _transport(settings, clock, settings.kube_qps)
+        # Renewals never wait behind our own lists.
+        lease_transport = _transport(settings, clock, None)
+    except NoCluster as error:
+        _log.error("no cluster to watch", error=str(error))
+        return NOT_CONFIGURED
+    return _Process(settings, transport, lease_transport, clock).run()
+
+
+def _transport(settings: Settings, clock: Clock, qps: float | None) -> HttpTransport:
+    return connect(
+        kubeconfig=settings.kubeconfig,
+        context=settings.kube_context,
+        clock=clock,
+        qps=qps,
+        burst=settings.kube_burst,
+    )
+
+
+class _Process:
+    def __init__(
+        self, settings: Settings, transport: HttpTransport, lease_transport: HttpTransport, clock: Clock
+    ) -> None:
+        host = socket.gethostname()
+        self._settings, self._clock = settings, clock
+        self._stop = threading.Event()
+        self._status = 0
+        rng = random.Random(secrets.randbits(64))
+        identity = f"{host}_{os.getpid()}_{secrets.token_hex(4)}"
+        self._sink = EventSink(transport, clock=clock, host=host)
+        self._lease: Lease | None = None
+        if settings.leader_elect:
+            self._lease = Lease(
+                lease_transport,
+                namespace=settings.lease_namespace,
+                name=settings.lease_name,
+                identity=identity,
+                terms=LeaseTerms(
+                    duration=settings.lease_duration_seconds,
+                    renew_within=settings.lease_renew_seconds,
+                    retry=settings.lease_retry_seconds,
+                ),
+                clock=clock,
+                rng=rng,
+            )
+        held = self._lease.held if self._lease is not None else (lambda: True)
+        store = Store(connect_redis(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates)
+        publisher = CeleryPublisher(celery_app(settings.redis_url))
+        self._desires = Desires(
+            clock=clock, prefix_feature=settings.enable_windows_prefix_delegation, on_problem=self._tell_problem
+        )
+        announcer = Announcer(store, publisher, clock)
+        writer = Writer(self._desires, store, announcer, clock=clock, rng=rng, may_write=held)
+        intervals = Intervals(resync=settings.resync_seconds, sweep=settings.sweep_seconds)
+        ticker = Ticker(store, publisher, announcer, writer, clock=clock, rng=rng, intervals=intervals)
+        self._leader = Leader(
+            self._desires, store, writer, ticker, clock=clock, identity=identity, held=held,
+            tick_seconds=settings.tick_seconds,
+        )  # fmt: skip
+        self._reflectors: list[Reflector] = [
+            reflector(
+                kind, transport, self._desires, clock=clock, rng=random.Random(secrets.randbits(64)),
+                page_size=settings.page_size, wake=self._leader.wake,
+            )
+            for kind in Kind
+        ]  # fmt: skip
+
+    def run(self) -> int:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda number, _: self._end(0, signal.Signals(number).name))
+        with ExitStack() as stack:
+            self._serve(stack)
+            self._sink.start()
+            for each_reflector in self._reflectors:
+                follow(each_reflector, self._stop, lambda kind: self._end(BROKEN, f"reflector of {kind} broke"))
+            loop = threading.Thread(target=self._loop, name="leader", daemon=True)
+            loop.start()
+            self._stand()
+            # The lease was released or lost: the loop may not write any more, and says so to itself by `held`.
+            loop.join(self._settings.tick_seconds + 5.0)
+            self._sink.stop()
+        _log.info("watcher ends", status=self._status)
+        return self._status
+
+    def _stand(self) -> None:
+        """Until the end: hold the lease, or try to."""
+        if self._lease is None:
+            self._leader.lead()
+            self._stop.wait()
+        else:
+            self._lease.lead(self._stop, self._leader.lead, lambda: self._end(LOST_LEASE, "lease lost"))
+
+    def _loop(self) -> None:
+        try:
+            self._leader.run(self._stop)
+        except Exception:  # noqa: BLE001  # reported, and the process ends
+            _log.exception("leader's loop broke")
+            self._end(BROKEN, "leader's loop broke")
+
+    def _end(self, status: int, why: str) -> None:
+        if not self._stop.is_set():
+            self._status = status
+            _log.info("watcher is ending", why=why, status=status)
+            self._stop.set()
+            self._leader.wake()
+
+    def _serve(self, stack: ExitStack) -> None:
+        address = self._settings.listen_address
+        if self._settings.health_port:
+            server = HealthServer(address, self._settings.health_port, unhealthy=self._unhealthy, unready=self._unready)
+            stack.callback(server.close)
+        if self._settings.metrics_port:
+            stack.callback(serve_metrics(self._settings.metrics_port, address).close)
+
+    def _unhealthy(self) -> str | None:
+        age = self._clock.monotonic() - self._leader.turned_at
+        return f"the loop hangs for {age:.0f} s" if age > STALLED_SECONDS else None
+
+    def _unready(self) -> str | None:
+        return None if self._desires.complete else "lists are not complete"
+
+    def _tell_problem(self, problem: str) -> None:
+        _log.warning("value of the ConfigMap is not used", configmap=CONFIG_MAP, problem=problem)
+        if self._leader.leading:
+            about = Involved(api_version="v1", kind="ConfigMap", name=CONFIG_MAP, uid="", namespace=SYSTEM_NAMESPACE)
+            self._sink.tell(about, "InvalidConfiguration", problem, Severity.WARNING)

@@ -1,0 +1,87 @@
+"""The leader's clockwork: nodes whose time came, nodes that were forgotten, everything once in a while, sweeps."""
+
+import random
+
+import msgspec
+
+from common.clock import Clock
+from common.logging import get_logger
+from common.metrics import PUBLISH_FAILURES, PUBLISHED
+from common.model.errors import StoreUnavailable
+from common.store.publisher import Publisher
+from common.store.store import Store
+from watcher.announcer import Announcer
+from watcher.writer import Writer
+
+NODES_A_TICK = 500
+OVERDUE_SECONDS = 5.0
+"""A node dirty for so long with neither a run nor a message under way was forgotten: its message is lost."""
+LOOK_SECONDS = 1.0
+"""Interval of looks for forgotten nodes and for an emptied Redis."""
+AWAY_SECONDS = 1.0
+"""Pause after Redis or the broker failed."""
+
+_log = get_logger(__name__)
+
+
+class Intervals(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds."""
+
+    resync: float = 1800.0
+    sweep: float = 1800.0
+
+
+class Ticker:
+    """Of one thread: the leader's."""
+
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        announcer: Announcer,
+        writer: Writer,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        intervals: Intervals,
+    ) -> None:
+        self._store, self._publisher, self._announcer, self._writer = store, publisher, announcer, writer
+        self._clock, self._rng, self._intervals = clock, rng, intervals
+        self._look_at = self._not_before = float("-inf")
+        self._resync_at = self._sweep_at = float("inf")
+
+    def start(self) -> None:
+        """We lead from now on."""
+        now = self._clock.monotonic()
+        self._look_at = self._not_before = now
+        self._resync_at = now + self._jittered(self._intervals.resync)
+        # A leader that lives shorter than an interval must not keep sweeps from ever happening; passes too close to
+        # each other are skipped by the sweep itself.
+        self._sweep_at = now + self._intervals.sweep * self._rng.uniform(0.0, 0.5)
+
+    def tick(self) -> None:
+        """Do what is due now. What fails is due again at the next tick."""
+        now = self._clock.monotonic()
+        if now < self._not_before:
+            return
+        try:
+            self._announcer.come_due(self._store.due(self._clock.now(), NODES_A_TICK), "due")
+            if now >= self._look_at:
+                self._announcer.come_due(self._store.overdue(self._clock.now(), OVERDUE_SECONDS), "overdue")
+                self._writer.check_completeness()
+                self._look_at = now + LOOK_SECONDS
+            if now >= self._resync_at:
+                self._writer.rewrite("resync")
+                self._resync_at = now + self._jittered(self._intervals.resync)
+            if now >= self._sweep_at:
+                self._publisher.sweep()
+                PUBLISHED.labels("sweep").inc()
+                self._sweep_at = now + self._jittered(self._intervals.sweep)
+        except StoreUnavailable as error:
+            PUBLISH_FAILURES.inc()
+            self._not_before = now + AWAY_SECONDS * self._rng.uniform(0.5, 1.0)
+            self._writer.rewrite("redis trouble")
+            _log.warning("redis or the broker is away", error=str(error))
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * self._rng.uniform(0.9, 1.1)

@@ -1,0 +1,157 @@
+"""Pays what is owed: writes desired state to Redis, then announces the nodes.
+
+After a takeover, a restart, or any trouble with Redis everything is owed: what is written there may be older than what
+we know (a crashed Redis loses its last second), or another leader's.
+"""
+
+import random
+from collections.abc import Callable
+
+import msgspec
+
+from common.clock import Clock
+from common.logging import get_logger
+from common.model.errors import StoreUnavailable
+from common.model.node import NodeView
+from common.store.store import Store
+from watcher.announcer import Announcer
+from watcher.desires import Desires
+from watcher.owed import Batch, NodeChange
+
+NODES_A_BATCH = 50
+"""Small, so that a lost lease is noticed soon."""
+FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.2, 5.0
+
+_log = get_logger(__name__)
+
+
+class Writer:
+    """Of one thread: the leader's."""
+
+    def __init__(
+        self,
+        desires: Desires,
+        store: Store,
+        announcer: Announcer,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`may_write`: whether we (still) lead."""
+        self._desires, self._store, self._announcer = desires, store, announcer
+        self._clock, self._rng, self._may_write = clock, rng, may_write
+        self._rewrite: str | None = None
+        """Why everything must be written and compared, None: it need not."""
+        self._listing = False
+        """A full list is being written, and the completeness mark comes after it."""
+        self._failures = 0
+        self._not_before = float("-inf")
+
+    def take_over(self) -> None:
+        """We lead from now on."""
+        self._desires.lead(True)
+        self._announcer.forget()
+        self._rewrite, self._listing = "takeover", False
+
+    def rewrite(self, reason: str) -> None:
+        """Compare everything with what is written, and have every node looked at."""
+        self._rewrite = self._rewrite or reason
+
+    def check_completeness(self) -> None:
+        """Redis may have been emptied behind our back. Raises StoreUnavailable."""
+        if not self._listing and self._rewrite is None and not self._store.is_complete():
+            _log.warning("redis lost its state; everything is written anew")
+            self.rewrite("redis lost")
+
+    @property
+    def settled(self) -> bool:
+        """Everything that we know is written and announced."""
+        return (
+            self._rewrite is None and not self._listing and self._desires.complete and self._desires.settled
+            and self._announcer.settled
+        )  # fmt: skip
+
+    def flush(self, batches: int = 8) -> None:
+        """Write what is owed, so many batches at most. Trouble with Redis or the broker is logged and tried again
+        later, at growing intervals."""
+        waits = self._clock.monotonic() < self._not_before
+        if waits or not self._desires.complete or not self._may_write():
+            return
+        try:
+            self._begin()
+            self._announcer.catch_up()
+            for _ in range(batches):
+                if not self._may_write():
+                    return
+                batch = self._desires.take(NODES_A_BATCH)
+                if not batch:
+                    self._finish()
+                    break
+                self._pay(batch)
+        except StoreUnavailable as error:
+            self._failures += 1
+            longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
+            self._not_before = self._clock.monotonic() + longest * self._rng.uniform(0.5, 1.0)
+            self.rewrite("redis trouble")
+            _log.warning("redis or the broker is away", error=str(error), failures=self._failures)
+        else:
+            self._failures = 0
+
+    def _begin(self) -> None:
+        """Raises StoreUnavailable."""
+        if self._rewrite is None:
+            return
+        if not self._store.is_complete():
+            self._store.begin_full_list()
+            self._listing = True
+        self._desires.owe_everything(self._store.known_nodes(), self._rewrite)
+        self._rewrite = None
+
+    def _finish(self) -> None:
+        """Nothing is owed any more. Raises StoreUnavailable."""
+        if self._listing:
+            self._listing = False
+            if self._store.finish_full_list():
+                _log.info("desired state is complete")
+            else:
+                self.rewrite("redis lost")
+
+    def _pay(self, batch: Batch) -> None:
+        """Raises StoreUnavailable, and then the batch is owed again."""
+        try:
+            if batch.config is not None:
+                self._store.write_config(batch.config)
+            for change in batch.changes:
+                if change.debt.whole:
+                    self._write_whole(change)
+                else:
+                    self._write(change)
+        except StoreUnavailable:
+            self._desires.give_back(batch)
+            raise
+        self._announcer.changed((change.name, change.debt.reason) for change in batch.changes)
+
+    def _write(self, change: NodeChange) -> None:
+        if change.debt.view:
+            self._store.write_node(change.name, change.view)
+        removed = change.debt.pods - change.pods.keys()
+        if change.pods or removed:
+            self._store.write_pods(change.name, change.pods.values(), removed)
+
+    def _write_whole(self, change: NodeChange) -> None:
+        written = self._store.desired(change.name)
+        if written.view != (change.view or NodeView()) or change.view is None:
+            self._store.write_node(change.name, change.view)
+        upserts = []
+        for uid, wish in change.pods.items():
+            before = written.pods.get(uid)
+            wanted = wish
+            if before is not None and before.seen_at < wish.seen_at:
+                self._desires.seen_before(change.name, uid, before.seen_at)
+                wanted = msgspec.structs.replace(wish, seen_at=before.seen_at)
+            if wanted != before:
+                upserts.append(wanted)
+        removed = (written.pods.keys() | change.debt.pods) - change.pods.keys()
+        if upserts or removed:
+            self._store.write_pods(change.name, upserts, removed)
