@@ -46,8 +46,9 @@ class TurnGate:
     """Queues each call in the shared rate limiter. One gate serves one step on one thread.
 
     `reserve(action)` takes a place and tells how many seconds off it is; `penalise(action)` slows the action down for
-    everyone. Places up to `longest_wait` seconds off are waited for, later ones are Deferred. With `turn` the first
-    call has its place already (it was Deferred before) and does not queue.
+    everyone. Places up to `longest_wait` seconds off are waited for, later ones are Deferred. With `turn` a call
+    of the step was Deferred before and has its place already. Which one is not known: a step may look before it acts.
+    So neither its first look nor its first change queues; the one call too many is within what the limiter spares.
 
     Not `patient`, for work that may come last and has no ledger to keep a place in: `reserve` takes no place that is
     not near but tells when to ask again, and that is done here, for as long as it takes.
@@ -67,12 +68,13 @@ class TurnGate:
         self._penalise = penalise
         self._clock = clock
         self._longest_wait = longest_wait
-        self._turn = turn
+        self._turns = {True, False} if turn else set()
         self._patient = patient
 
     def enter(self, action: str) -> None:
-        if self._turn:
-            self._turn = False
+        looks = action.startswith("Describe")
+        if looks in self._turns:
+            self._turns.remove(looks)
             return
         wait = self._reserve(action)
         EC2_WAIT_SECONDS.labels(action).observe(wait)

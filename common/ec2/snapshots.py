@@ -34,11 +34,15 @@ def _interfaces(ec2: Ec2, ids: list[InstanceId], alive: Iterable[Instance]) -> d
     found: dict[InstanceId, dict[EniId, Interface]] = defaultdict(dict)
     for one in ec2.describe_interfaces(filters={f"tag:{INSTANCE_TAG}": ids}):
         found[InstanceId(one.tags[INSTANCE_TAG])][one.eni_id] = one
-    attached = {i.eni_id: instance.instance_id for instance in alive for i in instance.interfaces if i.type == "trunk"}
+    on_instances = {i.eni_id: (one.instance_id, i) for one in alive for i in one.interfaces if i.type == "trunk"}
+    attached = {trunk: instance_id for trunk, (instance_id, _) in on_instances.items()}
     # A trunk of the reference may lack the instance's tag, and so may its branches: they name the trunk.
     untagged = [trunk for trunk, instance_id in attached.items() if trunk not in found[instance_id]]
     for one in ec2.describe_interfaces(ids=untagged):
         found[attached[one.eni_id]][one.eni_id] = one
+    # The two lists lag behind each by itself.
+    for trunk, (instance_id, shown) in on_instances.items():
+        found[instance_id].setdefault(trunk, shown)
     tagged = {one.eni_id: owner for owner, some in found.items() for one in some.values() if one.type == "trunk"}
     trunks = {**tagged, **attached}
     for one in ec2.describe_interfaces(filters={f"tag:{TRUNK_TAG}": list(trunks)}):

@@ -58,10 +58,20 @@ def test_who_may_come_last_asks_again_until_his_turn_is_near() -> None:
 def test_who_kept_his_turn_does_not_queue_again_but_for_the_next_call() -> None:
     clock, queue = VirtualClock(), Queue(1.0)
     kept = gate(queue, clock, turn=True)
-    kept.enter("A")
+    kept.enter("DeleteNetworkInterface")
     assert (queue.reserved, clock.time) == ([], 1000.0)
-    kept.enter("B")
-    assert (queue.reserved, clock.time) == (["B"], 1001.0)
+    kept.enter("DeleteNetworkInterface")
+    assert (queue.reserved, clock.time) == (["DeleteNetworkInterface"], 1001.0)
+
+
+def test_a_kept_turn_is_not_spent_on_the_look_before_the_call() -> None:
+    clock, queue = VirtualClock(), Queue(30.0)
+    kept = gate(queue, clock, turn=True)
+    kept.enter("DescribeNetworkInterfaces")
+    kept.enter("AttachNetworkInterface")
+    assert (queue.reserved, clock.time) == ([], 1000.0)
+    with pytest.raises(Deferred):
+        kept.enter("DescribeNetworkInterfaces")
 
 
 def test_throttling_slows_the_action_down_for_everyone() -> None:

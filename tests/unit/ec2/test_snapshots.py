@@ -92,6 +92,13 @@ def test_interfaces_are_found_by_instance_or_by_trunk(trunk_tagged: bool, branch
         assert names == sorted([f"trunk-{one}", f"eni-0-{one}", f"eni-1-{one}"])
 
 
+def test_a_trunk_that_only_its_instance_shows_yet_is_told() -> None:
+    cloud = Cloud(1, 0)
+    cloud.interfaces.clear()
+    (snapshot,) = load_snapshots(cloud.script().ec2(), cloud.ids, 5.0).values()
+    assert [one.eni_id for one in snapshot.interfaces] == [f"trunk-{cloud.ids[0]}"]
+
+
 @pytest.mark.parametrize("state", ["shutting-down", "terminated"])
 def test_a_terminating_instance_is_none_but_its_interfaces_are_told(state: str) -> None:
     cloud = Cloud(1, 1)
