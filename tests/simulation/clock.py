@@ -1,0 +1,35 @@
+"""Virtual time: it passes only when somebody waits, and what is due on the way happens on the way."""
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+START = 1_750_000_000.0
+
+
+class VirtualClock:
+    """A Clock whose sleeps run what was scheduled for the time slept through."""
+
+    def __init__(self) -> None:
+        self.time = START
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time - START
+
+    def at(self, moment: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (moment, next(self._order), event))
+
+    def sleep(self, seconds: float) -> None:
+        self.advance_to(self.time + max(0.0, seconds))
+
+    def advance_to(self, moment: float) -> None:
+        while self._due and self._due[0][0] <= moment:
+            due, _, event = heapq.heappop(self._due)
+            self.time = max(self.time, due)
+            event()
+        self.time = max(self.time, moment)

@@ -1,0 +1,340 @@
+"""A cluster under virtual time: its worlds, its watcher, one worker at a time, and what must hold in it."""
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import yaml
+
+from common.decide.draft import Options
+from common.decide.warm_pool import addresses_of
+from common.ec2.api import Ec2
+from common.ec2.gate import OpenGate, TurnGate
+from common.kube.api import Kube
+from common.model.actions import Action
+from common.model.ids import NodeName, Prefix
+from common.model.limits import load_limits
+from common.model.names import POD_ENI, PRIVATE_IPV4
+from common.model.notice import Notice
+from common.model.outcome import Outcome
+from common.store import Store, keys
+from sandbox.ec2.behaviour import Ec2Behaviour
+from sandbox.ec2.world import Ec2World
+from sandbox.kube.world import KubeWorld
+from tests.simulation.clock import VirtualClock
+from tests.simulation.crashes import Crash, CrashPoints
+from tests.simulation.crew import SimulatedCrew
+from tests.simulation.outside import KubeInProcess, TaskQueue, invoker
+from tests.simulation.watcher import PumpedWatcher
+from workers.answers import Answers
+from workers.maintenance.load import load_instances
+from workers.maintenance.sweep import sweep_leaks
+from workers.reconcile import Reconciler
+from workers.steps import Ports, carry_out
+
+CLUSTER = "simulated"
+CRDS = Path(__file__).parents[2] / "deploy" / "crds"
+LOCK_SECONDS = 30.0
+ACCOUNT = "123456789012"
+BRISK = {"latencies": {"describe": (0.05, 0.1), "mutate": (0.05, 0.1)}, "attach_delay": (0.3, 0.6)}
+VPC, SUBNET, GROUP = "vpc-0000000000000001", "subnet-0000000000000001", "sg-0000000000000001"
+OTHER_SUBNET, OTHER_GROUP = "subnet-0000000000000002", "sg-0000000000000002"
+MERGE = "application/merge-patch+json"
+
+
+class CountedRedis(fakeredis.FakeRedis):
+    """Each command is an outside call of whoever issues it."""
+
+    points: CrashPoints | None = None
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        points = self.points
+        if points is None:
+            return super().execute_command(*args, **options)
+        return points.call(f"Redis {args[0]}", lambda: super(CountedRedis, self).execute_command(*args, **options))
+
+
+@dataclass(slots=True)
+class Cluster:
+    """Everything in one process and one thread. The same seed has the same history."""
+
+    seed: int = 0
+    behaviour: Ec2Behaviour = field(default_factory=lambda: Ec2Behaviour().changed(BRISK))
+    points: CrashPoints = field(default_factory=CrashPoints)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    count_redis: bool = True
+    notices: list[Notice] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    ec2: Ec2World = field(init=False)
+    kube: KubeWorld = field(init=False)
+    redis: CountedRedis = field(init=False)
+    plain: Store = field(init=False)
+    queue: TaskQueue = field(default_factory=TaskQueue)
+    watcher: PumpedWatcher = field(init=False)
+    rng: random.Random = field(init=False)
+    worker: Reconciler = field(init=False)
+    ports: Ports = field(init=False)
+    crashes: int = 0
+    server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.ec2 = Ec2World(clock=self.clock.now, settings=self.behaviour, seed=self.seed)
+        self.ec2.add_vpc(vpc_id=VPC)
+        self.ec2.add_subnet(vpc_id=VPC, cidr="10.0.0.0/19", subnet_id=SUBNET)
+        self.ec2.add_subnet(vpc_id=VPC, cidr="10.0.64.0/19", subnet_id=OTHER_SUBNET)
+        self.ec2.add_security_group(vpc_id=VPC, name="web", group_id=GROUP)
+        self.ec2.add_security_group(vpc_id=VPC, name="other", group_id=OTHER_GROUP)
+        self.kube = KubeWorld(clock=self.clock.now, seed=self.seed)
+        for file in sorted(CRDS.glob("*_*.yaml")):
+            self._post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(file.read_text()))
+        self.redis = CountedRedis(server=self.server)
+        prefix = keys.prefix(CLUSTER)
+        self.plain = Store(fakeredis.FakeRedis(server=self.server), prefix)
+        self.watcher = PumpedWatcher(self.kube, self.plain, self.queue, self.clock)
+        self.start_worker()
+
+    # --- workers
+
+    def start_worker(self) -> None:
+        """A fresh process: nothing remembered but what the worlds hold."""
+        self.worker, self.ports = self.new_worker()
+
+    def new_worker(self) -> tuple[Reconciler, Ports]:
+        if self.count_redis:
+            self.redis.points = self.points
+        store = Store(self.redis, keys.prefix(CLUSTER))
+        kube = Kube(KubeInProcess(self.kube, self.clock, self.points))
+        ec2 = Ec2(invoker(self.ec2, self.clock, self.points), OpenGate())
+        ports = Ports(
+            ec2=ec2,
+            kube=kube,
+            store=store,
+            publisher=self.queue,
+            answers=Answers(kube, self.clock),
+            clock=self.clock,
+            cluster=CLUSTER,
+            account=ACCOUNT,
+        )
+
+        def perform(action: Action) -> Outcome:
+            gate = TurnGate(store.reserve, store.penalise, self.clock, turn=action.turn)
+            return carry_out(action, ports.through(gate))
+
+        reconciler = Reconciler(
+            store=store,
+            publisher=self.queue,
+            crew=lambda: SimulatedCrew(perform, self.clock, self.rng),
+            tell=self.notices.append,
+            options=Options(cluster=CLUSTER, version="simulated", limits=load_limits(None)),
+            clock=self.clock,
+            rng=self.rng,
+            owner=f"worker-{self.rng.getrandbits(32)}",
+            lock_seconds=LOCK_SECONDS,
+            slice_seconds=20.0,
+        )
+        return reconciler, ports
+
+    def work(self) -> bool:
+        """One message, if there is one. A crash ends the worker; another starts."""
+        task = self.queue.take(lambda n: 0)
+        if task is None:
+            return False
+        try:
+            self._handle(task)
+        except Crash:
+            self.crashes += 1
+            self.start_worker()
+        return True
+
+    def _handle(self, task: tuple[str, ...]) -> None:
+        match task:
+            case ("reconcile", node):
+                self.worker.run(NodeName(node))
+            case ("load",):
+                load_instances(self.ports.store, self._patient(), self.queue, self.clock)
+            case _:
+                sweep_leaks(self.ports.store, self._patient(), self.clock, CLUSTER, VPC)
+
+    def _patient(self) -> Ec2:
+        store = self.ports.store
+        return self.ports.ec2.with_gate(
+            TurnGate(lambda a: store.reserve(a, patient=False), store.penalise, self.clock, patient=False)
+        )
+
+    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
+        """Let so much time pass, or less where `until` holds sooner; whether it does."""
+        end = self.clock.now() + seconds
+        while True:
+            self.watcher.pump()
+            self.watcher.tick()
+            worked = self.work()
+            self.check()
+            if until is not None and until():
+                return True
+            if self.clock.now() >= end:
+                return until is None
+            if not worked and not self.queue.tasks:
+                self.clock.sleep(0.5)
+
+    # --- people and their objects
+
+    def add_node(self, name: str, instance_type: str = "m5.large", *, windows: bool = False, **labels: str) -> str:
+        instance = self.ec2.add_instance(subnet_id=SUBNET, instance_type=instance_type, groups=[GROUP])
+        self.put_node(name, instance, windows=windows, **labels)
+        return instance
+
+    def put_node(self, name: str, instance: str, *, windows: bool = False, **labels: str | None) -> None:
+        os = {"kubernetes.io/os": "windows"} if windows else {"kubernetes.io/os": "linux"}
+        trunk: dict[str, str | None] = {} if windows else {"vpc.amazonaws.com/has-trunk-attached": "false"}
+        given = {key: value for key, value in {**os, **trunk, **labels}.items() if value is not None}
+        self._post(
+            "/api/v1/nodes",
+            {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {"name": name, "labels": given},
+                "spec": {"providerID": f"aws:///us-west-2a/{instance}"},
+            },
+        )
+
+    def remove_node(self, name: str, *, terminate: str | None = None) -> None:
+        """As the garbage collector does it: what the node owned goes with it."""
+        self.kube.request("DELETE", f"/api/v1/nodes/{name}")
+        self.kube.request("DELETE", f"/apis/vpcresources.k8s.aws/v1alpha1/cninodes/{name}")
+        if terminate is not None:
+            self.ec2.terminate_instance(terminate)
+
+    def add_pod(self, name: str, node: str, count: int = 1, *, windows: bool = False, **labels: str) -> str:
+        resource = PRIVATE_IPV4 if windows else POD_ENI
+        amounts = {resource: str(count)}
+        made = self._post(
+            "/api/v1/namespaces/default/pods",
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name, "labels": labels},
+                "spec": {
+                    "nodeName": node,
+                    "containers": [
+                        {"name": "main", "image": "i", "resources": {"limits": amounts, "requests": amounts}}
+                    ],
+                },
+            },
+        )
+        uid: str = made["metadata"]["uid"]
+        return uid
+
+    def remove_pod(self, name: str) -> None:
+        self.kube.request("DELETE", f"/api/v1/namespaces/default/pods/{name}", {"gracePeriodSeconds": "0"})
+
+    def finish_pod(self, name: str, phase: str = "Succeeded") -> None:
+        self.kube.request(
+            "PATCH",
+            f"/api/v1/namespaces/default/pods/{name}/status",
+            body={"status": {"phase": phase}},
+            content_type=MERGE,
+        )
+
+    def label_node(self, name: str, labels: dict[str, str | None]) -> None:
+        self.kube.request("PATCH", f"/api/v1/nodes/{name}", body={"metadata": {"labels": labels}}, content_type=MERGE)
+
+    def cninode(self, name: str) -> dict[str, Any]:
+        answer = self.kube.request("GET", f"/apis/vpcresources.k8s.aws/v1alpha1/cninodes/{name}")
+        found: dict[str, Any] = answer.json() if answer.status == 200 else {}
+        return found
+
+    def patch_cninode(self, name: str, patch: dict[str, Any]) -> None:
+        path = f"/apis/vpcresources.k8s.aws/v1alpha1/cninodes/{name}"
+        assert self.kube.request("PATCH", path, body=patch, content_type=MERGE).status == 200
+
+    def put_eni_config(self, name: str, subnet: str, groups: list[str]) -> None:
+        path = "/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs"
+        spec = {"subnet": subnet, "securityGroups": groups}
+        if self.kube.request("PATCH", f"{path}/{name}", body={"spec": spec}, content_type=MERGE).status == 404:
+            kind = {"apiVersion": "crd.k8s.amazonaws.com/v1alpha1", "kind": "ENIConfig"}
+            self._post(path, {**kind, "metadata": {"name": name}, "spec": spec})
+
+    def configure(self, data: dict[str, str]) -> None:
+        """The ConfigMap's whole content."""
+        path = "/api/v1/namespaces/kube-system/configmaps"
+        self.kube.request("DELETE", f"{path}/amazon-vpc-cni")
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "amazon-vpc-cni"}, "data": data}
+        self._post(path, body)
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self.kube.request("POST", path, body=body)
+        assert answer.status == 201, answer.body
+        made: dict[str, Any] = answer.json()
+        return made
+
+    # --- looking
+
+    def pods(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.kube.request("GET", "/api/v1/pods").json()["items"]
+        return found
+
+    def annotation(self, pod: dict[str, Any], key: str = POD_ENI) -> Any:
+        text = pod["metadata"].get("annotations", {}).get(key)
+        return json.loads(text) if text is not None and key == POD_ENI else text
+
+    def live(self) -> list[dict[str, Any]]:
+        return [p for p in self.pods() if p.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
+
+    def all_served(self) -> bool:
+        return all(self.annotation(p, POD_ENI) or self.annotation(p, PRIVATE_IPV4) for p in self.live())
+
+    def interfaces(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ec2.arrange("DescribeNetworkInterfaces", {})["NetworkInterfaces"]
+        return found
+
+    def ours(self, description: str) -> list[dict[str, Any]]:
+        return [i for i in self.interfaces() if i.get("Description") == description]
+
+    def held(self, node: str) -> tuple[int, int]:
+        """Secondary addresses and prefixes of the node's primary interface."""
+        answer = self.kube.request("GET", f"/api/v1/nodes/{node}").json()
+        instance = answer["spec"]["providerID"].rsplit("/", 1)[-1]
+        primary = next(i for i in self.interfaces() if i.get("Attachment", {}).get("InstanceId") == instance)
+        return len(primary["PrivateIpAddresses"]) - 1, len(primary.get("Ipv4Prefixes", ()))
+
+    def capacity(self, node: str, resource: str = POD_ENI) -> str | None:
+        answer = self.kube.request("GET", f"/api/v1/nodes/{node}").json()
+        amount: str | None = answer.get("status", {}).get("capacity", {}).get(resource)
+        return amount
+
+    # --- what must hold, always
+
+    def check(self) -> None:
+        """Every annotated living pod has its interfaces, on the VLANs it was told, and shares none of them."""
+        shown = {i["NetworkInterfaceId"]: i for i in self.interfaces()}
+        owners: dict[str, str] = {}
+        for pod in self.live():
+            for entry in self.annotation(pod) or ():
+                eni, name = entry["eniId"], pod["metadata"]["uid"]
+                if eni in owners:
+                    self.problems.append(f"{eni} belongs to {owners[eni]} and {name}")
+                owners[eni] = name
+                if shown.get(eni, {}).get("InterfaceType") != "branch":
+                    self.problems.append(f"{eni} was taken from living pod {name}")
+            address = self.annotation(pod, PRIVATE_IPV4)
+            if address is not None:
+                ip, name = address.split("/")[0], pod["metadata"]["uid"]
+                if ip in owners:
+                    self.problems.append(f"{ip} belongs to {owners[ip]} and {name}")
+                owners[ip] = name
+                if ip not in self._assigned(shown.values()):
+                    self.problems.append(f"{ip} was taken from living pod {name}")
+        over = [c for c in self.ec2.journal.of("AssociateTrunkInterface") if c.outcome == "AttachmentLimitExceeded"]
+        if over:
+            self.problems.append("more branches asked for than the trunk has places")
+
+    @staticmethod
+    def _assigned(interfaces: Iterable[dict[str, Any]]) -> set[str]:
+        ips = {a["PrivateIpAddress"] for i in interfaces for a in i["PrivateIpAddresses"] if not a["Primary"]}
+        prefixes = {p["Ipv4Prefix"] for i in interfaces for p in i.get("Ipv4Prefixes", ())}
+        return ips | {ip for prefix in prefixes for ip in addresses_of(Prefix(prefix))}

@@ -1,0 +1,22 @@
+"""Fixtures of the simulation."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.simulation.clock import VirtualClock
+from tests.simulation.cluster import Cluster
+
+
+@pytest.fixture
+def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Cluster]]:
+    """Makes clusters; while one lives, the fake Redis tells its virtual time, too."""
+
+    def make(**fields: Any) -> Cluster:
+        clock = VirtualClock()
+        monkeypatch.setattr(time, "time", clock.now)
+        return Cluster(clock=clock, **fields)
+
+    yield make

@@ -1,0 +1,30 @@
+"""Outside calls as places to crash: the n-th call is cut before, or after, it took effect."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Crash(BaseException):
+    """The process is killed here. No `except Exception` sees it."""
+
+
+@dataclass(slots=True)
+class CrashPoints:
+    """Counts the outside calls of workers, and kills at one of them, or at several."""
+
+    cut: frozenset[int] = frozenset()
+    """Numbers of the calls to cut; call n is cut before its effect at 2n, after it at 2n + 1."""
+    calls: list[str] = field(default_factory=list)
+
+    def call(self, name: str, effect: Callable[[], T]) -> T:
+        number = len(self.calls)
+        self.calls.append(name)
+        if 2 * number in self.cut:
+            raise Crash(f"before {name}")
+        value = effect()
+        if 2 * number + 1 in self.cut:
+            raise Crash(f"after {name}")
+        return value

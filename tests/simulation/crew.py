@@ -1,0 +1,26 @@
+"""A run's actions one after the other, in an order that the seed picks, each at its own virtual time."""
+
+import random
+
+from common.model.actions import Action
+from tests.simulation.clock import VirtualClock
+from workers.crew import Ended, Perform, performed
+
+
+class SimulatedCrew:
+    def __init__(self, perform: Perform, clock: VirtualClock, rng: random.Random) -> None:
+        self._perform = perform
+        self._clock = clock
+        self._rng = rng
+        self._waiting: list[Action] = []
+
+    def start(self, action: Action) -> None:
+        self._waiting.append(action)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """One action's whole step; its calls' latencies pass on the clock."""
+        if not self._waiting:
+            self._clock.sleep(seconds)
+            return []
+        action = self._waiting.pop(self._rng.randrange(len(self._waiting)))
+        return [(action, performed(action, self._perform))]
