@@ -77,7 +77,7 @@ class Control:
     async def journal(self, request: web.Request) -> web.Response:
         """Every call; `?action=` narrows it."""
         action = request.query.get("action")
-        return _answer([asdict(call) for call in self._world.journal.calls if action in (None, call.action)])
+        return _answer([asdict(call) for call in list(self._world.journal.calls) if action in (None, call.action)])
 
     async def clear_journal(self, request: web.Request) -> web.Response:
         """Forget calls and histories."""

@@ -35,7 +35,7 @@ class Step:
 
 
 class Journal:
-    """Calls in order and steps by interface."""
+    """Calls in order and steps by interface. Readers copy first, so that they can read while calls go on."""
 
     def __init__(self) -> None:
         self.calls: deque[Call] = deque(maxlen=KEPT_CALLS)
@@ -51,16 +51,16 @@ class Journal:
 
     def history(self) -> dict[str, list[Step]]:
         """The lives of all interfaces."""
-        return {identifier: list(steps) for identifier, steps in self._steps.items()}
+        return {identifier: list(steps) for identifier, steps in list(self._steps.items())}
 
     def of(self, action: str) -> list[Call]:
         """The calls of one action."""
-        return [call for call in self.calls if call.action == action]
+        return [call for call in list(self.calls) if call.action == action]
 
     def summary(self) -> dict[str, dict[str, int]]:
         """By action: number of calls under `calls`, and of each outcome."""
         result: dict[str, Counter[str]] = {}
-        for call in self.calls:
+        for call in list(self.calls):
             counts = result.setdefault(call.action, Counter())
             counts["calls"] += 1
             counts[call.outcome] += 1
@@ -68,7 +68,7 @@ class Journal:
 
     def throttled(self) -> int:
         """How many calls were refused for their rate."""
-        return sum(call.outcome == "RequestLimitExceeded" for call in self.calls)
+        return sum(call.outcome == "RequestLimitExceeded" for call in list(self.calls))
 
     def clear(self) -> None:
         """Forget calls and steps."""

@@ -161,7 +161,7 @@ class Ec2World(Arrangement):
 
     @property
     def journal(self) -> Journal:
-        """What happened so far. Read it while no call is under way."""
+        """What happened so far."""
         return self._state.journal
 
     @property

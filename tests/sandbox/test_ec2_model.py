@@ -93,6 +93,11 @@ class AddressLife(RuleBasedStateMachine):
         }
         self._try("AssignPrivateIpAddresses", params)
 
+    @rule(data=st.data(), blocks=st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    def assign_given_prefixes(self, data: st.DataObject, blocks: list[int]) -> None:
+        prefixes = [f"10.0.0.{16 * block}/28" for block in blocks]
+        self._try("AssignPrivateIpAddresses", {"NetworkInterfaceId": self._pick(data).id, "Ipv4Prefixes": prefixes})
+
     @rule(data=st.data())
     def unassign(self, data: st.DataObject) -> None:
         interface = self._pick(data)
