@@ -181,10 +181,18 @@ class Writer:
                 if write.dry_run or (obj == old and not gone):
                     return current.raw, gone
                 if gone:
-                    return self._remove(resource, obj, current).raw, True
+                    return self._finish(resource, obj, old, current).raw, True
                 return self._store.put(resource, obj, current).raw, False
             except Stale:
                 continue
+
+    def _finish(self, resource: Resource, obj: Object, old: Object, current: Record) -> Record:
+        """Removes the object. A pod is first marked, in a version of its own, as kube-apiserver does."""
+        with self._store.lock:
+            if resource.kind == "Pod" and obj != old:
+                current = self._store.put(resource, obj, current)
+                obj = current.object()
+            return self._remove(resource, obj, current)
 
     def _mark_deleted(self, resource: Resource, obj: Object, options: Object) -> bool:
         """Marks the object as being deleted, in place; true when nothing holds it back any more."""
