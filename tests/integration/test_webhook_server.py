@@ -1,0 +1,371 @@
+"""The webhook's HTTPS server: answers to all kinds of requests, slow clients, renewed certificates, its end."""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from cryptography import x509
+
+from common.clock import SystemClock
+from tests.unit.webhook.stand import OWN_ACCOUNT, StandView, pod, review
+from webhook import server as server_module
+from webhook.certificates import self_signed
+from webhook.facts import Account
+from webhook.review import MUTATE_POD, VALIDATE_NODE, VALIDATE_POD, Reviews
+from webhook.server import LARGEST_BODY, ReviewServer
+from webhook.tls import BadCertificate, Certificate
+
+PATHS = (MUTATE_POD, VALIDATE_POD, VALIDATE_NODE)
+GOOD = json.dumps(review(pod())).encode()
+
+
+def write_pair(folder: Path, *names: str) -> bytes:
+    """New files in the folder; their CA."""
+    pair = self_signed(names or ("127.0.0.1", "localhost"), datetime.now(UTC))
+    (folder / "tls.crt").write_bytes(pair.certificate)
+    (folder / "tls.key").write_bytes(pair.key)
+    return pair.ca
+
+
+@dataclass
+class Running:
+    port: int
+    certificate: Certificate
+    server: ReviewServer
+    view: StandView
+    client: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+
+@asynccontextmanager
+async def running(folder: Path, view: StandView | None = None) -> AsyncIterator[Running]:
+    ca = write_pair(folder)
+    certificate = Certificate(folder / "tls.crt", folder / "tls.key")
+    view = view or StandView()
+    server = ReviewServer(Reviews(view, OWN_ACCOUNT), lambda: True, SystemClock())
+    port = await server.start("127.0.0.1", 0, certificate.context)
+    trust = ssl.create_default_context(cadata=ca.decode())
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as client:
+        try:
+            yield Running(port, certificate, server, view, client)
+        finally:
+            await server.close(0.0, 1.0)
+
+
+async def post(
+    at: Running, path: str = MUTATE_POD, body: Any = GOOD, content_type: str | None = "application/json"
+) -> tuple[int, Any]:
+    headers = {"Content-Type": content_type} if content_type else {}
+    skip = () if content_type else ("Content-Type",)
+    async with at.client.post(at.url + path, data=body, headers=headers, skip_auto_headers=skip) as answer:
+        text = await answer.text()
+        return answer.status, json.loads(text)["response"] if text.startswith("{") else text
+
+
+def test_good_reviews_are_answered(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            for path in PATHS:
+                for content_type in ("application/json", "application/json; charset=utf-8", "Application/JSON"):
+                    status, response = await post(at, f"{path}?timeout=10s", content_type=content_type)
+                    assert (status, response["uid"], response["allowed"]) == (200, "u-1", True)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(b"", "application/json", id="empty"),
+        pytest.param(b"nonsense", "application/json", id="no JSON"),
+        pytest.param(b'{"request": {"uid"', "application/json", id="cut off"),
+        pytest.param(b'{"request": 5}', "application/json", id="no review"),
+        pytest.param(b"\xff\xfe", "application/json", id="no text"),
+        pytest.param(GOOD, "text/plain", id="another content type"),
+        pytest.param(GOOD, "application/yaml", id="YAML"),
+        pytest.param(GOOD, None, id="no content type"),
+    ],
+)
+def test_bad_requests(tmp_path: Path, body: bytes, content_type: str | None) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            for path in PATHS:
+                status, response = await post(at, path, body, content_type)
+                assert (status, response["allowed"], response["status"]["code"]) == (400, False, 400)
+                assert response["status"]["message"]
+
+    asyncio.run(scenario())
+
+
+def test_methods_and_paths(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            for method in ("GET", "PUT", "DELETE"):
+                async with at.client.request(method, at.url + MUTATE_POD) as answer:
+                    assert answer.status == 400
+                    assert (await answer.json())["response"]["status"]["code"] == 400
+            for path in ("/", "/mutate", f"{MUTATE_POD}/", "/mutate-v1-pod2"):
+                assert (await post(at, path))[0] == 404
+            for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 200)):
+                async with at.client.get(at.url + path) as answer:
+                    assert answer.status == status
+            async with at.client.get(at.url + "/metrics") as answer:
+                assert 'vpc_rc_webhook_reviews_total{path="/mutate-v1-pod",verdict="refused"}' in await answer.text()
+
+    asyncio.run(scenario())
+
+
+def padded(size: int) -> bytes:
+    return GOOD[:-1] + b" " * (size - len(GOOD)) + b"}"
+
+
+def test_up_to_seven_mebibytes_are_read(tmp_path: Path) -> None:
+    async def chunks(body: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1 << 16):
+            yield body[start : start + (1 << 16)]
+
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            assert (await post(at, body=padded(LARGEST_BODY)))[0] == 200
+            for size in (LARGEST_BODY + 1, 10 * 1024 * 1024):
+                for body in (padded(size), chunks(padded(size))):
+                    status, response = await post(at, body=body)
+                    assert (status, response["allowed"]) == (413, False)
+            assert (await post(at))[0] == 200
+
+    assert LARGEST_BODY == 7 * 1024 * 1024
+    asyncio.run(scenario())
+
+
+# --- TLS
+
+
+def test_old_protocols_are_refused(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            for version, accepted in ((ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True)):
+                context = ssl.create_default_context()
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                context.set_ciphers("DEFAULT:@SECLEVEL=0")
+                context.minimum_version = context.maximum_version = version
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", at.port, ssl=context)
+                except (ssl.SSLError, ConnectionError):
+                    assert not accepted
+                else:
+                    writer.close()
+                    assert accepted
+
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        asyncio.run(scenario())
+
+
+def served_serial(port: int, server_name: str | None) -> int:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 5) as plain:
+        with context.wrap_socket(plain, server_hostname=server_name) as secure:
+            presented = secure.getpeercert(binary_form=True)
+            assert presented
+            return x509.load_der_x509_certificate(presented).serial_number
+
+
+def serial(folder: Path) -> int:
+    return x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes()).serial_number
+
+
+def test_a_renewed_certificate_is_served_without_a_failed_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.tls.LOOK_SECONDS", 0.05)
+    answered: list[int] = []
+
+    async def ask(at: Running, trust: ssl.SSLContext, keep: bool, stop: asyncio.Event) -> None:
+        connector = aiohttp.TCPConnector(ssl=trust, force_close=not keep)
+        async with aiohttp.ClientSession(connector=connector) as client:
+            while not stop.is_set():
+                headers = {"Content-Type": "application/json"}
+                async with client.post(at.url + MUTATE_POD, data=GOOD, headers=headers) as answer:
+                    answered.append(answer.status)
+
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            anyone = ssl.create_default_context()
+            anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+            follow, stop = asyncio.create_task(at.certificate.follow()), asyncio.Event()
+            asking = [asyncio.create_task(ask(at, anyone, keep, stop)) for keep in (True, True, False, False)]
+            for _ in range(3):
+                before = serial(tmp_path)
+                for name in (None, "localhost"):
+                    assert await asyncio.to_thread(served_serial, at.port, name) == before
+                # Half written: a certificate without its key, then half a file, then nothing at all.
+                old_key = (tmp_path / "tls.key").read_bytes()
+                write_pair(tmp_path)
+                new_key = (tmp_path / "tls.key").read_bytes()
+                for key in (old_key, new_key[: len(new_key) // 2], b""):
+                    (tmp_path / "tls.key").write_bytes(key)
+                    with suppress(BadCertificate):
+                        assert not at.certificate.refresh()
+                    assert await asyncio.to_thread(served_serial, at.port, None) == before
+                (tmp_path / "tls.key").unlink()
+                with pytest.raises(BadCertificate):
+                    at.certificate.refresh()
+                (tmp_path / "tls.key").write_bytes(new_key)
+                async with asyncio.timeout(5):
+                    while await asyncio.to_thread(served_serial, at.port, None) == before:
+                        pass
+                assert await asyncio.to_thread(served_serial, at.port, "localhost") == serial(tmp_path)
+            stop.set()
+            await asyncio.gather(*asking)
+            assert not follow.done()
+            follow.cancel()
+
+    asyncio.run(scenario())
+    assert len(answered) > 20
+    assert set(answered) == {200}
+
+
+def test_a_pair_that_cannot_be_used_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(BadCertificate):
+        Certificate(tmp_path / "tls.crt", tmp_path / "tls.key")
+    write_pair(tmp_path)
+    (tmp_path / "tls.key").write_bytes(self_signed(("x",), datetime.now(UTC)).key)
+    with pytest.raises(BadCertificate):
+        Certificate(tmp_path / "tls.crt", tmp_path / "tls.key")
+
+
+# --- slow clients
+
+
+async def raw(at: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return await asyncio.open_connection("127.0.0.1", at.port, ssl=context)
+
+
+def test_a_client_whose_request_does_not_come_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "FIRST_REQUEST_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            silent, _silent = await raw(at)
+            dripping, writer = await raw(at)
+            writer.write(b"POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\n")
+            async with asyncio.timeout(5):
+                assert await silent.read() == b""
+                with suppress(ConnectionError):
+                    assert await dripping.read() == b""
+            status, _ = await post(at)
+            assert status == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_body_that_does_not_come_is_answered_and_others_are_not_held_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "BODY_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            slow = []
+            for _ in range(50):
+                reader, writer = await raw(at)
+                writer.write(
+                    b"POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: 1000\r\n\r\n{"
+                )
+                slow.append((reader, writer))
+            assert (await post(at))[0] == 200
+            async with asyncio.timeout(5):
+                for reader, _ in slow:
+                    assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_serves_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "FIRST_REQUEST_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            reader, writer = await raw(at)
+            for _ in range(2):
+                writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                async with asyncio.timeout(5):
+                    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+                    await reader.readuntil(b"ok\n")
+                    await asyncio.sleep(0.3)
+
+    asyncio.run(scenario())
+
+
+# --- the end
+
+
+class SlowView(StandView):
+    """Its accounts come when they are let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_for, self.let = asyncio.Event(), asyncio.Event()
+
+    async def account(self, namespace: str, name: str) -> Account:
+        self.asked_for.set()
+        await self.let.wait()
+        return {}
+
+
+def test_reviews_under_way_are_answered_before_the_end(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        view = SlowView()
+        async with running(tmp_path, view) as at:
+            under_way = asyncio.create_task(post(at))
+            await view.asked_for.wait()
+            closing = asyncio.create_task(at.server.close(0.2, 5.0))
+            await asyncio.sleep(0)
+            async with at.client.get(at.url + "/readyz") as answer:
+                assert answer.status == 503
+                assert answer.headers["Connection"] == "close"
+            async with at.client.get(at.url + "/healthz") as answer:
+                assert answer.status == 200, "still there while it drains"
+            async with asyncio.timeout(5):
+                while True:
+                    try:
+                        _, writer = await asyncio.open_connection("127.0.0.1", at.port)
+                    except ConnectionRefusedError:
+                        break
+                    writer.close()
+                    await asyncio.sleep(0.02)
+            assert not under_way.done()
+            view.let.set()
+            assert (await under_way)[0] == 200
+            await closing
+
+    asyncio.run(scenario())
+
+
+def test_a_review_that_does_not_end_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        view = SlowView()
+        async with running(tmp_path, view) as at:
+            under_way = asyncio.create_task(post(at))
+            await view.asked_for.wait()
+            async with asyncio.timeout(5):
+                await at.server.close(0.0, 0.2)
+            with pytest.raises(aiohttp.ClientError):
+                await under_way
+
+    asyncio.run(scenario())
