@@ -43,6 +43,7 @@ ACCOUNT = "123456789012"
 BRISK = {"latencies": {"describe": (0.05, 0.1), "mutate": (0.05, 0.1)}, "attach_delay": (0.3, 0.6)}
 VPC, SUBNET, GROUP = "vpc-0000000000000001", "subnet-0000000000000001", "sg-0000000000000001"
 OTHER_SUBNET, OTHER_GROUP = "subnet-0000000000000002", "sg-0000000000000002"
+Labels = dict[str, str | None]
 MERGE = "application/merge-patch+json"
 
 
@@ -52,10 +53,10 @@ class CountedRedis(fakeredis.FakeRedis):
     points: CrashPoints | None = None
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        points = self.points
-        if points is None:
-            return super().execute_command(*args, **options)
-        return points.call(f"Redis {args[0]}", lambda: super(CountedRedis, self).execute_command(*args, **options))
+        def effect() -> Any:
+            return fakeredis.FakeRedis.execute_command(self, *args, **options)  # type: ignore[no-untyped-call]
+
+        return effect() if self.points is None else self.points.call(f"Redis {args[0]}", effect)
 
 
 @dataclass(slots=True)
@@ -139,6 +140,15 @@ class Cluster:
         )
         return reconciler, ports
 
+    def overtaken(self) -> None:
+        """The worker stands still for longer than its lock lives; another does its work meanwhile."""
+        worker, ports, points = self.worker, self.ports, self.points
+        self.points = CrashPoints()
+        self.start_worker()
+        self.run(LOCK_SECONDS + 30.0)
+        self.worker, self.ports, self.points = worker, ports, points
+        self.redis.points = points
+
     def work(self) -> bool:
         """One message, if there is one. A crash ends the worker; another starts."""
         task = self.queue.take(lambda n: 0)
@@ -183,15 +193,17 @@ class Cluster:
 
     # --- people and their objects
 
-    def add_node(self, name: str, instance_type: str = "m5.large", *, windows: bool = False, **labels: str) -> str:
+    def add_node(
+        self, name: str, instance_type: str = "m5.large", *, windows: bool = False, labels: Labels | None = None
+    ) -> str:
         instance = self.ec2.add_instance(subnet_id=SUBNET, instance_type=instance_type, groups=[GROUP])
-        self.put_node(name, instance, windows=windows, **labels)
+        self.put_node(name, instance, windows=windows, labels=labels)
         return instance
 
-    def put_node(self, name: str, instance: str, *, windows: bool = False, **labels: str | None) -> None:
+    def put_node(self, name: str, instance: str, *, windows: bool = False, labels: Labels | None = None) -> None:
         os = {"kubernetes.io/os": "windows"} if windows else {"kubernetes.io/os": "linux"}
         trunk: dict[str, str | None] = {} if windows else {"vpc.amazonaws.com/has-trunk-attached": "false"}
-        given = {key: value for key, value in {**os, **trunk, **labels}.items() if value is not None}
+        given = {key: value for key, value in {**os, **trunk, **(labels or {})}.items() if value is not None}
         self._post(
             "/api/v1/nodes",
             {

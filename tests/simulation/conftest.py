@@ -1,7 +1,7 @@
 """Fixtures of the simulation."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from tests.simulation.cluster import Cluster
 
 
 @pytest.fixture
-def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Cluster]]:
+def simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
     """Makes clusters; while one lives, the fake Redis tells its virtual time, too."""
 
     def make(**fields: Any) -> Cluster:
@@ -19,4 +19,4 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Cluster]
         monkeypatch.setattr(time, "time", clock.now)
         return Cluster(clock=clock, **fields)
 
-    yield make
+    return make

@@ -18,10 +18,15 @@ class CrashPoints:
     cut: frozenset[int] = frozenset()
     """Numbers of the calls to cut; call n is cut before its effect at 2n, after it at 2n + 1."""
     calls: list[str] = field(default_factory=list)
+    pause_before: int | None = None
+    """The call before which the worker stands still, while `meanwhile` happens to the world."""
+    meanwhile: Callable[[], None] = lambda: None
 
     def call(self, name: str, effect: Callable[[], T]) -> T:
         number = len(self.calls)
         self.calls.append(name)
+        if number == self.pause_before:
+            self.meanwhile()
         if 2 * number in self.cut:
             raise Crash(f"before {name}")
         value = effect()

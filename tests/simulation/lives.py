@@ -83,7 +83,7 @@ def leave(cluster: Cluster, instance: str, *pods: str) -> None:
 def cninode_life(cluster: Cluster) -> None:
     """Somebody deletes the CNINode of a living node, with a living pod."""
     instance = cluster.ec2.add_instance(subnet_id=SUBNET, groups=[GROUP])
-    cluster.put_node("n1", instance, **{"vpc.amazonaws.com/has-trunk-attached": None})
+    cluster.put_node("n1", instance, labels={"vpc.amazonaws.com/has-trunk-attached": None})
     done(cluster, lambda: bool(cluster.cninode("n1")), "the CNINode is made")
     cluster.patch_cninode("n1", {"spec": {"features": [{"name": "SecurityGroupsForPods"}], "tags": {"team": "a"}}})
     cluster.add_pod("a", "n1")
@@ -107,7 +107,7 @@ def cninode_life(cluster: Cluster) -> None:
 def eniconfig_life(cluster: Cluster) -> None:
     """Custom networking: the ENIConfig's subnet and groups, changed while pods run."""
     cluster.put_eni_config("config", OTHER_SUBNET, [OTHER_GROUP])
-    instance = cluster.add_node("n1", **{"vpc.amazonaws.com/eniConfig": "config"})
+    instance = cluster.add_node("n1", labels={"vpc.amazonaws.com/eniConfig": "config"})
     cluster.add_pod("a", "n1")
     served(cluster)
     assert [(i["SubnetId"], group_ids(i)) for i in cluster.ours(BRANCH_DESCRIPTION)] == [(OTHER_SUBNET, [OTHER_GROUP])]

@@ -26,13 +26,11 @@ def invoker(
         try:
             return {**outcome.unwrap(), "ResponseMetadata": {"RequestId": "simulated"}}
         except Ec2Fault as fault:
-            raise ClientError(
-                {
-                    "Error": {"Code": fault.code, "Message": str(fault)},
-                    "ResponseMetadata": {"HTTPStatusCode": fault.status, "RequestId": "simulated"},
-                },  # type: ignore[typeddict-item]
-                action,
-            ) from fault
+            answer: Any = {
+                "Error": {"Code": fault.code, "Message": str(fault)},
+                "ResponseMetadata": {"HTTPStatusCode": fault.status, "RequestId": "simulated"},
+            }
+            raise ClientError(answer, action) from fault
         except Ec2ConnectionReset as reset:
             raise ConnectionClosedError(endpoint_url="simulated") from reset
 
