@@ -14,6 +14,7 @@ from botocore.utils import InstanceMetadataRegionFetcher
 from common.ec2.api import Invoke
 from common.ec2.errors import translate
 from common.ec2.role import assume_role
+from common.ec2.whole import WholeAnswers
 from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
 from common.model.errors import Throttled
 from common.settings import Settings, SettingsError, variable
@@ -22,7 +23,9 @@ OWN_IDENTITY = frozenset({"AssociateTrunkInterface", "DisassociateTrunkInterface
 """Actions that go with the own identity where there is a role: the account that may trunk is ours, not the role's."""
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
-"""Of silence; a page of 1,000 interfaces takes EC2 a few seconds. Less than the slice of a node's run."""
+"""Of silence; a page of 1,000 interfaces takes EC2 a few seconds."""
+WHOLE_SECONDS = 20.0
+"""For a whole answer: no longer than the slice of a node's run."""
 METADATA_SECONDS = 2
 METADATA_ATTEMPTS = 3
 
@@ -120,4 +123,17 @@ def _config(settings: Settings, region: str) -> Config:
 
 
 def _client(session: Session, service: str, region: str, config: Config, endpoint: str, **more: Any) -> Any:
-    return session.create_client(service, region_name=region, config=config, endpoint_url=endpoint or None, **more)
+    # Any: botocore's stubs know neither a client's settings nor that a handler may answer.
+    client: Any = session.create_client(
+        service, region_name=region, config=config, endpoint_url=endpoint or None, **more
+    )
+    whole = WholeAnswers(
+        client.meta.endpoint_url,
+        connect=CONNECT_SECONDS,
+        silence=READ_SECONDS,
+        seconds=WHOLE_SECONDS,
+        connections=client.meta.config.max_pool_connections,
+        ca_bundle=session.get_config_variable("ca_bundle"),
+    )
+    client.meta.events.register(f"before-send.{service}", whole)
+    return client

@@ -12,7 +12,7 @@ from common.ec2.api import Ec2
 from common.ec2.client import account_id, build_invoke, region_of
 from common.ec2.gate import OpenGate
 from common.metrics import EC2_CALLS
-from common.model.errors import Denied, Throttled, Unsure
+from common.model.errors import Denied, NotFound, Throttled, Unsure
 from common.model.ids import ClientToken, EniId, VlanId
 from common.settings import Settings, SettingsError
 
@@ -35,18 +35,29 @@ class Server:
         self.expires = "2099-01-01T00:00:00Z"
         self.fault: tuple[int, str] | None = None
         self.cut = False
+        self.trickle = False
+        self.stopped = threading.Event()
+        self.connections: set[object] = set()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
                 form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 action = form["Action"][0]
+                owner.connections.add(self.client_address)
                 owner.seen.append((action, {key.lower(): value for key, value in self.headers.items()}))
                 status, body = owner.answer(action)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body[: len(body) // 2] if owner.cut else body)
+                if owner.trickle:
+                    for byte in body:
+                        if owner.stopped.wait(0.02):
+                            return
+                        self.wfile.write(bytes([byte]))
+                self.wfile.write(body[: len(body) // 2] if owner.cut else b"" if owner.trickle else body)
                 self.close_connection = owner.cut
 
             def log_message(self, *_: object) -> None:
@@ -76,6 +87,7 @@ class Server:
         return header.split("Credential=")[1].split("/")[0]
 
     def close(self) -> None:
+        self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -162,6 +174,26 @@ def test_an_answer_cut_short_is_unsure_and_not_an_empty_list(server: Server) -> 
     server.cut = True
     with pytest.raises(Unsure):
         ec2(server).describe_interfaces(ids=[EniId("eni-1")])
+
+
+def test_an_answer_that_comes_too_slowly_is_unsure(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.ec2.client.WHOLE_SECONDS", 0.3)
+    one = ec2(server)
+    server.trickle = True
+    with pytest.raises(Unsure) as slow:
+        one.describe_interfaces(ids=[EniId("eni-1")])
+    assert slow.value.code == "ReadTimeoutError"
+
+
+def test_connections_are_used_again(server: Server) -> None:
+    one = ec2(server)
+    for _ in range(5):
+        one.describe_interfaces(ids=[EniId("eni-1")])
+    server.fault = (400, "InvalidNetworkInterfaceID.NotFound")
+    for _ in range(3):
+        with pytest.raises(NotFound):
+            one.delete_network_interface(EniId("eni-1"))
+    assert len(server.connections) == 1
 
 
 def test_a_server_that_is_not_there_is_unsure(server: Server) -> None:
