@@ -84,12 +84,8 @@ class Admission:
         table = self._store.table(resource)
         cached = self._compiled.get(resource.plural)
         if cached is None or cached[0] != table.log.end:
-            hooks = [
-                _Hook(name=config["name"], config=config, namespaces=structured_selector(config.get("namespaceSelector")),
-                      objects=structured_selector(config.get("objectSelector")))
-                for _, record in sorted(table.records.items())
-                for config in record.object().get("webhooks") or ()
-            ]  # fmt: skip
+            configs = [c for _, r in sorted(table.records.items()) for c in r.object().get("webhooks") or ()]
+            hooks = [_compile(config) for config in configs]
             cached = self._compiled[resource.plural] = (table.log.end, hooks)
         return cached[1]
 
@@ -164,6 +160,15 @@ class Admission:
         if attempt.namespace is not None:
             request["namespace"] = attempt.namespace
         return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
+
+
+def _compile(config: Object) -> _Hook:
+    return _Hook(
+        name=config["name"],
+        config=config,
+        namespaces=structured_selector(config.get("namespaceSelector")),
+        objects=structured_selector(config.get("objectSelector")),
+    )
 
 
 def _refusal(name: str, status: Object) -> ApiError:

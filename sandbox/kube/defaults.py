@@ -18,14 +18,7 @@ def fill(kind: str, obj: Object) -> None:
             obj.setdefault("status", {}).setdefault("phase", "Pending")
             obj["status"].setdefault("qosClass", _quality(obj["spec"]))
         case "Node":
-            obj.setdefault("spec", {})
-            status = obj.setdefault("status", {})
-            for field in ("capacity", "allocatable"):
-                _stringify(status.get(field))
-                if field in status and not status[field]:
-                    del status[field]
-            if status.get("capacity") and not status.get("allocatable"):
-                status["allocatable"] = dict(status["capacity"])
+            _fill_node(obj)
         case "Namespace":
             obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
             obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
@@ -40,27 +33,46 @@ def fill(kind: str, obj: Object) -> None:
             spec.setdefault("progressDeadlineSeconds", 600)
             obj.setdefault("status", {})
         case "ConfigMap":
-            for key, value in (obj.get("data") or {}).items():
-                if not isinstance(value, str):
-                    raise bad_request(
-                        'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal '
-                        f"{type(value).__name__} into Go struct field ConfigMap.data of type string ({key})"
-                    )
+            _check_texts(obj)
         case "Secret":
             for key, text in (obj.pop("stringData", None) or {}).items():
                 obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
             obj.setdefault("type", "Opaque")
         case "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration":
-            for hook in obj.get("webhooks") or ():
-                hook.setdefault("failurePolicy", "Fail")
-                hook.setdefault("timeoutSeconds", 10)
-                hook.setdefault("matchPolicy", "Equivalent")
-                hook.setdefault("namespaceSelector", {})
-                hook.setdefault("objectSelector", {})
-                for rule in hook.get("rules") or ():
-                    rule.setdefault("scope", "*")
-                if kind.startswith("Mutating"):
-                    hook.setdefault("reinvocationPolicy", "Never")
+            _fill_webhooks(kind, obj)
+
+
+def _fill_node(obj: Object) -> None:
+    obj.setdefault("spec", {})
+    status = obj.setdefault("status", {})
+    for field in ("capacity", "allocatable"):
+        _stringify(status.get(field))
+        if field in status and not status[field]:
+            del status[field]
+    if status.get("capacity") and not status.get("allocatable"):
+        status["allocatable"] = dict(status["capacity"])
+
+
+def _check_texts(obj: Object) -> None:
+    for key, value in (obj.get("data") or {}).items():
+        if not isinstance(value, str):
+            raise bad_request(
+                'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal '
+                f"{type(value).__name__} into Go struct field ConfigMap.data of type string ({key})"
+            )
+
+
+def _fill_webhooks(kind: str, obj: Object) -> None:
+    for hook in obj.get("webhooks") or ():
+        hook.setdefault("failurePolicy", "Fail")
+        hook.setdefault("timeoutSeconds", 10)
+        hook.setdefault("matchPolicy", "Equivalent")
+        hook.setdefault("namespaceSelector", {})
+        hook.setdefault("objectSelector", {})
+        for rule in hook.get("rules") or ():
+            rule.setdefault("scope", "*")
+        if kind.startswith("Mutating"):
+            hook.setdefault("reinvocationPolicy", "Never")
 
 
 def _fill_pod_spec(spec: Object) -> None:

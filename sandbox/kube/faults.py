@@ -61,9 +61,9 @@ class Faults:
         self._rules.append(fault)
         return fault
 
-    def remove(self, id: int | None = None) -> None:
+    def remove(self, number: int | None = None) -> None:
         """Ends one rule, or all."""
-        self._rules = [] if id is None else [r for r in self._rules if r.id != id]
+        self._rules = [] if number is None else [r for r in self._rules if r.id != number]
 
     def all(self) -> list[Fault]:
         return list(self._rules)

@@ -49,31 +49,11 @@ class Reader:
     def list(self, target: Target, query: Mapping[str, str], represent: Represent | None) -> bytes:
         """A list's JSON. Raises 400 for bad parameters, 410 for a page too old, 504 for a version to come."""
         scope, selective = _scope(target, query)
-        limit, token, asked = _number(query, "limit"), query.get("continue"), query.get("resourceVersion") or ""
-        match = query.get("resourceVersionMatch")
-        if truthy(query.get("sendInitialEvents")) and "sendInitialEvents" in query:
-            raise _invalid_options("sendInitialEvents", "sendInitialEvents is forbidden for list")
-        if match and (not asked or token):
-            raise _invalid_options(
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden "
-                + ("for continue" if token else "unless resourceVersion is provided"),
-            )
-        _check_match(match)
+        limit, token = _number(query, "limit"), query.get("continue")
+        _check_list_options(query)
         with self._store.lock:
-            current, start = self._store.version, ""
-            version = current
-            if token:
-                version, start = _decode(token)
-                version = current if version == _LATEST else version
-            elif asked:
-                number = _version(asked)
-                if number > current:
-                    raise too_large_version(number, current)
-                if number and (match == "Exact" or (limit and not match)):
-                    version = number
-                elif number == 0:
-                    limit = 0
+            current = self._store.version
+            version, start, limit = _where(query, limit, current)
             try:
                 found = self._store.table(target.resource).snapshot(version, current)
             except ApiError as error:
@@ -86,12 +66,8 @@ class Reader:
             if scope.holds(found[at]):
                 page.append(found[at])
             at += 1
-        while selective and at < len(found) and not scope.holds(found[at]):
-            at += 1
+        rest = [r for r in found[at:] if scope.holds(r)]
         metadata: Object = {"resourceVersion": str(version)}
-        rest = found[at:]
-        if not selective and scope.namespace is not None:
-            rest = [r for r in rest if r.namespace == scope.namespace]
         if rest:
             metadata["continue"] = _encode(version, page[-1].key)
             if not selective:
@@ -151,10 +127,30 @@ def _scope(target: Target, query: Mapping[str, str]) -> tuple[Scope, bool]:
     return scope, bool(labels or terms)
 
 
-def _check_match(match: str | None) -> None:
+def _check_list_options(query: Mapping[str, str]) -> None:
+    match, asked, token = (query.get(k) for k in ("resourceVersionMatch", "resourceVersion", "continue"))
+    if truthy(query.get("sendInitialEvents", "false")):
+        raise _invalid_options("sendInitialEvents", "sendInitialEvents is forbidden for list")
+    if match and (not asked or token):
+        why = "for continue" if token else "unless resourceVersion is provided"
+        raise _invalid_options("resourceVersionMatch", f"resourceVersionMatch is forbidden {why}")
     if match not in (None, "", "Exact", "NotOlderThan"):
         words = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
         raise invalid_options("ListOptions", "FieldValueNotSupported", "resourceVersionMatch", words)
+
+
+def _where(query: Mapping[str, str], limit: int, current: int) -> tuple[int, str, int]:
+    """The version to list, the key after which to begin, and the page's limit (none for version 0: from the cache)."""
+    token, asked, match = query.get("continue"), query.get("resourceVersion") or "", query.get("resourceVersionMatch")
+    if token:
+        version, start = _decode(token)
+        return (current if version == _LATEST else version), start, limit
+    number = _version(asked) if asked else 0
+    if number > current:
+        raise too_large_version(number, current)
+    if number and (match == "Exact" or (limit and not match)):
+        return number, "", limit
+    return current, "", 0 if asked and number == 0 else limit
 
 
 def _number(query: Mapping[str, str], name: str) -> int:

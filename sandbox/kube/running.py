@@ -104,7 +104,7 @@ def in_thread(
             loop.run_until_complete(
                 serve(world, stop, ready, port=port, tls_folder=tls_folder, tokens=tokens, background=background)
             )
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again in the thread that waits)
             failed.append(error)
         finally:
             loop.close()

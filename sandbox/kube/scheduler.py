@@ -9,8 +9,10 @@ from sandbox.kube.status import Object
 from sandbox.kube.world import KubeWorld, User
 
 SCHEDULER = User(name="system:kube-scheduler", groups=("system:authenticated",))
-_SUFFIXES: dict[str, int | Decimal] = {"": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20,
-             "Gi": 2**30, "Ti": 2**40}  # fmt: skip
+_SUFFIXES: dict[str, int | Decimal] = {
+    "": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20,
+    "Gi": 2**30, "Ti": 2**40,
+}  # fmt: skip
 Amounts = dict[str, Decimal]
 
 

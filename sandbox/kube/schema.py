@@ -37,28 +37,46 @@ def check(value: Any, schema: Object, at: str = "") -> list[Cause]:
     if isinstance(value, dict):
         found += _check_object(value, schema, at)
     elif isinstance(value, list):
-        if len(value) < schema.get("minItems", 0):
-            words = f"Invalid value: {len(value)}: {at} in body should have at least {schema['minItems']} items"
-            found.append(("FieldValueInvalid", at, words))
-        if len(value) > schema.get("maxItems", len(value)):
-            words = f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
-            found.append(("FieldValueTooMany", at, words))
-        for i, entry in enumerate(value):
-            found += check(entry, schema.get("items", {}), f"{at}[{i}]")
+        found += _check_array(value, schema, at)
     elif isinstance(value, str):
-        if len(value) < schema.get("minLength", 0):
-            words = f'Invalid value: "{value}": {at} in body should be at least {schema["minLength"]} chars long'
-            found.append(("FieldValueInvalid", at, words))
-        if "pattern" in schema and not re.search(schema["pattern"], value):
-            words = f"Invalid value: \"{value}\": {at} in body should match '{schema['pattern']}'"
-            found.append(("FieldValueInvalid", at, words))
+        found += _check_text(value, schema, at)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        if "minimum" in schema and value < schema["minimum"]:
-            words = f"Invalid value: {value}: {at} in body should be greater than or equal to {schema['minimum']}"
-            found.append(("FieldValueInvalid", at, words))
-        if "maximum" in schema and value > schema["maximum"]:
-            words = f"Invalid value: {value}: {at} in body should be less than or equal to {schema['maximum']}"
-            found.append(("FieldValueInvalid", at, words))
+        found += _check_number(value, schema, at)
+    return found
+
+
+def _check_array(value: list[Any], schema: Object, at: str) -> list[Cause]:
+    found: list[Cause] = []
+    if len(value) < schema.get("minItems", 0):
+        words = f"Invalid value: {len(value)}: {at} in body should have at least {schema['minItems']} items"
+        found.append(("FieldValueInvalid", at, words))
+    if len(value) > schema.get("maxItems", len(value)):
+        words = f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
+        found.append(("FieldValueTooMany", at, words))
+    for i, entry in enumerate(value):
+        found += check(entry, schema.get("items", {}), f"{at}[{i}]")
+    return found
+
+
+def _check_text(value: str, schema: Object, at: str) -> list[Cause]:
+    found: list[Cause] = []
+    if len(value) < schema.get("minLength", 0):
+        words = f'Invalid value: "{value}": {at} in body should be at least {schema["minLength"]} chars long'
+        found.append(("FieldValueInvalid", at, words))
+    if "pattern" in schema and not re.search(schema["pattern"], value):
+        words = f"Invalid value: \"{value}\": {at} in body should match '{schema['pattern']}'"
+        found.append(("FieldValueInvalid", at, words))
+    return found
+
+
+def _check_number(value: float, schema: Object, at: str) -> list[Cause]:
+    found: list[Cause] = []
+    if value < schema.get("minimum", value):
+        words = f"Invalid value: {value}: {at} in body should be greater than or equal to {schema['minimum']}"
+        found.append(("FieldValueInvalid", at, words))
+    if value > schema.get("maximum", value):
+        words = f"Invalid value: {value}: {at} in body should be less than or equal to {schema['maximum']}"
+        found.append(("FieldValueInvalid", at, words))
     return found
 
 

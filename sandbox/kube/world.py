@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import yaml
 
 from sandbox.kube import patches, routing
 from sandbox.kube.admission import Admission, CallWebhook, User
+from sandbox.kube.bodies import PATCH_TYPES, Body, decoded, delete_options, encoded, patch_function
 from sandbox.kube.discovery import discovered
 from sandbox.kube.history import Change
 from sandbox.kube.naming import Names
@@ -25,7 +25,6 @@ from sandbox.kube.writes import Write, Writer
 
 ADMIN = User()
 NAMESPACES_AT_START = ("default", "kube-node-lease", "kube-public", "kube-system")
-_PATCH_TYPES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_PATCH, patches.APPLY_PATCH)
 _OPERATIONS = {
     "create": ("CREATE",), "update": ("UPDATE",), "patch": ("UPDATE", "CREATE"), "delete": ("DELETE",),
     "deletecollection": ("DELETE",),
@@ -113,7 +112,7 @@ class KubeWorld:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: bytes | Object | list[Any] | None = None,
+        body: Body = None,
         content_type: str = "application/json",
         user: User = ADMIN,
         accept: str = "application/json",
@@ -143,7 +142,7 @@ class KubeWorld:
         self.store.compact(version)
 
     def _answer(
-        self, method: str, path: str, query: Mapping[str, str], body: bytes | Object | list[Any] | None,
+        self, method: str, path: str, query: Mapping[str, str], body: Body,
         content_type: str, user: User, accept: str, warnings: list[str],
     ) -> Response:  # fmt: skip
         target = routing.find_target(path, self.registry)
@@ -168,18 +167,18 @@ class KubeWorld:
             case "get":
                 raw = self._reader.get(target)
             case "create" if target.subresource:
-                return self._act_on_pod(write, _decoded(body, content_type))
+                return self._act_on_pod(write, decoded(body, content_type))
             case "create":
-                raw, status = self._writer.create(write, _decoded(body, content_type)), 201
+                raw, status = self._writer.create(write, decoded(body, content_type)), 201
             case "update":
-                document = _encoded(body, content_type)
+                document = encoded(body, content_type)
                 raw = self._writer.update(write, lambda _: self._put(write, document), patched=False)
             case "patch":
                 raw, status = self._patch(write, body, content_type, query)
             case "delete":
-                return self._delete(write, _delete_options(query, body, content_type))
+                return self._delete(write, delete_options(query, body, content_type))
             case _:
-                return self._delete_collection(write, query, _delete_options(query, body, content_type))
+                return self._delete_collection(write, query, delete_options(query, body, content_type))
         return Response(status=status, body=shown(raw) if shown else raw, warnings=warnings)
 
     def _document(self, path: str) -> Response:
@@ -209,14 +208,12 @@ class KubeWorld:
             raise bad_request(f"the object provided is unrecognized (must be of type {from_kind.kind})")
         return obj
 
-    def _patch(
-        self, write: Write, body: bytes | Object | list[Any] | None, content_type: str, query: Mapping[str, str]
-    ) -> tuple[bytes, int]:
-        allowed = [t for t in _PATCH_TYPES if not (t == patches.STRATEGIC_PATCH and write.target.resource.custom)]
+    def _patch(self, write: Write, body: Body, content_type: str, query: Mapping[str, str]) -> tuple[bytes, int]:
+        allowed = [t for t in PATCH_TYPES if not (t == patches.STRATEGIC_PATCH and write.target.resource.custom)]
         if content_type not in allowed:
             message = "the body of the request was in an unknown format - accepted media types include: "
             raise ApiError(415, "UnsupportedMediaType", message + ", ".join(allowed))
-        document = _encoded(body, content_type)
+        document = encoded(body, content_type)
         if content_type == patches.APPLY_PATCH:
             if not query.get("fieldManager"):
                 words = "Required value: is required for apply patch"
@@ -225,7 +222,7 @@ class KubeWorld:
                 write, msgspec.json.decode(document), force=routing.truthy(query.get("force", "false"))
             )
             return raw, 201 if created else 200
-        apply = _patch_function(content_type)
+        apply = patch_function(content_type)
         # Decoded anew for each attempt: a patch function may keep parts of the patch in the object.
         return self._writer.update(write, lambda o: apply(o, msgspec.json.decode(document)), patched=True), 200
 
@@ -262,12 +259,12 @@ class KubeWorld:
         done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
         return Response(status=201, body=msgspec.json.encode(done), warnings=write.warnings)
 
-    def _scale(self, write: Write, verb: str, body: bytes | Object | list[Any] | None, content_type: str) -> bytes:
+    def _scale(self, write: Write, verb: str, body: Body, content_type: str) -> bytes:
         whole = routing.Target(resource=write.target.resource, namespace=write.target.namespace, name=write.target.name)
         if verb == "get":
             return msgspec.json.encode(scale_of(msgspec.json.decode(self._reader.get(whole))))
-        document = _encoded(body, content_type)
-        change = _patch_function(content_type) if verb == "patch" else lambda _, asked: asked
+        document = encoded(body, content_type)
+        change = patch_function(content_type) if verb == "patch" else lambda _, asked: asked
         inner = Write(target=whole, user=write.user, dry_run=write.dry_run, warnings=write.warnings)
         raw = self._writer.update(
             inner, lambda o: scaled(o, change(scale_of(o), msgspec.json.decode(document))), patched=True
@@ -290,58 +287,3 @@ class KubeWorld:
                     self.store.remove(custom, record.object(), record)
                 except Stale:
                     continue
-
-
-def _patch_function(content_type: str) -> Callable[[Object, Any], Object]:
-    def by_operations(obj: Object, patch: Any) -> Object:
-        if not isinstance(patch, list):
-            raise bad_request(
-                "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
-            )
-        patched: Object = patches.json_patch(obj, patch)
-        return patched
-
-    def merging(obj: Object, patch: Any) -> Object:
-        if not isinstance(patch, dict):
-            raise bad_request("error decoding patch: json: cannot unmarshal array into Go value of type map")
-        merge = patches.strategic_merge if content_type == patches.STRATEGIC_PATCH else patches.merge_patch
-        patched: Object = merge(obj, patch)
-        return patched
-
-    return by_operations if content_type == patches.JSON_PATCH else merging
-
-
-def _delete_options(query: Mapping[str, str], body: bytes | Object | list[Any] | None, content_type: str) -> Object:
-    options = _decoded(body, content_type) if body else {}
-    if query.get("gracePeriodSeconds"):
-        options["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
-    if query.get("propagationPolicy"):
-        options["propagationPolicy"] = query["propagationPolicy"]
-    return options
-
-
-def _encoded(body: bytes | Object | list[Any] | None, content_type: str) -> bytes:
-    """The body as JSON. Raises 400 for what is none, 415 for other types."""
-    if content_type not in ("application/json", "application/yaml", "", *_PATCH_TYPES):
-        message = "the body of the request was in an unknown format - accepted media types include: application/json"
-        raise ApiError(415, "UnsupportedMediaType", message)
-    if not isinstance(body, bytes):
-        return msgspec.json.encode(body or {})
-    try:
-        msgspec.json.decode(body)
-        return body
-    except msgspec.DecodeError as error:
-        if content_type.endswith("yaml"):
-            try:
-                return msgspec.json.encode(yaml.safe_load(body))
-            except yaml.YAMLError as wrong:
-                raise bad_request(f"error decoding YAML: {wrong}") from wrong
-        words = "error decoding patch" if "patch" in content_type else "the object provided is unrecognized"
-        raise bad_request(f"{words}: {error}") from error
-
-
-def _decoded(body: bytes | Object | list[Any] | None, content_type: str) -> Object:
-    decoded = msgspec.json.decode(_encoded(body, content_type))
-    if not isinstance(decoded, dict):
-        raise bad_request("the object provided is unrecognized: not a JSON object")
-    return decoded

@@ -50,10 +50,10 @@ class Api:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def __call__(
-        self, method: str, path: str, body: Any = None, type: str = "application/json", accept: str = "application/json",
-        **query: str,
+        self, method: str, path: str, body: Any = None, media: str = "application/json",
+        accept: str = "application/json",        **query: str,
     ) -> Answer:  # fmt: skip
-        headers = {**self._headers, "Content-Type": type, "Accept": accept}
+        headers = {**self._headers, "Content-Type": media, "Accept": accept}
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         target = (
             self.url + path + (("?" + "&".join(f"{k}={quote(v, safe='')}" for k, v in query.items())) if query else "")

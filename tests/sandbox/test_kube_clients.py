@@ -58,7 +58,8 @@ class Kubectl:
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:
         ended = subprocess.run(
-            [*self._command, *arguments], input=stdin, text=True, capture_output=True, env=self._environment, timeout=60
+            [*self._command, *arguments], input=stdin, text=True, check=False, capture_output=True, timeout=60,
+            env=self._environment,
         )  # fmt: skip
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
@@ -110,7 +111,7 @@ def client(kubeconfig: Path) -> Iterator[Any]:
 
 
 def test_the_official_client_creates_lists_patches_and_deletes(client: Any) -> None:
-    core = kubernetes.client.CoreV1Api(client)
+    core: Any = kubernetes.client.CoreV1Api(client)
     created = core.create_namespaced_pod("default", pod("typed", labels={"test": "typed"}))
     assert created.metadata.uid
     body = {"metadata": {"uid": created.metadata.uid, "annotations": {"vpc.amazonaws.com/pod-eni": "[]"}}}
@@ -125,7 +126,7 @@ def test_the_official_client_creates_lists_patches_and_deletes(client: Any) -> N
 
 
 def test_the_official_client_watches(client: Any) -> None:
-    core = kubernetes.client.CoreV1Api(client)
+    core: Any = kubernetes.client.CoreV1Api(client)
     version = core.list_namespaced_config_map("default").metadata.resource_version
     core.create_namespaced_config_map("default", {"metadata": {"name": "w"}, "data": {"a": "1"}})
     core.delete_namespaced_config_map("w", "default")
@@ -141,13 +142,13 @@ def test_the_official_client_watches(client: Any) -> None:
 
 
 def test_the_official_client_reads_custom_resources_and_leases(client: Any) -> None:
-    custom = kubernetes.client.CustomObjectsApi(client)
+    custom: Any = kubernetes.client.CustomObjectsApi(client)
     place = ("vpcresources.k8s.aws", "v1alpha1", "cninodes")
     body = {"apiVersion": "vpcresources.k8s.aws/v1alpha1", "kind": "CNINode", "metadata": {"name": "typed"}, "spec": {}}
     custom.create_cluster_custom_object(*place, body)
     assert custom.get_cluster_custom_object(*place, "typed")["metadata"]["generation"] == 1
     custom.delete_cluster_custom_object(*place, "typed")
-    leases = kubernetes.client.CoordinationV1Api(client)
+    leases: Any = kubernetes.client.CoordinationV1Api(client)
     lease = leases.create_namespaced_lease("kube-system", {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}})
     lease.spec.holder_identity = "b"
     assert leases.replace_namespaced_lease("l", "kube-system", lease).spec.holder_identity == "b"

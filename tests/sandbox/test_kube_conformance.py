@@ -14,7 +14,16 @@ import pytest
 import yaml
 
 from tests.sandbox.kube_fixtures import (
-    APPLY, JSON_PATCH, MERGE, ROOT, STRATEGIC, Api, config_map, pod, real_control_plane, sandbox_server,
+    APPLY,
+    JSON_PATCH,
+    MERGE,
+    ROOT,
+    STRATEGIC,
+    Api,
+    config_map,
+    pod,
+    real_control_plane,
+    sandbox_server,
 )  # fmt: skip
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -92,7 +101,7 @@ class Refusal:
     method: str
     path: str
     body: Any = None
-    type: str = "application/json"
+    media: str = "application/json"
     query: dict[str, str] = field(default_factory=dict)
     status: int
     reason: str = ""
@@ -131,53 +140,53 @@ REFUSALS = {
     "a resource that is not served": Refusal(method="GET", path="/api/v1/nope", status=404, reason="NotFound"),
     "an API group that is not served": Refusal(method="GET", path="/apis/nope/v1/x", status=404),
     "patching what is not there": Refusal(
-        method="PATCH", path=P + "/none", body={}, type=MERGE, status=404, reason="NotFound"),
+        method="PATCH", path=P + "/none", body={}, media=MERGE, status=404, reason="NotFound"),
     "a merge patch with another uid": Refusal(
-        method="PATCH", path=P + "/p", body={"metadata": {"uid": "other"}}, type=MERGE, status=422, reason="Invalid",
+        method="PATCH", path=P + "/p", body={"metadata": {"uid": "other"}}, media=MERGE, status=422, reason="Invalid",
         field="metadata.uid"),
     "a strategic patch with another uid": Refusal(
-        method="PATCH", path=P + "/p", body={"metadata": {"uid": "other"}}, type=STRATEGIC, status=422,
+        method="PATCH", path=P + "/p", body={"metadata": {"uid": "other"}}, media=STRATEGIC, status=422,
         reason="Invalid", field="metadata.uid"),
     "a status patch with another uid": Refusal(
         method="PATCH", path=P + "/p/status", body={"metadata": {"uid": "other"}, "status": {"message": "x"}},
-        type=MERGE, status=422, reason="Invalid", field="metadata.uid"),
+        media=MERGE, status=422, reason="Invalid", field="metadata.uid"),
     "a custom resource's patch with another uid": Refusal(
-        method="PATCH", path=S + "/s", body={"metadata": {"uid": "other"}}, type=MERGE, status=422, reason="Invalid",
+        method="PATCH", path=S + "/s", body={"metadata": {"uid": "other"}}, media=MERGE, status=422, reason="Invalid",
         field="metadata.uid"),
     "a patch with a stale version": Refusal(
-        method="PATCH", path=P + "/p", body={"metadata": {"resourceVersion": "1"}}, type=MERGE, status=409,
+        method="PATCH", path=P + "/p", body={"metadata": {"resourceVersion": "1"}}, media=MERGE, status=409,
         reason="Conflict"),
     "a strategic patch with a stale version": Refusal(
-        method="PATCH", path=P + "/p", body={"metadata": {"resourceVersion": "1"}}, type=STRATEGIC, status=409,
+        method="PATCH", path=P + "/p", body={"metadata": {"resourceVersion": "1"}}, media=STRATEGIC, status=409,
         reason="Conflict"),
     "a patch of the name": Refusal(
-        method="PATCH", path=P + "/p", body={"metadata": {"name": "q"}}, type=MERGE, status=400, reason="BadRequest"),
+        method="PATCH", path=P + "/p", body={"metadata": {"name": "q"}}, media=MERGE, status=400, reason="BadRequest"),
     "a patch of unknown type": Refusal(
         method="PATCH", path=P + "/p", body={}, status=415, reason="UnsupportedMediaType"),
     "a strategic patch of a custom resource": Refusal(
-        method="PATCH", path=S + "/s", body={}, type=STRATEGIC, status=415, reason="UnsupportedMediaType"),
+        method="PATCH", path=S + "/s", body={}, media=STRATEGIC, status=415, reason="UnsupportedMediaType"),
     "a patch that is no JSON": Refusal(
-        method="PATCH", path=P + "/p", body=b"{", type=MERGE, status=400, reason="BadRequest"),
+        method="PATCH", path=P + "/p", body=b"{", media=MERGE, status=400, reason="BadRequest"),
     "a JSON patch whose test fails": Refusal(
-        method="PATCH", path=P + "/p", body=[{"op": "test", "path": "/metadata/name", "value": "q"}], type=JSON_PATCH,
+        method="PATCH", path=P + "/p", body=[{"op": "test", "path": "/metadata/name", "value": "q"}], media=JSON_PATCH,
         status=422, reason="Invalid"),
     "a JSON patch that removes what is not there": Refusal(
-        method="PATCH", path=P + "/p", body=[{"op": "remove", "path": "/metadata/labels"}], type=JSON_PATCH,
+        method="PATCH", path=P + "/p", body=[{"op": "remove", "path": "/metadata/labels"}], media=JSON_PATCH,
         status=422, reason="Invalid"),
     "a JSON patch into a map that is not there": Refusal(
         method="PATCH", path=P + "/p", body=[{"op": "add", "path": "/metadata/labels/a", "value": "b"}],
-        type=JSON_PATCH, status=422, reason="Invalid"),
+        media=JSON_PATCH, status=422, reason="Invalid"),
     "an annotation patched to a number": Refusal(
-        method="PATCH", path=P + "/p", body={"metadata": {"annotations": {"a": 1}}}, type=MERGE, status=422,
+        method="PATCH", path=P + "/p", body={"metadata": {"annotations": {"a": 1}}}, media=MERGE, status=422,
         reason="Invalid"),
     "a finalizer without a domain": Refusal(
-        method="PATCH", path=P + "/p", body={"metadata": {"finalizers": ["plain"]}}, type=MERGE, status=422,
+        method="PATCH", path=P + "/p", body={"metadata": {"finalizers": ["plain"]}}, media=MERGE, status=422,
         reason="Invalid", field="metadata.finalizers[0]"),
     "an owner reference without a uid": Refusal(
-        method="PATCH", path=P + "/p", type=MERGE, status=422, reason="Invalid", field="metadata.ownerReferences.uid",
+        method="PATCH", path=P + "/p", media=MERGE, status=422, reason="Invalid", field="metadata.ownerReferences.uid",
         body={"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n"}]}}),
     "a change of a pod's containers": Refusal(
-        method="PATCH", path=P + "/p", type=STRATEGIC, status=422, reason="Invalid",
+        method="PATCH", path=P + "/p", media=STRATEGIC, status=422, reason="Invalid",
         body={"spec": {"containers": [{"name": "main", "env": [{"name": "A", "value": "1"}]}]}}),
     "a PUT with a stale version": Refusal(
         method="PUT", path=P + "/p", body=pod("p", resourceVersion="1"), status=409, reason="Conflict"),
@@ -190,7 +199,7 @@ REFUSALS = {
         method="PUT", path=S + "/s", body=policy("s", ["sg-1"]), status=422, reason="Invalid",
         field="metadata.resourceVersion"),
     "an apply without field manager": Refusal(
-        method="PATCH", path=C + "/c", body=config_map("c"), type=APPLY, status=422, reason="Invalid",
+        method="PATCH", path=C + "/c", body=config_map("c"), media=APPLY, status=422, reason="Invalid",
         field="fieldManager"),
     "a deletion for another uid": Refusal(
         method="DELETE", path=P + "/p", body={"preconditions": {"uid": "other"}}, status=409, reason="Conflict"),
@@ -245,7 +254,7 @@ def furnished(api: Api) -> str:
 @pytest.mark.parametrize("sentence", REFUSALS)
 def test_refuses(api: Api, furnished: str, sentence: str) -> None:
     r = REFUSALS[sentence]
-    answer = api(r.method, r.path.replace("NS", furnished), r.body, type=r.type, **r.query)
+    answer = api(r.method, r.path.replace("NS", furnished), r.body, media=r.media, **r.query)
     assert answer.status == r.status, answer.body
     assert answer.reason == r.reason
     if r.reason:
@@ -277,24 +286,24 @@ def test_generated_names_begin_as_asked_and_differ(api: Api, namespace: str) -> 
 def test_versions_rise_with_every_write_of_any_object(api: Api, namespace: str) -> None:
     first = api("POST", pods(namespace), pod("a")).body["metadata"]["resourceVersion"]
     second = api("POST", maps(namespace), config_map("a")).body["metadata"]["resourceVersion"]
-    third = api("PATCH", pods(namespace, "a"), {"metadata": {"labels": {"x": "y"}}}, type=MERGE)
+    third = api("PATCH", pods(namespace, "a"), {"metadata": {"labels": {"x": "y"}}}, media=MERGE)
     assert int(first) < int(second) < int(third.body["metadata"]["resourceVersion"])
 
 
-@pytest.mark.parametrize("type", [MERGE, STRATEGIC])
-def test_a_patch_that_changes_nothing_keeps_the_version(api: Api, namespace: str, type: str) -> None:
+@pytest.mark.parametrize("media", [MERGE, STRATEGIC])
+def test_a_patch_that_changes_nothing_keeps_the_version(api: Api, namespace: str, media: str) -> None:
     created = api("POST", pods(namespace), pod("a", labels={"x": "y"})).body
-    patched = api("PATCH", pods(namespace, "a"), {"metadata": {"labels": {"x": "y"}}}, type=type)
+    patched = api("PATCH", pods(namespace, "a"), {"metadata": {"labels": {"x": "y"}}}, media=media)
     assert patched.body["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
 
 
 def test_a_patch_with_the_right_uid_and_version_takes(api: Api, namespace: str) -> None:
     metadata = api("POST", pods(namespace), pod("a")).body["metadata"]
     held = {k: metadata[k] for k in ("uid", "resourceVersion")}
-    answer = api("PATCH", pods(namespace, "a"), {"metadata": {**held, "annotations": {"k": "v"}}}, type=MERGE)
+    answer = api("PATCH", pods(namespace, "a"), {"metadata": {**held, "annotations": {"k": "v"}}}, media=MERGE)
     assert answer.status == 200
     assert answer.body["metadata"]["annotations"] == {"k": "v"}
-    again = api("PATCH", pods(namespace, "a"), {"metadata": {**held, "annotations": {"k": "w"}}}, type=MERGE)
+    again = api("PATCH", pods(namespace, "a"), {"metadata": {**held, "annotations": {"k": "w"}}}, media=MERGE)
     assert (again.status, again.reason) == (409, "Conflict")
 
 
@@ -302,7 +311,7 @@ def test_a_patch_cannot_hit_a_successor_of_the_same_name(api: Api, namespace: st
     uid = api("POST", pods(namespace), pod("a")).body["metadata"]["uid"]
     api("DELETE", pods(namespace, "a"))
     api("POST", pods(namespace), pod("a"))
-    answer = api("PATCH", pods(namespace, "a"), {"metadata": {"uid": uid, "annotations": {"k": "v"}}}, type=MERGE)
+    answer = api("PATCH", pods(namespace, "a"), {"metadata": {"uid": uid, "annotations": {"k": "v"}}}, media=MERGE)
     assert answer.status == 422
     assert "annotations" not in api("GET", pods(namespace, "a")).body["metadata"]
 
@@ -314,39 +323,39 @@ def test_json_patch_changes_exactly_what_it_names(api: Api, namespace: str) -> N
         {"op": "replace", "path": "/metadata/annotations/a~1b", "value": "2"},
         {"op": "add", "path": "/metadata/labels", "value": {"l": "m"}},
     ]
-    metadata = api("PATCH", pods(namespace, "a"), operations, type=JSON_PATCH).body["metadata"]
+    metadata = api("PATCH", pods(namespace, "a"), operations, media=JSON_PATCH).body["metadata"]
     assert metadata["annotations"] == {"a/b": "2", "keep": "x"}
     assert metadata["labels"] == {"l": "m"}
 
 
 @pytest.mark.parametrize(
-    ("type", "expected"),
+    ("media", "expected"),
     [(MERGE, ["b.c/d"]), (STRATEGIC, ["b.c/d", "q.w/e"])],
     ids=["a merge patch replaces lists", "a strategic patch adds to finalizers"],
 )
-def test_lists_in_patches(api: Api, namespace: str, type: str, expected: list[str]) -> None:
+def test_lists_in_patches(api: Api, namespace: str, media: str, expected: list[str]) -> None:
     api("POST", pods(namespace), pod("a", finalizers=["q.w/e"]))
-    answer = api("PATCH", pods(namespace, "a"), {"metadata": {"finalizers": ["b.c/d"]}}, type=type)
+    answer = api("PATCH", pods(namespace, "a"), {"metadata": {"finalizers": ["b.c/d"]}}, media=media)
     assert answer.body["metadata"]["finalizers"] == expected
-    api("PATCH", pods(namespace, "a"), {"metadata": {"finalizers": None}}, type=MERGE)
+    api("PATCH", pods(namespace, "a"), {"metadata": {"finalizers": None}}, media=MERGE)
 
 
 def test_strategic_patches_merge_conditions_by_type(api: Api, namespace: str) -> None:
     api("POST", pods(namespace), pod("a"))
     path = pods(namespace, "a", "status")
-    api("PATCH", path, {"status": {"conditions": [{"type": "A", "status": "True"}]}}, type=STRATEGIC)
+    api("PATCH", path, {"status": {"conditions": [{"type": "A", "status": "True"}]}}, media=STRATEGIC)
     both = [{"type": "B", "status": "True"}, {"type": "A", "status": "False"}]
-    answer = api("PATCH", path, {"status": {"conditions": both}}, type=STRATEGIC)
+    answer = api("PATCH", path, {"status": {"conditions": both}}, media=STRATEGIC)
     assert [(c["type"], c["status"]) for c in answer.body["status"]["conditions"]] == [("B", "True"), ("A", "False")]
     gone = [{"$patch": "delete", "type": "B"}]
-    answer = api("PATCH", path, {"status": {"conditions": gone}}, type=STRATEGIC)
+    answer = api("PATCH", path, {"status": {"conditions": gone}}, media=STRATEGIC)
     assert [c["type"] for c in answer.body["status"]["conditions"]] == ["A"]
 
 
 def test_strategic_patches_merge_containers_by_name(api: Api, namespace: str) -> None:
     api("POST", pods(namespace), pod("a"))
     body = {"spec": {"containers": [{"name": "main", "image": "example/main:2"}]}}
-    answer = api("PATCH", pods(namespace, "a"), body, type=STRATEGIC)
+    answer = api("PATCH", pods(namespace, "a"), body, media=STRATEGIC)
     assert [c["image"] for c in answer.body["spec"]["containers"]] == ["example/main:2"]
     assert answer.body["metadata"]["generation"] == 2
 
@@ -355,7 +364,7 @@ def test_a_status_patch_of_a_pod_changes_status_labels_and_annotations_only(api:
     api("POST", pods(namespace), pod("a"))
     body = {"metadata": {"labels": {"l": "1"}, "annotations": {"a": "1"}}, "spec": {"nodeName": "n"},
             "status": {"phase": "Running"}}  # fmt: skip
-    found = api("PATCH", pods(namespace, "a", "status"), body, type=MERGE).body
+    found = api("PATCH", pods(namespace, "a", "status"), body, media=MERGE).body
     assert found["status"]["phase"] == "Running"
     assert (found["metadata"]["labels"], found["metadata"]["annotations"]) == ({"l": "1"}, {"a": "1"})
     assert "nodeName" not in found["spec"]
@@ -364,11 +373,11 @@ def test_a_status_patch_of_a_pod_changes_status_labels_and_annotations_only(api:
 def test_a_patch_of_a_node_does_not_change_its_status_and_the_other_way_round(api: Api, node: str) -> None:
     body = {"metadata": {"labels": {"x": "y"}}, "spec": {"unschedulable": True},
             "status": {"capacity": {"vpc.amazonaws.com/pod-eni": "9"}}}  # fmt: skip
-    plain = api("PATCH", f"{NODES}/{node}", body, type=STRATEGIC).body
+    plain = api("PATCH", f"{NODES}/{node}", body, media=STRATEGIC).body
     assert plain["status"]["capacity"] == {"cpu": "2"}
     assert plain["spec"]["unschedulable"] is True
     body["spec"], body["metadata"] = {"unschedulable": False}, {"labels": {"x": "z"}}
-    status = api("PATCH", f"{NODES}/{node}/status", body, type=STRATEGIC).body
+    status = api("PATCH", f"{NODES}/{node}/status", body, media=STRATEGIC).body
     assert status["status"]["capacity"] == {"cpu": "2", "vpc.amazonaws.com/pod-eni": "9"}
     assert status["spec"]["unschedulable"] is True
     assert status["metadata"]["labels"]["x"] == "z"
@@ -378,9 +387,9 @@ def test_a_patch_of_a_node_does_not_change_its_status_and_the_other_way_round(ap
 def test_capacity_goes_with_a_null_in_a_patch(api: Api, node: str) -> None:
     path, name = f"{NODES}/{node}/status", "vpc.amazonaws.com/pod-eni"
     api("PATCH", path, [{"op": "add", "path": "/status/capacity/vpc.amazonaws.com~1pod-eni", "value": "9"}],
-        type=JSON_PATCH)  # fmt: skip
+        media=JSON_PATCH)  # fmt: skip
     assert api("GET", f"{NODES}/{node}").body["status"]["capacity"][name] == "9"
-    answer = api("PATCH", path, {"status": {"capacity": {name: None}}}, type=MERGE)
+    answer = api("PATCH", path, {"status": {"capacity": {name: None}}}, media=MERGE)
     assert answer.body["status"]["capacity"] == {"cpu": "2"}
 
 
@@ -423,18 +432,18 @@ def test_finalizers_hold_an_object_until_the_last_is_gone(api: Api) -> None:
     again = api("DELETE", f"{CNINODES}/{name}")
     assert again.body["metadata"]["resourceVersion"] == deleted.body["metadata"]["resourceVersion"]
     added = {"metadata": {"finalizers": ["networking.k8s.aws/resource-cleanup", "x.y/z"]}}
-    assert api("PATCH", f"{CNINODES}/{name}", added, type=MERGE).status == 422
-    assert api("PATCH", f"{CNINODES}/{name}", {"metadata": {"labels": {"a": "b"}}}, type=MERGE).status == 200
-    assert api("PATCH", f"{CNINODES}/{name}", {"metadata": {"finalizers": None}}, type=MERGE).status == 200
+    assert api("PATCH", f"{CNINODES}/{name}", added, media=MERGE).status == 422
+    assert api("PATCH", f"{CNINODES}/{name}", {"metadata": {"labels": {"a": "b"}}}, media=MERGE).status == 200
+    assert api("PATCH", f"{CNINODES}/{name}", {"metadata": {"finalizers": None}}, media=MERGE).status == 200
     assert api("GET", f"{CNINODES}/{name}").status == 404
 
 
 def test_generation_of_a_custom_resource_rises_with_its_spec_only(api: Api, namespace: str) -> None:
     api("POST", policies(namespace), policy("a", ["sg-1"]))
-    labelled = api("PATCH", policies(namespace, "a"), {"metadata": {"labels": {"x": "y"}}}, type=MERGE).body
+    labelled = api("PATCH", policies(namespace, "a"), {"metadata": {"labels": {"x": "y"}}}, media=MERGE).body
     assert labelled["metadata"]["generation"] == 1
     groups = {"spec": {"securityGroups": {"groupIds": ["sg-2"]}}}
-    changed = api("PATCH", policies(namespace, "a"), groups, type=MERGE).body
+    changed = api("PATCH", policies(namespace, "a"), groups, media=MERGE).body
     assert changed["metadata"]["generation"] == 2
     assert changed["spec"]["securityGroups"]["groupIds"] == ["sg-2"]
 
@@ -472,7 +481,7 @@ def test_a_pod_on_a_node_ends_gracefully(api: Api, namespace: str) -> None:
 def test_a_pod_that_no_kubelet_runs_goes_at_once(api: Api, namespace: str, phase: str) -> None:
     api("POST", pods(namespace), pod("a", node=None if phase == "unscheduled" else "n"))
     if phase != "unscheduled":
-        api("PATCH", pods(namespace, "a", "status"), {"status": {"phase": phase}}, type=MERGE)
+        api("PATCH", pods(namespace, "a", "status"), {"status": {"phase": phase}}, media=MERGE)
     answer = api("DELETE", pods(namespace, "a"))
     assert (answer.status, answer.body["kind"]) == (200, "Pod")
     assert api("GET", pods(namespace, "a")).status == 404
@@ -482,7 +491,7 @@ def test_a_finalizer_holds_a_pod_beyond_its_grace(api: Api, namespace: str) -> N
     api("POST", pods(namespace), pod("a", node="n", finalizers=["x.y/z"]))
     api("DELETE", pods(namespace, "a"), {"gracePeriodSeconds": 0})
     assert api("GET", pods(namespace, "a")).body["metadata"]["deletionGracePeriodSeconds"] == 0
-    api("PATCH", pods(namespace, "a"), {"metadata": {"finalizers": None}}, type=MERGE)
+    api("PATCH", pods(namespace, "a"), {"metadata": {"finalizers": None}}, media=MERGE)
     assert api("GET", pods(namespace, "a")).status == 404
 
 
@@ -519,7 +528,7 @@ def test_dry_run_changes_nothing(api: Api, namespace: str) -> None:
     assert api("POST", maps(namespace), config_map("a"), dryRun="All").status == 201
     assert api("GET", maps(namespace, "a")).status == 404
     api("POST", maps(namespace), config_map("a", x="1"))
-    patched = api("PATCH", maps(namespace, "a"), {"data": {"x": "2"}}, type=MERGE, dryRun="All")
+    patched = api("PATCH", maps(namespace, "a"), {"data": {"x": "2"}}, media=MERGE, dryRun="All")
     assert patched.body["data"] == {"x": "2"}
     api("DELETE", maps(namespace, "a"), dryRun="All")
     assert api("GET", maps(namespace, "a")).body["data"] == {"x": "1"}
@@ -527,13 +536,13 @@ def test_dry_run_changes_nothing(api: Api, namespace: str) -> None:
 
 def test_server_side_apply_creates_merges_and_takes_back(api: Api, namespace: str) -> None:
     path = maps(namespace, "a")
-    assert api("PATCH", path, config_map("a", x="1", y="1"), type=APPLY, fieldManager="me").status == 201
-    assert api("PATCH", path, config_map("a", z="9"), type=APPLY, fieldManager="other").status == 200
-    again = api("PATCH", path, config_map("a", x="2"), type=APPLY, fieldManager="me")
+    assert api("PATCH", path, config_map("a", x="1", y="1"), media=APPLY, fieldManager="me").status == 201
+    assert api("PATCH", path, config_map("a", z="9"), media=APPLY, fieldManager="other").status == 200
+    again = api("PATCH", path, config_map("a", x="2"), media=APPLY, fieldManager="me")
     assert again.body["data"] == {"x": "2", "z": "9"}
-    conflicting = api("PATCH", path, config_map("a", x="3"), type=APPLY, fieldManager="other")
+    conflicting = api("PATCH", path, config_map("a", x="3"), media=APPLY, fieldManager="other")
     assert (conflicting.status, conflicting.reason) == (409, "Conflict")
-    forced = api("PATCH", path, config_map("a", x="3"), type=APPLY, fieldManager="other", force="true")
+    forced = api("PATCH", path, config_map("a", x="3"), media=APPLY, fieldManager="other", force="true")
     assert forced.body["data"]["x"] == "3"
 
 
@@ -570,7 +579,7 @@ def four_pods(api: Api) -> str:
         pod("p3", node="n2", labels={"b": "x"}), pod("p4", labels={"a.example/k": "v"}),
     ):  # fmt: skip
         assert api("POST", pods(name), p).status == 201
-    api("PATCH", pods(name, "p1", "status"), {"status": {"phase": "Running"}}, type=MERGE)
+    api("PATCH", pods(name, "p1", "status"), {"status": {"phase": "Running"}}, media=MERGE)
     return name
 
 
@@ -587,11 +596,12 @@ def test_field_selectors(api: Api, four_pods: str, selector: str) -> None:
 def test_events_are_selected_by_what_they_are_about(api: Api, namespace: str) -> None:
     for name, about in (("e1", "a"), ("e2", "b")):
         body = {"metadata": {"name": name}, "reason": "R", "type": "Normal", "message": "m",
-                "involvedObject": {"kind": "Pod", "namespace": namespace, "name": about, "uid": f"u-{about}"}}  # fmt: skip
+                "involvedObject": {"kind": "Pod", "namespace": namespace, "name": about,
+                                   "uid": f"u-{about}"}}  # fmt: skip
         assert api("POST", f"/api/v1/namespaces/{namespace}/events", body).status == 201
     path, chosen = f"/api/v1/namespaces/{namespace}/events", "involvedObject.name=b,involvedObject.uid=u-b,reason=R"
     assert _names(api("GET", path, fieldSelector=chosen).body) == ["e2"]
-    counted = api("PATCH", f"{path}/e2", {"count": 2}, type=MERGE)
+    counted = api("PATCH", f"{path}/e2", {"count": 2}, media=MERGE)
     assert counted.body["count"] == 2
 
 
@@ -631,7 +641,7 @@ def test_a_list_of_an_exact_version_shows_that_state(api: Api, namespace: str) -
 def test_a_watch_from_a_version_tells_everything_since(api: Api, namespace: str) -> None:
     version = api("GET", pods(namespace)).body["metadata"]["resourceVersion"]
     api("POST", pods(namespace), pod("a"))
-    api("PATCH", pods(namespace, "a"), {"metadata": {"labels": {"x": "y"}}}, type=MERGE)
+    api("PATCH", pods(namespace, "a"), {"metadata": {"labels": {"x": "y"}}}, media=MERGE)
     api("DELETE", pods(namespace, "a"))
     with api.watching(pods(namespace), resourceVersion=version) as events:
         found = list(islice(events, 4))
@@ -656,8 +666,9 @@ def test_a_watch_without_version_begins_with_what_is_there(api: Api, namespace: 
 def test_a_selective_watch_sees_objects_come_and_go(api: Api, namespace: str) -> None:
     version = api("GET", pods(namespace)).body["metadata"]["resourceVersion"]
     api("POST", pods(namespace), pod("a"))
+    last: Any = None
     for labels in ({"w": "1"}, {"w": "1", "v": "1"}, {"w": "2"}):
-        last = api("PATCH", pods(namespace, "a"), {"metadata": {"labels": labels}}, type=MERGE).body
+        last = api("PATCH", pods(namespace, "a"), {"metadata": {"labels": labels}}, media=MERGE).body
     with api.watching(pods(namespace), resourceVersion=version, labelSelector="w=1") as events:
         found = list(islice(events, 3))
     assert [e["type"] for e in found] == ["ADDED", "MODIFIED", "DELETED"]
@@ -677,7 +688,7 @@ def test_a_watch_of_a_nodes_pods_begins_when_they_are_bound(api: Api, namespace:
 def test_initial_events_end_with_a_bookmark(api: Api, namespace: str) -> None:
     for name in ("a", "b"):
         api("POST", maps(namespace), config_map(name))
-    options = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+    options: Any = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
     with api.watching(maps(namespace), **options) as events:
         found = list(islice(events, 3))
         api("DELETE", maps(namespace, "a"))

@@ -43,7 +43,7 @@ def test_a_fault_meets_what_it_matches_as_often_as_it_says(api: Api) -> None:
     assert api("POST", "/_sandbox/faults", rule).status == 200
     api("POST", PODS, pod("a"))
     change = {"metadata": {"labels": {"x": "y"}}}
-    statuses = [api("PATCH", f"{PODS}/a", change, type=MERGE).status for _ in range(3)]
+    statuses = [api("PATCH", f"{PODS}/a", change, media=MERGE).status for _ in range(3)]
     assert statuses == [503, 503, 200]
     assert api("GET", "/_sandbox/faults").body[0]["met"] == 2
 
@@ -114,7 +114,7 @@ def test_watches_can_be_dropped(api: Api, how: str) -> None:
 def test_the_journal_tells_who_did_what(api: Api) -> None:
     api("DELETE", "/_sandbox/journal")
     api("POST", PODS, pod("a"))
-    api("PATCH", f"{PODS}/a/status", {"status": {"message": "m"}}, type=MERGE)
+    api("PATCH", f"{PODS}/a/status", {"status": {"message": "m"}}, media=MERGE)
     api("GET", f"{PODS}/none")
     seen = [(e["verb"], e["resource"], e["subresource"], e["name"], e["status"], e["user"])
             for e in api("GET", "/_sandbox/journal").body]  # fmt: skip
@@ -168,10 +168,13 @@ def webhook(folder: Path, answer: Review) -> Iterator[tuple[str, str, list[dict[
         thread.join()
 
 
+RULE = {"operations": ["CREATE", "UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
+
+
 def configuration(kind: str, client: dict[str, Any], **more: Any) -> dict[str, Any]:
     hook = {
         "name": "hook.example.com", "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"],
-        "rules": [{"operations": ["CREATE", "UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+        "rules": [RULE],
         **more,
     }  # fmt: skip
     return {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "hook"},
@@ -216,7 +219,7 @@ def test_a_validating_webhook_refuses_with_its_words_and_sees_who_asks(tmp_path:
             hook = configuration("ValidatingWebhookConfiguration", {"url": f"{url}/validate", "caBundle": bundle})
             api("POST", VALIDATING, hook)
             assert api("POST", PODS, pod("a")).status == 201
-            refused = api("PATCH", f"{PODS}/a", {"metadata": {"labels": {"x": "y"}}}, type=MERGE)
+            refused = api("PATCH", f"{PODS}/a", {"metadata": {"labels": {"x": "y"}}}, media=MERGE)
             assert (refused.status, refused.reason) == (403, "Forbidden")
             assert refused.body["message"] == 'admission webhook "hook.example.com" denied the request: hands off'
             assert seen[1]["userInfo"]["username"] == "system:admin"
