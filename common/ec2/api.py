@@ -134,7 +134,7 @@ class Ec2:
         answer = self._call(action, params)
         with _whole(action):
             made = shapes.interface(answer["NetworkInterface"])
-        if not (made.mac and made.primary_ip):
+        if not (made.mac and (made.primary_ip or made.ipv6)):
             raise Unsure("IncompleteAnswer", f"{action} of {made.eni_id}: without address")
         return made
 

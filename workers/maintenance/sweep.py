@@ -18,7 +18,7 @@ from common.ec2.gate import Deferred
 from common.logging import get_logger
 from common.metrics import CNI_AVAILABLE_ENIS, LEAKED_DELETED, LEAKED_ENI_COUNT, LEAKED_FOUND, RC_AVAILABLE_ENIS
 from common.model.ec2 import Interface
-from common.model.errors import Denied, InUse, NotFound, OutsideError, Throttled
+from common.model.errors import InUse, NotFound, OutsideError, Throttled
 from common.model.ids import EniId, InstanceId
 from common.model.names import (
     CNINODE_CLUSTER_TAG,
@@ -79,22 +79,24 @@ def sweep_leaks(
 
 
 def clean_instance(ec2: Ec2, instance_id: InstanceId, cluster: str) -> int:
-    """Delete what was made for an instance that is gone; the number deleted. Looks again afterwards and raises InUse
-    where something is left; raises as `Ec2` does where it cannot look or may not delete. Safe to repeat."""
+    """Delete what was made for an instance that is gone; the number deleted. Looks again afterwards: where something is
+    left, raises what stood in the way of deleting it, or InUse. Else raises as `Ec2` does. Safe to repeat."""
     gone: set[EniId] = set()
     deleted = 0
+    obstacle: OutsideError | None = None
     for one in _left(ec2, instance_id, cluster):
         try:
             deleted += _delete(ec2, one.eni_id)
             gone.add(one.eni_id)
-        except (Throttled, Denied):
+        except Throttled:
             raise
         except OutsideError as error:
             _log.warning("interface of a deleted node not deleted", interface=one.eni_id, error=str(error))
+            obstacle = obstacle or error
     # EC2's lists lag behind: what it deleted may still stand there.
     remaining = [one.eni_id for one in _left(ec2, instance_id, cluster) if one.eni_id not in gone]
     if remaining:
-        raise InUse("InterfacesRemain", f"of {instance_id}: {', '.join(remaining)}")
+        raise obstacle or InUse("InterfacesRemain", f"of {instance_id}: {', '.join(remaining)}")
     return deleted
 
 
@@ -131,7 +133,7 @@ def _delete_what_can_be(ec2: Ec2, leaked: Iterable[Interface]) -> int:
             deleted += _delete(ec2, one.eni_id)
         except InUse:
             _log.info("leaked interface is in use after all", interface=one.eni_id)
-        except (Throttled, Denied, Deferred) as error:
+        except (Throttled, Deferred) as error:
             _log.warning("sweep ends early", error=str(error))
             break
         except OutsideError as error:

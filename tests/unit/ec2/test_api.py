@@ -218,7 +218,9 @@ def test_only_a_trunk_names_its_type() -> None:
 
 @pytest.mark.parametrize("missing", ["NetworkInterfaceId", "MacAddress", "PrivateIpAddress"])
 def test_a_made_interface_without_what_a_pod_needs_is_unsure(missing: str) -> None:
-    raw = {key: value for key, value in INTERFACE.items() if key not in (missing, "PrivateIpAddresses")}
+    raw = {
+        key: value for key, value in INTERFACE.items() if key not in (missing, "PrivateIpAddresses", "Ipv6Addresses")
+    }
     with pytest.raises(Unsure):
         create(Script(CreateNetworkInterface={"NetworkInterface": raw}))
 
