@@ -4,7 +4,7 @@ Knows EC2's rules and nothing of the product's decisions."""
 from sandbox.ec2.behaviour import Bucket, Denial, Ec2Behaviour, FaultRule
 from sandbox.ec2.errors import Ec2ConnectionReset, Ec2Fault
 from sandbox.ec2.journal import Call, Journal, Step
-from sandbox.ec2.limits import COMMON_TYPES, InstanceLimits, load_limits
+from sandbox.ec2.limits import InstanceLimits, load_limits
 from sandbox.ec2.seed import GroupSeed, NodeSeed, Seed, SubnetSeed, read_seed
 from sandbox.ec2.world import Ec2World, Outcome
 
@@ -21,7 +21,6 @@ __all__ = [
     "Call",
     "Step",
     "InstanceLimits",
-    "COMMON_TYPES",
     "load_limits",
     "Seed",
     "SubnetSeed",

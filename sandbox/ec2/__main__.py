@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from sandbox.ec2.behaviour import Ec2Behaviour
-from sandbox.ec2.limits import COMMON_TYPES, load_limits
+from sandbox.ec2.limits import load_limits
 from sandbox.ec2.seed import read_seed
 from sandbox.ec2.server import serving
 from sandbox.ec2.world import Ec2World
@@ -19,7 +19,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.ec2", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on loopback; 0 takes a free one")
     parser.add_argument("--seed", type=Path, help="JSON file with subnets, groups and nodes")
-    parser.add_argument("--limits", type=Path, help="CSV file with limits of instance types; else a few common types")
+    parser.add_argument("--limits", type=Path, help="CSV file of instance types that adds to the product's own")
     parser.add_argument("--region", default="us-west-2")
     parser.add_argument("--account", default="123456789012")
     parser.add_argument("--instant", action="store_true", help="no request limits, latencies or delays")
@@ -33,7 +33,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         settings=Ec2Behaviour.instant() if arguments.instant else Ec2Behaviour(),
         region=arguments.region,
         account=arguments.account,
-        limits=load_limits(arguments.limits) if arguments.limits else COMMON_TYPES,
+        limits=load_limits(arguments.limits),
         seed=arguments.random_seed,
     )
     if arguments.seed:

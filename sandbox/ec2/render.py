@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sandbox.ec2.limits import InstanceLimits
+from sandbox.ec2.limits import InstanceLimits, interfaces_of_card
 from sandbox.ec2.records import Association, Attachment, Instance, Interface, Permission, SecurityGroup, Subnet, Vpc
 from sandbox.ec2.state import Ec2State
 from sandbox.ec2.tagging import shown
@@ -226,7 +226,7 @@ def instance_type(name: str, limits: InstanceLimits) -> dict[str, Any]:
             "MaximumNetworkCards": limits.network_cards,
             "DefaultNetworkCardIndex": 0,
             "NetworkCards": [
-                {"NetworkCardIndex": card, "MaximumNetworkInterfaces": limits.interfaces_of_card(card)}
+                {"NetworkCardIndex": card, "MaximumNetworkInterfaces": interfaces_of_card(limits, card)}
                 for card in range(limits.network_cards)
             ],
             "Ipv4AddressesPerInterface": limits.ipv4_per_interface,
@@ -236,5 +236,5 @@ def instance_type(name: str, limits: InstanceLimits) -> dict[str, Any]:
         },
     }
     if not limits.bare_metal:
-        answer["Hypervisor"] = limits.hypervisor
+        answer["Hypervisor"] = "nitro" if limits.nitro else "xen"
     return answer

@@ -15,7 +15,7 @@ from sandbox.ec2.errors import Ec2ConnectionReset, Ec2Fault
 from sandbox.ec2.gate import OWN_IDENTITY, Gate, fail
 from sandbox.ec2.identifiers import Identifiers
 from sandbox.ec2.journal import Call, Journal
-from sandbox.ec2.limits import COMMON_TYPES, InstanceLimits
+from sandbox.ec2.limits import InstanceLimits, load_limits
 from sandbox.ec2.records import Association, Instance, Interface, Subnet
 from sandbox.ec2.state import Ec2State, Params, Result
 from sandbox.ec2.tokens import ClientTokens
@@ -58,11 +58,13 @@ class Ec2World(Arrangement):
         settings: Ec2Behaviour,
         region: str = "us-west-2",
         account: str = "123456789012",
-        limits: Mapping[str, InstanceLimits] = COMMON_TYPES,
+        limits: Mapping[str, InstanceLimits] | None = None,
         seed: int = 0,
         on_latency: Callable[[str, float], None] | None = None,
     ) -> None:
-        state = Ec2State(region=region, account=account, seed=seed, limits=limits, behaviour=settings, now=clock())
+        state = Ec2State(
+            region=region, account=account, seed=seed, limits=limits or load_limits(), behaviour=settings, now=clock()
+        )
         super().__init__(state, clock)
         self._gate = Gate(state)
         self._tokens = ClientTokens()

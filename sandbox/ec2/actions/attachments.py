@@ -7,7 +7,7 @@ from functools import partial
 
 from sandbox.ec2.actions import trunks
 from sandbox.ec2.errors import Ec2Fault, not_found
-from sandbox.ec2.limits import InstanceLimits
+from sandbox.ec2.limits import InstanceLimits, interfaces_of_card
 from sandbox.ec2.records import Attachment, Instance, Interface
 from sandbox.ec2.state import Ec2State, Params, Result, required
 
@@ -44,7 +44,7 @@ def attach(state: Ec2State, params: Params) -> Result:
 
 def check_slot(instance: Instance, present: list[Interface], limits: InstanceLimits, *, index: int, card: int) -> None:
     """Raise AttachmentLimitExceeded for one too many, InvalidParameterValue for an index out of range or taken."""
-    room = limits.interfaces_of_card(card)
+    room = interfaces_of_card(limits, card)
     if room == 0:
         raise Ec2Fault("InvalidParameterValue", f"{instance.instance_type} has no network card {card}.")
     taken = [one.attachment.device_index for one in present if one.attachment and one.attachment.card_index == card]
