@@ -14,6 +14,8 @@ from workers.progress import Progress
 TASKS = "workers.tasks"
 """Imported when a worker starts; its tasks are `shared_task`s under the names in common.store.broker."""
 
+_made: list[Celery] = []
+
 
 def make_app(settings: Settings) -> Celery:
     """The application on the settings' broker, current for this process: shared tasks belong to it."""
@@ -21,12 +23,16 @@ def make_app(settings: Settings) -> Celery:
     app.conf.update(include=[TASKS], worker_concurrency=settings.worker_threads)
     app.set_default()
     app.set_current()
+    _made.append(app)
     return app
 
 
 @cache
 def default_app() -> Celery:
-    """For `celery -A workers`: settings from the environment, logging as theirs. Raises SettingsError."""
+    """This process' application: the one that was made, else (`celery -A workers`) one with settings and logging from
+    the environment. Raises SettingsError."""
+    if _made:
+        return _made[-1]
     settings = load_settings()
 
     def set_up_logging(**_: Any) -> None:

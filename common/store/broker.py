@@ -11,6 +11,7 @@ from kombu import Queue
 
 from common.store.connect import CONNECT_SECONDS, HEALTH_CHECK_SECONDS, SOCKET_SECONDS, sentinels
 
+APP_NAME = "vpc-rc"
 NODES = "nodes"
 """Queue of runs on nodes."""
 MAINTENANCE = "maintenance"
@@ -28,7 +29,7 @@ RESTORE_SECONDS = 5
 
 def celery_app(redis_url: str) -> Celery:
     """An app bound to the broker; it connects when first used."""
-    app = Celery("vpc-rc", set_as_current=False)
+    app = Celery(APP_NAME, set_as_current=False)
     transport: dict[str, object] = {
         "visibility_timeout": VISIBILITY_SECONDS,
         "unacked_restore_interval": RESTORE_SECONDS,

@@ -1,15 +1,24 @@
-"""The rate limiter that all replicas share: one token bucket for each EC2 action, a reservation at a time.
+"""The rate limiter that all replicas share: one token bucket for each EC2 action, one script a call.
 
-EC2 throttles per account, region and action by token bucket ("Request throttling", EC2 API Reference). A call takes its
-turn with one script: it is told how long to wait, nobody polls, and turns are first come, first served.
+EC2 throttles per account, region and action by token bucket ("Request throttling", EC2 API Reference). A caller takes
+its turn and is told how long to wait: nobody polls, and turns are first come, first served.
+
+Two ways:
+- fixed (`growth` off): a turn is given at once however far off it is; the rate is the table's.
+- growing: turns are given only HORIZON_SECONDS ahead, so that a rate that changed takes effect at once. Whoever is
+  further back is given a *place*: an estimate, made as if the rate went on growing. He comes back at that time with
+  `turn`, goes before those without, and gets his turn, or a later place where EC2 did not let the rate grow. While
+  callers wait and nothing is throttled the rate grows, slowly near the table (so that a probe at EC2's defaults costs a
+  few calls), then faster; throttling sets a ceiling for some minutes.
 """
 
 from collections.abc import Mapping
 from typing import Protocol
 
+from common.metrics import EC2_RATE
 from common.settings import DEFAULT_EC2_RATES
 from common.store import keys
-from common.store.link import Link
+from common.store.link import Link, Value
 
 SPARE_BURST = 2.0
 """Tokens of EC2's bucket that we leave: calls reach EC2 some 100 ms after their turn, bunched."""
@@ -17,10 +26,33 @@ SPARE_REFILL = 0.02
 """Share of the refill that we leave, so that EC2's bucket is never emptier than ours for long."""
 IMPATIENT_SECONDS = 1.0
 """A queue longer than this is for pods and nodes; releases and warming come back later."""
+IMPATIENT_RETRY_SECONDS = 4.0
+"""The least that a refused caller is told to stay away: more than anybody waits for on the spot."""
 CUT_SECONDS = 60.0
 """A rate that was cut after throttling has grown back after so long."""
 CUT_FLOOR = 0.1
 """Of the refill; the account is shared with others, and some calls must get through to find out how it stands."""
+HORIZON_SECONDS = 1.5
+"""How far ahead turns are given when the rate may grow: what a change of the rate cannot reach any more."""
+PLACE_SECONDS = 3.05
+"""Least wait of a place: more than callers wait for on the spot (3 s), so that they see that it is no turn."""
+LINE_SECONDS = 40.0
+"""Places must amount to so much waiting before the rate grows: a probe costs two or three throttled calls."""
+BUSY_SECONDS = 8.0
+"""Of waiting before the rate grows: small bursts are over by then and cost no probe."""
+NEAR_GROWTH, FAR_GROWTH = 0.03, 0.15
+"""Growth a second, near the table and beyond."""
+BEYOND = 1.35
+"""Gain from which on EC2's limits are evidently raised: at its defaults throttling comes before."""
+LARGEST_GAIN = 20.0
+CEILING_SECONDS = 300.0
+"""For so long the gain at which EC2 throttled is not tried again."""
+CEILING_SHARE = 0.7
+"""Of a gain beyond at which EC2 throttled: what is kept."""
+PAUSE_SECONDS = 1.0
+"""After a probe: lets EC2's bucket fill by what the turns already given take too much."""
+FOUND_SECONDS = HORIZON_SECONDS + 2.5
+"""Throttling so soon after a finding comes from turns given before it."""
 
 
 class Rate(Protocol):
@@ -47,15 +79,33 @@ class RateLimiter:
         self._rates = rates
         self._growth = growth
 
-    def reserve(self, action: str, cost: float = 1, *, patient: bool = True) -> float:
-        """Take a turn: the seconds until it comes, 0 now. Not `patient`: where it is more than about a second off no
-        turn is taken, and the answer says when to ask again. Raises KeyError for an action without a limit."""
+    def reserve(self, action: str, cost: float = 1, *, patient: bool = True, turn: bool = False) -> float:
+        """Take a turn: the seconds until it comes, 0 now. Growing, PLACE_SECONDS and more is a place: come back then
+        with `turn`. Fixed, a turn once given stays: `turn` answers 0. Not `patient`: where the queue is longer than
+        IMPATIENT_SECONDS nothing is taken, and the answer says when to ask again. Raises KeyError for an action without
+        a limit."""
         rate = self._rates[action]
-        burst, refill = max(1.0, rate.burst - SPARE_BURST), rate.refill * (1 - SPARE_REFILL)
-        args = [burst, refill, cost, "" if patient else IMPATIENT_SECONDS, CUT_SECONDS]
-        return float(self._link.script("reserve", [keys.rate(self._prefix, action)], args))
+        if turn and not self._growth:
+            return 0.0
+        spot = [keys.rate(self._prefix, action)]
+        args: list[Value] = [max(1.0, rate.burst - SPARE_BURST), rate.refill * (1 - SPARE_REFILL), cost]
+        if self._growth:
+            args += [int(patient), int(turn), IMPATIENT_SECONDS, HORIZON_SECONDS, CUT_SECONDS, BUSY_SECONDS]
+            args += [NEAR_GROWTH, FAR_GROWTH, BEYOND, LARGEST_GAIN, CEILING_SECONDS, PLACE_SECONDS, LINE_SECONDS]
+            raw, now = self._link.script("reserve_growing", spot, args)
+        else:
+            args += ["" if patient else IMPATIENT_SECONDS, CUT_SECONDS]
+            raw, now = self._link.script("reserve", spot, args)
+        EC2_RATE.labels(action).set(float(now))
+        wait = float(raw)
+        return max(wait, IMPATIENT_RETRY_SECONDS) if not patient and wait > IMPATIENT_SECONDS else wait
 
     def penalise(self, action: str) -> None:
-        """EC2 throttled the action: everybody's rate for it is halved, at most once a second, and grows back."""
-        args = [CUT_SECONDS, CUT_FLOOR, int((CUT_SECONDS + 60) * 1000)]
-        self._link.script("penalise", [keys.rate(self._prefix, action)], args)
+        """EC2 throttled the action: everybody's rate for it is cut, at most once a second, and grows back."""
+        args: list[Value] = [CUT_SECONDS, CUT_FLOOR, int((CUT_SECONDS + 60) * 1000)]
+        if self._growth:
+            args[2] = int(CEILING_SECONDS * 1000)
+            args += [BEYOND, CEILING_SHARE, PAUSE_SECONDS, FOUND_SECONDS]
+            self._link.script("penalise_growing", [keys.rate(self._prefix, action)], args)
+        else:
+            self._link.script("penalise", [keys.rate(self._prefix, action)], args)

@@ -29,9 +29,10 @@ class Store:
     """Thread-safe. Every method raises StoreUnavailable; what each does is said at the part it belongs to."""
 
     def __init__(
-        self, client: redis.Redis, prefix: str, rates: Mapping[str, Rate] = DEFAULT_RATES, *, growth: bool = True
+        self, client: redis.Redis, prefix: str, rates: Mapping[str, Rate] = DEFAULT_RATES, *, growth: bool = False
     ) -> None:
-        """`prefix`: of this cluster's keys, `keys.prefix(cluster)`. `rates`: EC2's limits by action."""
+        """`prefix`: of this cluster's keys, `keys.prefix(cluster)`. `rates`: EC2's limits by action.
+        `growth`: the limiter finds out whether the account has more (rate.py); callers must come back with `turn`."""
         link, p = Link(client), keys.KeyPrefix(prefix)
         self._link = link
         self._desired = DesiredState(link, p)
@@ -135,8 +136,8 @@ class Store:
 
     # --- rate limiter
 
-    def reserve(self, action: str, cost: int = 1, *, patient: bool = True) -> float:
-        return self._rate.reserve(action, cost, patient=patient)
+    def reserve(self, action: str, cost: int = 1, *, patient: bool = True, turn: bool = False) -> float:
+        return self._rate.reserve(action, cost, patient=patient, turn=turn)
 
     def penalise(self, action: str) -> None:
         self._rate.penalise(action)

@@ -3,7 +3,7 @@
 --       `cut` factor on the refill after throttling, `cut_at` epoch seconds of it)
 -- ARGV: burst, refill a second, cost, longest wait of an impatient caller in seconds ("" patient),
 --       seconds in which a cut grows back to none
--- Result: seconds to wait, as text
+-- Result: seconds to wait, as text; rate, as text
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local burst, refill, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -24,8 +24,8 @@ else
 end
 local wait = math.max(0, at - now)
 if ARGV[4] ~= '' and wait > tonumber(ARGV[4]) then
-  return string.format('%.6f', wait)
+  return {string.format('%.6f', wait), string.format('%.6f', rate)}
 end
 redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens), 'at', string.format('%.6f', at))
 redis.call('PEXPIRE', KEYS[1], math.ceil((wait + burst / refill + tonumber(ARGV[5])) * 1000))
-return string.format('%.6f', wait)
+return {string.format('%.6f', wait), string.format('%.6f', rate)}
