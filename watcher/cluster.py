@@ -12,14 +12,15 @@ class ClusterSettings:
         self._prefix_feature, self._on_problem = prefix_feature, on_problem
         self._data: dict[str, str] | None = None
         self._legacy = False
-        self._told: tuple[str, ...] = ()
+        self.problems: tuple[str, ...] = ()
+        """Of the settings as they stand."""
         self.config: ClusterConfig | None = None
         """None: not known yet."""
 
     def set_data(self, data: dict[str, str] | None) -> None:
         """None: there is no ConfigMap."""
         if data != self._data:
-            self._data, self._told = data, ()
+            self._data, self.problems = data, ()
 
     def set_legacy(self, present: bool) -> None:
         self._legacy = present
@@ -29,10 +30,10 @@ class ClusterSettings:
         config, problems = parse_cluster_config(
             self._data, self.config, prefix_feature=self._prefix_feature, legacy=self._legacy
         )
-        if problems != self._told:
+        if problems != self.problems:
             for problem in problems:
                 self._on_problem(problem)
-            self._told = problems
+            self.problems = problems
         changed = config != self.config
         self.config = config
         return changed

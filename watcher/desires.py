@@ -128,6 +128,12 @@ class Desires:
         with self._lock:
             return self._settings.config
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Values of the ConfigMap that cannot be used, a sentence each."""
+        with self._lock:
+            return self._settings.problems
+
     def view(self, name: NodeName) -> NodeView | None:
         """None: neither Node nor CNINode exists."""
         with self._lock:

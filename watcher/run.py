@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from common.clock import Clock, SystemClock
@@ -31,6 +32,10 @@ from watcher.reflecting import follow, reflector
 from watcher.ticker import Intervals, Ticker
 from watcher.writer import Writer
 
+SIGNAL_SECONDS = 0.1
+"""Interval of looks whether a signal came."""
+GRACE_SECONDS = 10.0
+"""For the call under way and the release of the lease, each. Kubernetes kills after 30 s."""
 STALLED_SECONDS = 60.0
 """A loop that did not come round for so long hangs. Time-outs of Redis and broker are a few seconds each."""
 LOST_LEASE, BROKEN, NOT_CONFIGURED = 75, 70, 78
@@ -70,6 +75,8 @@ class _Process:
         self._settings, self._clock = settings, clock
         self._stop = threading.Event()
         self._status = 0
+        self._signalled = ""
+        self._leading = False
         rng = random.Random(secrets.randbits(64))
         identity = f"{host}_{os.getpid()}_{secrets.token_hex(4)}"
         self._sink = EventSink(transport, clock=clock, host=host)
@@ -112,35 +119,58 @@ class _Process:
 
     def run(self) -> int:
         for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, lambda number, _: self._end(0, signal.Signals(number).name))
+            signal.signal(each, self._on_signal)
         with ExitStack() as stack:
             self._serve(stack)
             self._sink.start()
             for each_reflector in self._reflectors:
                 follow(each_reflector, self._stop, lambda kind: self._end(BROKEN, f"reflector of {kind} broke"))
-            loop = threading.Thread(target=self._loop, name="leader", daemon=True)
-            loop.start()
-            self._stand()
-            # The lease was released or lost: the loop may not write any more, and says so to itself by `held`.
-            loop.join(self._settings.tick_seconds + 5.0)
+            loop, stand = self._thread(self._loop, "leader"), self._thread(self._stand, "lease")
+            while not self._stop.is_set():
+                self._clock.sleep(SIGNAL_SECONDS)
+                if self._signalled:
+                    self._end(0, self._signalled)
+            # First nobody writes any more, then the lease is free, then the process is gone.
+            loop.join(GRACE_SECONDS)
+            stand.join(GRACE_SECONDS)
             self._sink.stop()
         _log.info("watcher ends", status=self._status)
         return self._status
 
+    def _on_signal(self, number: int, _: object) -> None:
+        # Nothing but this: a handler that takes a lock can meet itself.
+        self._signalled = signal.Signals(number).name
+
+    def _thread(self, run: Callable[[], None], name: str) -> threading.Thread:
+        """Run in a thread; the process ends if that breaks."""
+
+        def guarded() -> None:
+            try:
+                run()
+            except Exception:  # noqa: BLE001  # reported, and the process ends
+                _log.exception("thread broke", thread=name)
+                self._end(BROKEN, f"{name} broke")
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
     def _stand(self) -> None:
         """Until the end: hold the lease, or try to."""
         if self._lease is None:
-            self._leader.lead()
+            self._lead()
             self._stop.wait()
         else:
-            self._lease.lead(self._stop, self._leader.lead, lambda: self._end(LOST_LEASE, "lease lost"))
+            self._lease.lead(self._stop, self._lead, lambda: self._end(LOST_LEASE, "lease lost"))
+
+    def _lead(self) -> None:
+        self._leading = True
+        self._leader.lead()
+        for problem in self._desires.problems:
+            self._tell_problem(problem)
 
     def _loop(self) -> None:
-        try:
-            self._leader.run(self._stop)
-        except Exception:  # noqa: BLE001  # reported, and the process ends
-            _log.exception("leader's loop broke")
-            self._end(BROKEN, "leader's loop broke")
+        self._leader.run(self._stop)
 
     def _end(self, status: int, why: str) -> None:
         if not self._stop.is_set():
@@ -166,6 +196,6 @@ class _Process:
 
     def _tell_problem(self, problem: str) -> None:
         _log.warning("value of the ConfigMap is not used", configmap=CONFIG_MAP, problem=problem)
-        if self._leader.leading:
+        if self._leading:
             about = Involved(api_version="v1", kind="ConfigMap", name=CONFIG_MAP, uid="", namespace=SYSTEM_NAMESPACE)
             self._sink.tell(about, "InvalidConfiguration", problem, Severity.WARNING)

@@ -38,6 +38,7 @@ NOT_SERVED_SECONDS = 10.0
 LIST_SECONDS = 2 * REQUEST_SECONDS
 STUCK_TRIES = 3
 """A watch that fails so often in a row at one version begins with a new list."""
+ENDED_AT_ONCE = "EndedAtOnce"
 GONE, TOO_MANY_REQUESTS = 410, 429
 
 _log = get_logger(__name__)
@@ -152,7 +153,7 @@ class Reflector:
         now = self.progress_at = self._clock.monotonic()
         if self._version == version and now - began < 1.0:
             # Ended at once without a word: a server or proxy that would have us spin.
-            return self._failed("EndedAtOnce", "")
+            return self._failed(ENDED_AT_ONCE, "")
         self._failures = self._refusals = 0
         WATCH_RESTARTS.labels(self.resource.name, "ended").inc()
         return self._rng.uniform(0.0, 0.1)
@@ -222,7 +223,8 @@ class Reflector:
         WATCH_RESTARTS.labels(self.resource.name, code).inc()
         longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
         delay = longest * self._rng.uniform(0.5, 1.0)
-        _log.warning("watch interrupted", kind=self.resource.name, code=code, message=message, retry_in=round(delay, 1))
+        say = _log.debug if code == ENDED_AT_ONCE else _log.warning
+        say("watch interrupted", kind=self.resource.name, code=code, message=message, retry_in=round(delay, 1))
         return delay
 
     def _query(self, **parts: str) -> dict[str, str]:

@@ -8,18 +8,11 @@ from common.kube.events import EventSink
 from common.kube.transport import Response
 from common.metrics import EVENTS_DROPPED
 from common.model.ids import NodeName, PodUid
-from common.model.notice import CniNodeNotice, NodeNotice, PodNotice, Severity
+from common.model.notice import CniNodeNotice, NodeNotice, PodNotice
 from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, cut
 
 NODE = NodeNotice(node=NodeName("n1"), reason="NodeTrunkInitiated", message="ready")
-POD = PodNotice(
-    namespace="kube-system",
-    name="p",
-    uid=PodUid("u"),
-    reason="ResourceAllocated",
-    message="m",
-    severity=Severity.NORMAL,
-)
+POD = PodNotice(namespace="kube-system", name="p", uid=PodUid("u"), reason="ResourceAllocated", message="m")
 
 
 @pytest.fixture

@@ -225,7 +225,7 @@ def test_nothing_raises_whatever_an_object_holds(spoilt: list[tuple[tuple[str, .
         project.identity, project.node_facts, project.pod_facts, project.cninode_facts, project.eni_config_facts,
         project.policy, project.config_map_data,
     ):  # fmt: skip
-        read(given_as, lambda _: None)  # type: ignore[operator]
+        read(given_as, lambda _: None)
     wish = project.pod_wish(given_as, 0.0, lambda _: None)
     assert wish is None or isinstance(PodUid(wish.uid), str)
 

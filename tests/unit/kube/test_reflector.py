@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -229,7 +229,7 @@ def test_a_definition_missing_for_a_moment_deletes_nothing(api: InProcess, clock
 class Scripted:
     """Lists are empty; each watch gives the next lines of the script. Silence is an exception in the script."""
 
-    def __init__(self, watches: list[list[bytes | Exception]] | list[list[bytes]]) -> None:
+    def __init__(self, watches: Sequence[Sequence[bytes | Exception]]) -> None:
         self.watches = list(watches)
         self.read_timeouts: list[tuple[float, float]] = []
 
@@ -248,8 +248,8 @@ class Scripted:
 
 def test_a_frozen_server_is_noticed_and_the_watch_begun_again(clock: VirtualClock) -> None:
     bookmark = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"}}}'
-    silence = Unsure("ReadTimeoutError", "injected")
-    server = Scripted([[bookmark, silence], [bookmark]])
+    frozen: list[bytes | Exception] = [bookmark, Unsure("ReadTimeoutError", "injected")]
+    server = Scripted([frozen, [bookmark]])
     mirror = Mirror(server, clock)
     mirror.step(3)
     (first_seconds, first_silence), (_, second_silence) = server.read_timeouts

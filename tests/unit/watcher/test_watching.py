@@ -1,0 +1,448 @@
+"""What reaches Redis and the workers, and when."""
+
+import fakeredis
+import pytest
+
+from common.kube.transport import Response
+from common.model.config import ClusterConfig
+from common.model.ids import NodeName, PodUid
+from common.model.node import CniNodeFacts, NodeView
+from common.model.pod import PodWish
+from tests.unit.kube.in_process import VirtualClock, cluster, cut, node, pod
+from tests.unit.watcher.bench import (
+    CNINODES,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    ENI_CONFIGS,
+    MERGE,
+    N1,
+    N2,
+    NODES,
+    NOW_GONE,
+    PODS,
+    POLICIES,
+    Watch,
+)
+from watcher.writer import LAST_BACKOFF_SECONDS
+
+
+def cninode(name: str, *features: tuple[str, str]) -> dict[str, object]:
+    listed = [{"name": feature, "value": value} for feature, value in features]
+    return {"metadata": {"name": name}, "spec": {"features": listed}}
+
+
+def config_map(**data: str) -> dict[str, object]:
+    values = {key.replace("_", "-"): value for key, value in data.items()}
+    return {"metadata": {"name": "amazon-vpc-cni"}, "data": values}
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """Leads a cluster of one node with one waiting pod."""
+    watch = Watch()
+    watch.api.ok("POST", NODES, node("n1"))
+    watch.api.ok("POST", CNINODES, cninode("n1", ("SecurityGroupsForPods", "")))
+    watch.api.ok("POST", PODS, pod("p", "n1"))
+    watch.lead()
+    watch.worked()
+    return watch
+
+
+# --- what is written
+
+
+def test_a_node_its_cninode_and_its_pods_are_written_and_published() -> None:
+    watch = Watch()
+    watch.api.ok("POST", NODES, node("n1"))
+    watch.api.ok("POST", CNINODES, cninode("n1", ("SecurityGroupsForPods", "")))
+    uid = watch.api.ok("POST", PODS, pod("p", "n1"))["metadata"]["uid"]
+    watch.api.ok("POST", PODS, pod("elsewhere", None))
+    watch.api.ok("POST", PODS, pod("plain", "n1", asks=0))
+    watch.lead()
+    desired = watch.desired(N1)
+    assert desired.view.node is not None
+    assert desired.view.node.instance_id == "i-0123456789abcdef0"
+    assert desired.view.cninode is not None
+    assert desired.view.cninode.spec.pod_groups
+    assert list(desired.pods) == [uid]
+    assert desired.config == ClusterConfig()
+    assert desired.complete
+    assert watch.published.names() == {"n1"}
+
+
+def test_what_did_not_change_is_neither_written_nor_published(watch: Watch) -> None:
+    patch = {"metadata": {"annotations": {"unrelated": "x"}}}
+    watch.api.ok("PATCH", f"{PODS}/p", patch, MERGE)
+    watch.api.ok("PATCH", f"{NODES}/n1", patch, MERGE)
+    watch.api.ok("PATCH", f"{NODES}/n1/status", {"status": {"capacity": {"cpu": "4"}}}, MERGE)
+    watch.settle()
+    assert watch.published.nodes == []
+
+
+@pytest.mark.parametrize(
+    ("path", "patch"),
+    [
+        (f"{PODS}/p", {"metadata": {"annotations": {"vpc.amazonaws.com/pod-eni": "[]"}}}),
+        (f"{PODS}/p", {"metadata": {"labels": {"app": "other"}}}),
+        (f"{PODS}/p/status", {"status": {"phase": "Succeeded"}}),
+        (f"{NODES}/n1", {"metadata": {"labels": {"vpc.amazonaws.com/eniConfig": "az"}}}),
+        (f"{NODES}/n1/status", {"status": {"capacity": {"vpc.amazonaws.com/pod-eni": "0"}}}),
+        (f"{CNINODES}/n1", {"spec": {"features": []}}),
+    ],
+)
+def test_a_change_that_matters_is_published_once(watch: Watch, path: str, patch: dict[str, object]) -> None:
+    before = watch.desired(N1)
+    watch.api.ok("PATCH", path, patch, MERGE)
+    watch.settle()
+    assert [name for name, _ in watch.published.nodes] == ["n1"]
+    assert watch.desired(N1) != before
+
+
+def test_a_pod_keeps_the_time_at_which_it_was_first_seen(watch: Watch) -> None:
+    (before,) = watch.desired(N1).pods.values()
+    watch.clock.sleep(100)
+    watch.api.ok("PATCH", f"{PODS}/p", {"metadata": {"labels": {"app": "other"}}}, MERGE)
+    watch.settle()
+    (after,) = watch.desired(N1).pods.values()
+    assert after.labels == {"app": "other"}
+    assert after.seen_at == before.seen_at
+
+
+def test_a_pod_that_went_is_removed_and_its_node_published(watch: Watch) -> None:
+    watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
+    watch.settle()
+    assert watch.desired(N1).pods == {}
+    assert watch.published.names() == {"n1"}
+
+
+def test_a_node_stays_as_long_as_its_node_or_cninode_does(watch: Watch) -> None:
+    watch.api.ok("DELETE", f"{NODES}/n1")
+    watch.settle()
+    view = watch.desired(N1).view
+    assert view.node is None
+    assert view.cninode is not None
+    watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
+    watch.worked()
+    watch.api.ok("DELETE", f"{CNINODES}/n1")
+    watch.settle()
+    assert watch.desired(N1).view == NodeView()
+    assert watch.published.names() == {"n1"}
+    assert watch.store.known_nodes() == set()
+
+
+def test_pods_outlive_their_node_until_they_are_really_gone(watch: Watch) -> None:
+    watch.api.ok("DELETE", f"{NODES}/n1")
+    watch.api.ok("DELETE", f"{CNINODES}/n1")
+    watch.settle()
+    assert len(watch.desired(N1).pods) == 1
+
+
+@pytest.mark.parametrize("by", ["label", "feature", "both"])
+def test_the_eni_config_is_found_by_label_else_by_feature(by: str) -> None:
+    watch = Watch()
+    labels = {"vpc.amazonaws.com__eniConfig": "labelled"} if by != "feature" else {}
+    watch.api.ok("POST", NODES, node("n1", **labels))
+    features = [("CustomNetworking", "featured")] if by != "label" else []
+    watch.api.ok("POST", CNINODES, cninode("n1", *features))
+    for name in ("labelled", "featured"):
+        watch.api.ok("POST", ENI_CONFIGS, {"metadata": {"name": name}, "spec": {"subnet": f"subnet-{name}"}})
+    watch.lead()
+    config = watch.desired(N1).view.eni_config
+    assert config is not None
+    assert config.name == ("featured" if by == "feature" else "labelled")
+
+
+def test_an_eni_config_reaches_the_nodes_that_name_it_and_no_others() -> None:
+    watch = Watch()
+    watch.api.ok("POST", NODES, node("n1", vpc__amazonaws="x"))
+    watch.api.ok("POST", NODES, node("n2", **{"vpc.amazonaws.com__eniConfig": "az"}))
+    watch.lead()
+    watch.worked()
+    watch.api.ok("POST", ENI_CONFIGS, {"metadata": {"name": "az"}, "spec": {"subnet": "subnet-1"}})
+    watch.settle()
+    assert watch.published.names() == {"n2"}
+    config = watch.desired(N2).view.eni_config
+    assert config is not None
+    watch.worked()
+    watch.api.ok("DELETE", f"{ENI_CONFIGS}/az")
+    watch.settle()
+    assert watch.published.names() == {"n2"}
+    assert watch.desired(N2).view.eni_config is None
+
+
+def test_a_policy_wakes_the_nodes_of_pods_that_wait_in_its_namespace(watch: Watch) -> None:
+    watch.api.ok("POST", NODES, node("n2"))
+    watch.api.ok("POST", PODS, pod("served", "n2"))
+    annotated = {"metadata": {"annotations": {"vpc.amazonaws.com/pod-eni": "[]"}}}
+    watch.api.ok("PATCH", f"{PODS}/served", annotated, MERGE)
+    watch.settle()
+    watch.worked()
+    policy = {"podSelector": {}, "securityGroups": {"groupIds": ["sg-1"]}}
+    watch.api.ok("POST", POLICIES, {"metadata": {"name": "p"}, "spec": policy})
+    watch.settle()
+    assert watch.published.nodes == [("n1", "policy")]
+    watch.worked()
+    elsewhere = POLICIES.replace("default", "kube-system")
+    watch.api.ok("POST", elsewhere, {"metadata": {"name": "p"}, "spec": policy})
+    watch.settle()
+    assert watch.published.nodes == []
+
+
+# --- the ConfigMap
+
+
+def test_the_config_map_is_written_and_wakes_every_node(watch: Watch) -> None:
+    watch.api.ok("POST", NODES, node("n2"))
+    watch.settle()
+    watch.worked()
+    watch.api.ok("POST", CONFIG_MAPS, config_map(branch_eni_cooldown="90"))
+    watch.settle()
+    assert watch.desired(N1).config == ClusterConfig(cooldown=90.0)
+    assert watch.published.names() == {"n1", "n2"}
+    watch.worked()
+    watch.api.ok("PATCH", f"{CONFIG_MAPS}/amazon-vpc-cni", {"data": {"unrelated": "x"}}, MERGE)
+    watch.settle()
+    assert watch.published.nodes == []
+    watch.api.ok("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni")
+    watch.settle()
+    assert watch.desired(N1).config == ClusterConfig()
+
+
+def test_values_that_cannot_be_used_are_told_once(watch: Watch) -> None:
+    watch.api.ok("POST", CONFIG_MAPS, config_map(branch_eni_cooldown="90"))
+    watch.settle()
+    watch.api.ok("PATCH", f"{CONFIG_MAPS}/amazon-vpc-cni", {"data": {"branch-eni-cooldown": "soon"}}, MERGE)
+    watch.settle()
+    watch.writer.rewrite("test")
+    watch.settle()
+    assert watch.desired(N1).config == ClusterConfig(cooldown=90.0)
+    assert len(watch.problems) == 1
+
+
+def test_windows_is_off_while_the_legacy_controller_is_there(watch: Watch) -> None:
+    watch.api.ok("POST", CONFIG_MAPS, config_map(enable_windows_ipam="true"))
+    watch.settle()
+    config = watch.desired(N1).config
+    assert config is not None
+    assert config.windows_ipam
+    labels = {"a": "b"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    watch.api.ok("POST", DEPLOYMENTS, {"metadata": {"name": "vpc-resource-controller"}, "spec": spec})
+    watch.settle()
+    config = watch.desired(N1).config
+    assert config is not None
+    assert not config.windows_ipam
+    watch.api.ok("DELETE", f"{DEPLOYMENTS}/vpc-resource-controller")
+    watch.settle()
+    config = watch.desired(N1).config
+    assert config is not None
+    assert config.windows_ipam
+
+
+# --- absence of information
+
+
+@pytest.mark.parametrize("path", [NODES, "/api/v1/pods", CNINODES, ENI_CONFIGS, CONFIG_MAPS, DEPLOYMENTS])
+def test_nothing_is_written_before_every_list_is_complete(path: str) -> None:
+    watch = Watch()
+    watch.api.ok("POST", NODES, node("n1"))
+    watch.api.ok("POST", CNINODES, cninode("n1"))
+    watch.api.before = lambda _method, asked, _query: Response(500, b"") if asked == path else None
+    watch.leader.lead()
+    for _ in range(20):
+        watch.reflect()
+        watch.turn()
+    assert watch.store.known_nodes() == set()
+    assert not watch.store.is_complete()
+    watch.api.before = lambda *_: None
+    watch.settle()
+    assert watch.store.is_complete()
+    assert watch.desired(N1).view.cninode is not None
+
+
+def test_policies_that_cannot_be_listed_hold_nothing_up() -> None:
+    watch = Watch()
+    watch.api.ok("POST", NODES, node("n1"))
+    watch.api.before = lambda _m, asked, _q: Response(403, b"") if "securitygrouppolicies" in asked else None
+    watch.lead()
+    assert watch.store.is_complete()
+
+
+def test_missing_definitions_count_as_empty() -> None:
+    clock = VirtualClock()
+    watch = Watch(cluster(clock, definitions=False), clock=clock)
+    watch.api.ok("POST", NODES, node("n1"))
+    watch.lead()
+    assert watch.store.is_complete()
+
+
+# --- takeovers and losses
+
+
+def test_a_restart_publishes_every_node_and_keeps_what_was_seen(watch: Watch) -> None:
+    before = watch.desired(N1)
+    watch.clock.sleep(500)
+    again = Watch(watch.api, watch.redis, watch.clock).lead()
+    assert again.published.nodes == [("n1", "takeover")]
+    assert again.desired(N1) == before
+    again.api.ok("PATCH", f"{PODS}/p", {"metadata": {"labels": {"app": "other"}}}, MERGE)
+    again.settle()
+    (pod_after,) = again.desired(N1).pods.values()
+    (pod_before,) = before.pods.values()
+    assert pod_after.seen_at == pod_before.seen_at
+
+
+def test_what_ended_while_nobody_watched_is_removed_at_the_takeover(watch: Watch) -> None:
+    watch.api.ok("POST", NODES, node("n2"))
+    watch.api.ok("POST", PODS, pod("q", "n2"))
+    watch.settle()
+    watch.worked()
+    watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
+    watch.api.ok("DELETE", f"{PODS}/q", NOW_GONE)
+    watch.api.ok("DELETE", f"{NODES}/n2")
+    again = Watch(watch.api, watch.redis, watch.clock)
+    again.lead()
+    assert again.desired(N1).pods == {}
+    assert again.desired(N2).view == NodeView()
+    assert again.desired(N2).pods == {}
+    assert again.published.names() == {"n1", "n2"}, "workers clean up after n2"
+
+
+def test_a_standby_writes_nothing_and_is_warm_when_it_takes_over(watch: Watch) -> None:
+    standby = Watch(watch.api, watch.redis, watch.clock)
+    standby.reflect()
+    standby.turn()
+    watch.api.ok("POST", PODS, pod("late", "n1"))
+    standby.reflect()
+    standby.turn()
+    assert standby.published.nodes == []
+    assert len(standby.desired(N1).pods) == 1
+    standby.api.before = cut
+    standby.leader.lead()
+    standby.turn(2)
+    assert len(standby.desired(N1).pods) == 2
+    assert standby.published.names() == {"n1"}
+
+
+def test_a_leader_without_its_lease_writes_nothing(watch: Watch) -> None:
+    watch.held = False
+    watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
+    watch.reflect()
+    watch.turn(20)
+    assert len(watch.desired(N1).pods) == 1
+    assert watch.published.nodes == []
+
+
+def test_an_emptied_redis_is_filled_again_and_the_mark_comes_last(watch: Watch) -> None:
+    before = watch.desired(N1)
+    fakeredis.FakeRedis(server=watch.redis).flushall()
+    assert not watch.desired(N1).complete
+    watch.turn(15)
+    assert watch.desired(N1) == before
+    assert watch.published.names() == {"n1"}
+
+
+def test_redis_emptied_again_while_it_is_filled(watch: Watch) -> None:
+    client = fakeredis.FakeRedis(server=watch.redis)
+    client.flushall()
+    for number in range(120):
+        watch.api.ok("POST", NODES, node(f"m{number}", f"i-{number:017x}"))
+    watch.reflect()
+    watch.clock.sleep(2)
+    watch.writer.check_completeness()
+    watch.writer.flush(batches=1)
+    assert not watch.store.is_complete()
+    client.flushall()
+    watch.settle()
+    watch.turn(15)
+    assert watch.store.is_complete()
+    assert len(watch.store.known_nodes()) == 121
+
+
+def test_nothing_is_lost_while_redis_is_away(watch: Watch) -> None:
+    watch.redis.connected = False
+    watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
+    watch.api.ok("POST", NODES, node("n2"))
+    watch.api.ok("POST", PODS, pod("q", "n2"))
+    watch.reflect()
+    watch.turn(100)
+    watch.redis.connected = True
+    watch.clock.sleep(LAST_BACKOFF_SECONDS)
+    watch.settle()
+    assert watch.desired(N1).pods == {}
+    assert len(watch.desired(N2).pods) == 1
+    assert watch.published.names() == {"n1", "n2"}
+
+
+def test_nothing_is_lost_while_the_broker_is_away(watch: Watch) -> None:
+    watch.published.away = True
+    watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
+    watch.api.ok("POST", NODES, node("n2"))
+    watch.reflect()
+    watch.turn(100)
+    assert watch.desired(N1).pods == {}
+    watch.published.away = False
+    watch.clock.sleep(LAST_BACKOFF_SECONDS)
+    watch.settle()
+    assert watch.published.names() == {"n1", "n2"}
+
+
+# --- the clock
+
+
+def test_a_parked_node_is_published_when_its_time_comes(watch: Watch) -> None:
+    watch.store.park(N1, watch.clock.now() + 3)
+    watch.turn(25)
+    assert watch.published.nodes == []
+    watch.turn(10)
+    assert watch.published.nodes == [("n1", "due")]
+    assert watch.store.is_dirty(N1)
+
+
+def test_a_due_node_is_not_forgotten_while_the_broker_is_away(watch: Watch) -> None:
+    watch.store.park(N1, watch.clock.now())
+    watch.published.away = True
+    watch.turn(30)
+    watch.published.away = False
+    watch.turn(30)
+    assert "n1" in watch.published.names()
+
+
+def test_a_node_whose_message_was_lost_is_published_again(watch: Watch) -> None:
+    watch.store.mark_dirty([N1], watch.clock.now())
+    watch.store.forget_pending(N1)
+    watch.turn(70)
+    assert ("n1", "overdue") in watch.published.nodes
+
+
+def test_every_node_is_looked_at_again_once_in_a_while(watch: Watch) -> None:
+    watch.clock.sleep(1800 * 1.2)
+    watch.turn(3)
+    assert ("n1", "resync") in watch.published.nodes
+    watch.worked()
+    watch.turn(10)
+    assert watch.published.nodes == []
+
+
+def test_sweeps_are_published_at_their_interval(watch: Watch) -> None:
+    until = watch.clock.time + 4 * 1800
+    while watch.clock.time < until:
+        watch.turn()
+        watch.clock.sleep(30)
+    assert 4 <= watch.published.sweeps <= 5
+
+
+def test_processes_say_whether_they_lead(watch: Watch) -> None:
+    watch.turn(60)
+    (about,) = watch.store.members("watcher").values()
+    assert (about["leader"], about["synced"]) == ("true", "true")
+
+
+def test_the_values_of_a_desired_state_are_the_projected_ones(watch: Watch) -> None:
+    """Whatever the store does with them on the way."""
+    desired = watch.desired(N1)
+    assert isinstance(desired.view.cninode, CniNodeFacts)
+    assert all(isinstance(wish, PodWish) for wish in desired.pods.values())
+    assert all(isinstance(uid, str) for uid in map(PodUid, desired.pods))
+    assert NodeName("n1") in watch.store.known_nodes()
