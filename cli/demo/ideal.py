@@ -1,0 +1,38 @@
+"""What EC2's limits alone allow: pure arithmetic on token buckets."""
+
+from collections.abc import Iterable, Mapping
+
+from common.settings import DEFAULT_EC2_RATES, RateLimit
+
+POD_ACTIONS = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "AssociateTrunkInterface")
+"""One of each a pod."""
+
+
+def level(bucket: RateLimit, calls: Iterable[float], now: float) -> float:
+    """Tokens in a bucket that was full before the first of these calls (epoch seconds)."""
+    tokens, at = bucket.burst, 0.0
+    for time in sorted(calls):
+        tokens = min(bucket.burst, tokens + (time - at) * bucket.refill) - 1
+        at = time
+    return min(bucket.burst, tokens + (now - at) * bucket.refill)
+
+
+def ideal_seconds(pods: int, levels: Mapping[str, float], rates: Mapping[str, RateLimit] = DEFAULT_EC2_RATES) -> float:
+    """From the moment at which the buckets stand at `levels` until each action was allowed once a pod."""
+    return max((pods - levels[action]) / rates[action].refill for action in POD_ACTIONS) if pods else 0.0
+
+
+def scaled(factor: float) -> dict[str, RateLimit]:
+    """The default limits, times a factor."""
+    return {
+        action: RateLimit(burst=rate.burst * factor, refill=rate.refill * factor)
+        for action, rate in DEFAULT_EC2_RATES.items()
+    }
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The smallest value that at least `share` of the values do not exceed; 0 of none."""
+    ordered = sorted(values)
+    if not ordered:
+        return 0.0
+    return ordered[min(len(ordered) - 1, max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1))]

@@ -1,0 +1,1 @@
+"""The cluster at a glance, out of Redis alone: reads, never writes."""

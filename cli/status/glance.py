@@ -1,0 +1,156 @@
+"""What there is to say of a cluster: pure functions from ledgers and desired state to plain values."""
+
+from collections import Counter
+from collections.abc import Mapping
+from operator import attrgetter
+
+import msgspec
+
+from common.model.desired import Desired
+from common.model.ids import NodeName, PodUid
+from common.model.ledger import AddressState, BranchState, Ledger, Pace, TrunkState
+from common.model.limits import InstanceLimits
+from common.model.pod import PodWish
+
+RESTING = (BranchState.COOLING, BranchState.DISASSOCIATED)
+IN_THE_MAKING = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED)
+IN_QUEUE = "in the queue of the EC2 limits"
+
+
+class WaitingPod(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod without what it asks for."""
+
+    pod: str
+    """namespace/name"""
+    since: float
+    """Epoch seconds of its scheduling."""
+    why: str
+
+
+class WindowsPool(msgspec.Struct, frozen=True, kw_only=True):
+    used: int
+    warm: int
+    """Secondary addresses; of a prefix only addresses that were in use are known one by one."""
+    cooling: int
+    prefixes: int
+
+
+class NodeGlance(msgspec.Struct, frozen=True, kw_only=True):
+    """One node. Branch interfaces: `making + used + cooling + free` is what the instance type allows."""
+
+    node: NodeName
+    instance_type: str
+    trunk: str
+    trunk_id: str
+    making: int
+    used: int
+    cooling: int
+    free: int
+    pool: WindowsPool | None
+    pods: int
+    waiting: tuple[WaitingPod, ...]
+    problem: str
+    """The last failure of the node itself, "" without one."""
+    next_audit: float
+    """Epoch seconds; 0: not planned."""
+
+
+class Glance(msgspec.Struct, frozen=True, kw_only=True):
+    nodes: tuple[NodeGlance, ...]
+    queues: dict[str, int]
+    workers: dict[str, dict[str, str]]
+    watchers: dict[str, dict[str, str]]
+    complete: bool
+    """The watcher has written a full list; without it nothing is released."""
+    config: dict[str, float | bool | int | None]
+
+
+def node_glance(
+    ledger: Ledger | None, desired: Desired, name: NodeName, limits: Mapping[str, InstanceLimits]
+) -> NodeGlance:
+    """`limits` by instance type."""
+    ledger = ledger or Ledger(node=name)
+    instance_type = ledger.instance.instance_type if ledger.instance else ""
+    states = Counter(branch.state for branch in ledger.branches.values())
+    allowed = limits[instance_type].max_branch_interfaces if instance_type in limits else 0
+    if ledger.trunk.state is not TrunkState.READY:
+        allowed = 0
+    waiting = tuple(
+        WaitingPod(pod=f"{pod.namespace}/{pod.name}", since=pod.scheduled_at, why=why_waiting(ledger, pod))
+        for pod in sorted(desired.pods.values(), key=attrgetter("scheduled_at", "uid"))
+        if _waits(pod)
+    )
+    return NodeGlance(
+        node=name,
+        instance_type=instance_type,
+        trunk=str(ledger.trunk.state),
+        trunk_id=ledger.trunk.eni_id or "",
+        making=sum(states[state] for state in IN_THE_MAKING),
+        used=states[BranchState.ASSOCIATED] + states[BranchState.ASSIGNED],
+        cooling=sum(states[state] for state in RESTING),
+        free=max(0, allowed - states.total()),
+        pool=_pool(ledger),
+        pods=len(desired.pods),
+        waiting=waiting,
+        problem=_problem(ledger),
+        next_audit=ledger.audit_at,
+    )
+
+
+def _waits(pod: PodWish) -> bool:
+    if pod.finished or pod.deleting:
+        return False
+    return bool(pod.branches and not pod.eni_annotation) or bool(pod.addresses and not pod.ip_annotation)
+
+
+def why_waiting(ledger: Ledger, pod: PodWish) -> str:
+    """Why a pod has no interface or address yet: the last failure of any step for it, else how far it is."""
+    paces = _paces_of(ledger, pod.uid)
+    failed = [pace for pace in paces if pace.code]
+    if failed:
+        return _words(max(failed, key=attrgetter("not_before")))
+    if any(pace.turn for pace in paces):
+        return IN_QUEUE
+    if pod.branches and ledger.trunk.state is TrunkState.UNSUPPORTED:
+        return "the instance type does not trunk"
+    if pod.branches and ledger.trunk.state is not TrunkState.READY:
+        return f"the trunk is {ledger.trunk.state}"
+    if pod.addresses and ledger.pool is None:
+        return "the node's addresses are not known yet"
+    return "is being served"
+
+
+def _paces_of(ledger: Ledger, uid: PodUid) -> list[Pace]:
+    keys = {f"branch/{branch.key}" for branch in ledger.branches.values() if branch.pod_uid == uid}
+    keys |= {f"claim/{uid}", f"annotate/{uid}", f"pod/{uid}"}
+    return [pace for subject, pace in ledger.paces.items() if subject in keys]
+
+
+def _problem(ledger: Ledger) -> str:
+    """Of steps that concern the whole node."""
+    failed = [
+        (subject, pace)
+        for subject, pace in ledger.paces.items()
+        if pace.code and not subject.startswith(("branch/", "claim/", "annotate/", "pod/"))
+    ]
+    if not failed:
+        return ""
+    subject, pace = max(failed, key=lambda one: one[1].not_before)
+    return f"{subject}: {_words(pace)}"
+
+
+def _words(pace: Pace) -> str:
+    again = f", {pace.attempts} times" if pace.attempts > 1 else ""
+    return f"{pace.code}{again}"
+
+
+def _pool(ledger: Ledger) -> WindowsPool | None:
+    if ledger.pool is None:
+        return None
+    states = Counter(address.state for address in ledger.pool.addresses.values())
+    return WindowsPool(
+        used=states[AddressState.ASSIGNED],
+        warm=states[AddressState.WARM],
+        cooling=states[AddressState.COOLING] + states[AddressState.RELEASING],
+        prefixes=len(ledger.pool.prefixes),
+    )
