@@ -25,6 +25,7 @@ class GarbageCollector:
         self._owners: dict[str, list[str]] = {}
         self._dependents: dict[str, set[str]] = defaultdict(set)
         self._suspects: set[str] = set()
+        self._ending: dict[str, str] = {}
         self._listener: Callable[[], None] | None = None
         self._follow()
 
@@ -75,8 +76,12 @@ class GarbageCollector:
                 self._dependents[owner].add(uid)
             if owners or metadata.get("deletionTimestamp"):
                 self._suspects.add(uid)
-        if metadata.get("namespace"):
-            self._suspects |= {u for u, (r, m) in self._alive.items() if r is NAMESPACES and m.get("deletionTimestamp")}
+        if resource is NAMESPACES and metadata.get("deletionTimestamp"):
+            self._ending[metadata["name"]] = uid
+            if kind == "DELETED":
+                del self._ending[metadata["name"]]
+        if metadata.get("namespace") in self._ending:
+            self._suspects.add(self._ending[metadata["namespace"]])
 
     def _judge(self, uid: str) -> None:
         resource, metadata = self._alive[uid]

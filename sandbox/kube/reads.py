@@ -43,8 +43,7 @@ class Reader:
         """The present objects that a list or deletecollection with this query means, in order of their keys."""
         scope, _ = _scope(target, query)
         with self._store.lock:
-            version = self._store.version
-            return [r for r in self._store.table(target.resource).snapshot(version, version) if scope.holds(r)]
+            return self._store.table(target.resource).present(scope)
 
     def list(self, target: Target, query: Mapping[str, str], represent: Represent | None) -> bytes:
         """A list's JSON. Raises 400 for bad parameters, 410 for a page too old, 504 for a version to come."""
@@ -55,7 +54,9 @@ class Reader:
             current = self._store.version
             version, start, limit = _where(query, limit, current)
             try:
-                found = self._store.table(target.resource).snapshot(version, current)
+                table = self._store.table(target.resource)
+                whole = version == current and not limit and not start
+                found = table.present(scope) if whole else table.snapshot(version, current)
             except ApiError as error:
                 if token:
                     raise expired(_EXPIRED, continue_token=_encode(_LATEST, start)) from error
@@ -98,7 +99,7 @@ class Reader:
             if initial_events or (number == 0 and "sendInitialEvents" not in query):
                 if number > current:
                     raise too_large_version(number, current)
-                initial = [r for r in table.snapshot(current, current) if scope.holds(r)]
+                initial = table.present(scope)
             else:
                 initial = []
                 try:

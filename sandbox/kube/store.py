@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import RLock
 
-from sandbox.kube.history import Change, Log, Record, record_of
+from sandbox.kube.history import Change, Log, Record, Scope, record_of
 from sandbox.kube.resources import Resource
 from sandbox.kube.status import Object, expired
 
@@ -26,6 +26,10 @@ class Table:
         self.records: dict[str, Record] = {}
         self.log = Log(history_limit)
         self._snapshots: dict[int, list[Record]] = {}
+
+    def present(self, scope: Scope) -> list[Record]:
+        """The objects of a scope as they are now, in the order of their keys."""
+        return sorted((r for r in self.records.values() if scope.holds(r)), key=lambda r: r.key)
 
     def drop_snapshots(self) -> None:
         self._snapshots.clear()
