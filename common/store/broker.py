@@ -7,7 +7,7 @@ number each. The numbers were measured; see docs/adr for the transport's.
 import ssl
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from common.store.connect import CONNECT_SECONDS, HEALTH_CHECK_SECONDS, SOCKET_SECONDS, sentinels
 
@@ -70,7 +70,8 @@ def celery_app(redis_url: str) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_default_queue=NODES,
-        task_queues=[Queue(NODES), Queue(MAINTENANCE)],
+        # Each with its own exchange: on a shared one every message would reach both.
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in (NODES, MAINTENANCE)],
         task_routes={LOAD_INSTANCES: {"queue": MAINTENANCE}, SWEEP_LEAKS: {"queue": MAINTENANCE}},
         worker_pool="threads",
         worker_prefetch_multiplier=1,

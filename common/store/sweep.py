@@ -7,8 +7,8 @@ from common.model.ids import EniId
 from common.store import keys
 from common.store.link import Link
 
-SEEN_SECONDS = int(timedelta(hours=4).total_seconds())
-"""Eight passes: older than that it is no previous pass any more."""
+SEEN_SECONDS = int(timedelta(days=2).total_seconds())
+"""Longer than any sensible interval of passes: older than that it is no previous pass any more."""
 
 
 class SweepMemory:

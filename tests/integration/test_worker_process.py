@@ -16,6 +16,7 @@ import redis
 
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
+from common.store import Store, connect
 from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from tests.integration.redis_server import RedisServer, free_port
@@ -87,6 +88,7 @@ def test_two_workers_on_one_machine_serve_and_share_the_work(server: RedisServer
         with redis.Redis.from_url(server.url) as client:
             client.rpush("go-on", *range(6))
         until(lambda: len(nodes(server)) == 40, 20)
+        assert len(ran(server)) == 40
         assert get(first.health, "/healthz")[0] == 200
         assert b"process_resident_memory_bytes" in get(second.health, "/metrics")[1]
         assert set(json.loads(get(first.introspection, "/resources/all")[1])) == {
@@ -95,6 +97,20 @@ def test_two_workers_on_one_machine_serve_and_share_the_work(server: RedisServer
             "vpc.amazonaws.com/PrivateIPv4AddressFromPrefix",
         }
         assert get(first.introspection, "/nothing")[0] == 404
+
+
+def test_a_message_reaches_one_queue(server: RedisServer) -> None:
+    """Also after a worker has declared its queues."""
+    publisher, store = CeleryPublisher(celery_app(server.url)), Store(connect(server.url), "p")
+    with worker(server.url):
+        pass
+    assert store.queue_depths() == {"nodes": 0, "maintenance": 0}
+    publisher.reconcile(NodeName("n"), "test")
+    publisher.reconcile(NodeName("m"), "test")
+    publisher.load_instances()
+    assert store.queue_depths() == {"nodes": 2, "maintenance": 1}
+    publisher.sweep()
+    assert store.queue_depths() == {"nodes": 2, "maintenance": 2}
 
 
 def test_a_restart_of_redis_delays_work_and_loses_none(server: RedisServer) -> None:
