@@ -26,6 +26,9 @@ REQUEST_SECONDS = 30.0
 CONNECTIONS = 64
 """At least the number of threads of a worker: more would queue for a connection."""
 _CHUNK_BYTES = 1 << 16
+_READ_AGAIN = urllib3.Retry(2, backoff_factor=0, respect_retry_after_header=False)
+"""A kept connection that the server closed shows only when it is used, and reading again is safe. Answers are answers,
+429 and 503 too: when to ask again is the caller's decision."""
 
 
 class Response(NamedTuple):
@@ -104,8 +107,7 @@ class HttpTransport:
                 body=encoded,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
-                # A kept connection that the server closed shows only when it is used: reading again is safe.
-                retries=urllib3.Retry(2, redirect=0, status=0, backoff_factor=0) if method == "GET" else False,
+                retries=_READ_AGAIN if method == "GET" else False,
                 preload_content=False,
                 redirect=False,
             )
