@@ -54,7 +54,10 @@ def main(settings: Settings) -> int:
         )
         _log.info("worker_starts", worker=name, threads=settings.worker_threads)
         worker.start()
-        return int(worker.exitcode or 0)
+        status = int(worker.exitcode or 0)
+        if status:
+            _log.error("worker_ended", worker=name, status=status)
+        return status
 
 
 def _serve(settings: Settings, store: Store, progress: Progress, stack: ExitStack) -> None:

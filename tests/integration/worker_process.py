@@ -10,6 +10,7 @@ import types
 import redis
 from celery import shared_task
 
+from common.logging import configure_logging
 from common.settings import Settings
 from workers.run import main
 
@@ -24,6 +25,7 @@ def reconcile_node(node: str, reason: str) -> None:
         client.blpop(["go-on"], timeout=20)
 
 
+configure_logging("warning", "json")
 tasks = types.ModuleType("workers.tasks")
 sys.modules["workers.tasks"] = tasks
 sys.exit(
