@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from common.model.policy import Policy
+from common.decide.security_groups import PolicySet
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class NoSuchAccount(msgspec.Struct, frozen=True, kw_only=True):
     """The API server knows no such service account."""
 
 
-Policies = tuple[Policy, ...] | NoSuchKind | Unreadable
+Policies = PolicySet | NoSuchKind | Unreadable
 """Those of one namespace."""
 Account = Mapping[str, str] | NoSuchAccount | Unreadable
 """A service account's labels."""

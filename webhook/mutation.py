@@ -1,6 +1,6 @@
 """What is changed of a new pod."""
 
-from common.decide.security_groups import GroupMatch, groups_for
+from common.decide.security_groups import GroupMatch
 from common.model.names import FARGATE_GROUPS, POD_ENI, PRIVATE_IPV4
 from webhook.envelope import ALLOW, Verdict, deny
 from webhook.facts import Account, NoSuchAccount, NoSuchKind, Policies, Unreadable
@@ -29,7 +29,7 @@ def mutate_by_policies(pod: Pod, pod_class: PodClass, namespace: str, policies: 
         return deny(f"service account {name!r} cannot be read: {account.why}")
     if isinstance(account, NoSuchAccount):
         return deny(f"service account {name!r} does not exist in namespace {namespace!r}")
-    match = groups_for(policies, namespace, pod.metadata.labels or {}, account)
+    match = policies.match(pod.metadata.labels or {}, account)
     if (problem := too_many(match)) is not None:
         return deny(problem)
     patch = _groups_of_fargate(pod, match) if pod_class is PodClass.FARGATE else _branch(pod, match)

@@ -14,6 +14,7 @@ import msgspec
 
 from common.clock import Clock
 from common.decide.cluster_config import parse_cluster_config
+from common.decide.security_groups import PolicySet
 from common.kube.lenient import Raw, decode, log_problem
 from common.kube.project import config_map_data, identity, policy
 from common.kube.reflector import OnEvent, Resource
@@ -50,6 +51,7 @@ OutsideError."""
 
 _OBJECT_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 """What can be the name of an object, and so a part of a path."""
+_NO_POLICIES = PolicySet(())
 _NO_LABELS: Mapping[str, str] = {}
 _log = get_logger(__name__)
 
@@ -65,7 +67,9 @@ class _Account(msgspec.Struct, frozen=True, gc=False):
 class ClusterView:
     def __init__(self, transport: Transport, look_up: LookUp, *, clock: Clock, rng: random.Random) -> None:
         self._look_up = look_up
-        self._by_namespace: dict[str, tuple[Policy, ...]] = {}
+        self._by_namespace: dict[str, Mapping[str, Policy]] = {}
+        self._ready: dict[str, tuple[Mapping[str, Policy], PolicySet]] = {}
+        """Made when first asked for; good as long as it was made of what stands in `_by_namespace`."""
         self._labels: dict[tuple[str, str], Mapping[str, str]] = {}
         self._config: Mapping[str, str] | None = None
         self._legacy = False
@@ -119,7 +123,16 @@ class ClusterView:
         if self._policies.absent and not self._by_namespace:
             return NoSuchKind()
         why = self._policies.unreadable
-        return Unreadable(why=why) if why is not None else self._by_namespace.get(namespace, ())
+        if why is not None:
+            return Unreadable(why=why)
+        now = self._by_namespace.get(namespace)
+        if now is None:
+            return _NO_POLICIES
+        made_of, ready = self._ready.get(namespace, (None, _NO_POLICIES))
+        if made_of is not now:
+            ready = PolicySet(now.values())
+            self._ready[namespace] = now, ready
+        return ready
 
     async def account(self, namespace: str, name: str) -> Account:
         labels = self._labels.get((namespace, name))
@@ -152,11 +165,11 @@ class ClusterView:
         found = identity(raw)
         if found is None:
             return
-        others = tuple(p for p in self._by_namespace.get(found.namespace, ()) if p.name != found.name)
-        read = policy(raw) if event != "DELETED" else None
-        now = (*others, read) if read is not None else others
+        now = {name: p for name, p in self._by_namespace.get(found.namespace, {}).items() if name != found.name}
+        if event != "DELETED" and (read := policy(raw)) is not None:
+            now[found.name] = read
         if now:
-            self._by_namespace[found.namespace] = tuple(sorted(now, key=lambda p: p.name))
+            self._by_namespace[found.namespace] = now
         else:
             self._by_namespace.pop(found.namespace, None)
 

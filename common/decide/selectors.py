@@ -19,6 +19,11 @@ def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """Whether an object with these labels is selected. An empty selector matches everything; NotIn and DoesNotExist
     match an object without the key. Raises InvalidSelector, whatever the labels are."""
     validate(selector)
+    return selected(selector, labels)
+
+
+def selected(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """As `matches`, for a selector that was found valid before."""
     return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
         _satisfied(requirement, labels) for requirement in selector.match_expressions
     )

@@ -1,6 +1,8 @@
 """Selectors and policies: what Kubernetes and the reference controller were seen to do."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.decide.security_groups import GroupMatch, groups_for
 from common.decide.selectors import InvalidSelector, matches
@@ -184,3 +186,41 @@ def test_an_account_that_does_not_exist_matches_only_the_empty_selector() -> Non
         policy("by-pod", "sg-3", pod=EVERYTHING),
     ]
     assert groups_for(policies, "shop", {}, None).groups == ("sg-1", "sg-3")
+
+
+LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xy"), max_size=3)
+REQUIREMENTS = st.builds(
+    Requirement,
+    key=st.sampled_from("abc"),
+    operator=st.sampled_from(["In", "NotIn", "Exists", "DoesNotExist", "Like"]),
+    values=st.lists(st.sampled_from("xy"), max_size=2).map(tuple),
+)
+SELECTORS = st.none() | st.builds(
+    LabelSelector, match_labels=LABELS, match_expressions=st.lists(REQUIREMENTS, max_size=2).map(tuple)
+)
+GROUPS = st.lists(st.sampled_from(["sg-1", "sg-2", "sg-3"]), max_size=3)
+
+
+@given(st.lists(st.tuples(SELECTORS, SELECTORS, GROUPS), max_size=8), LABELS, LABELS)
+def test_a_set_of_policies_finds_what_asking_each_one_finds(
+    given_policies: list[tuple[LabelSelector | None, LabelSelector | None, list[str]]],
+    pod_labels: dict[str, str],
+    account_labels: dict[str, str],
+) -> None:
+    policies = [policy(f"p{n}", *groups, pod=p, account=a) for n, (p, a, groups) in enumerate(given_policies)]
+    matched, skipped = [], []
+    for each in policies:
+        selectors = [(each.pod_selector, pod_labels), (each.account_selector, account_labels)]
+        try:
+            # Both are asked, so that a fault in either is seen.
+            found = [matches(selector, against) for selector, against in selectors if selector is not None]
+        except InvalidSelector:
+            found = []
+        if not found or not each.groups:
+            skipped.append(each.name)
+        elif all(found):
+            matched.append(each)
+    result = groups_for(policies, "shop", pod_labels, account_labels)
+    assert result.matched == tuple(each.name for each in matched)
+    assert [name for name, _ in result.skipped] == skipped
+    assert result.groups == tuple(dict.fromkeys(group for each in matched for group in each.groups))

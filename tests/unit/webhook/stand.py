@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.decide.security_groups import PolicySet
 from common.model.ids import GroupId
 from common.model.policy import LabelSelector, Policy, Requirement
 from webhook.facts import Account, NoSuchAccount, NoSuchKind, Policies, Unreadable
@@ -26,7 +27,7 @@ Object = dict[str, Any]
 class StandView:
     """Accounts by name, in every namespace."""
 
-    given: Policies = ()
+    given: tuple[Policy, ...] | NoSuchKind | Unreadable = ()
     accounts: Mapping[str, Account] = field(default_factory=lambda: {"default": {}})
     ipam: bool | Unreadable = False
     asked: list[str] = field(default_factory=list)
@@ -37,7 +38,7 @@ class StandView:
     def policies(self, namespace: str) -> Policies:
         if isinstance(self.given, NoSuchKind | Unreadable):
             return self.given
-        return tuple(p for p in self.given if p.namespace == namespace)
+        return PolicySet(p for p in self.given if p.namespace == namespace)
 
     async def account(self, namespace: str, name: str) -> Account:
         self.asked.append(f"account {namespace}/{name}")
