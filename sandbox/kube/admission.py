@@ -84,7 +84,9 @@ class Admission:
         table = self._store.table(resource)
         cached = self._compiled.get(resource.plural)
         if cached is None or cached[0] != table.log.end:
-            configs = [c for _, r in sorted(table.records.items()) for c in r.object().get("webhooks") or ()]
+            with self._store.lock:
+                records = sorted(table.records.values(), key=lambda r: r.key)
+            configs = [c for r in records for c in r.object().get("webhooks") or ()]
             hooks = [_compile(config) for config in configs]
             cached = self._compiled[resource.plural] = (table.log.end, hooks)
         return cached[1]

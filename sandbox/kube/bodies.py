@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from sandbox.kube import patches
+from sandbox.kube import patches, protobuf
 from sandbox.kube.status import ApiError, Object, bad_request
 
 PATCH_TYPES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_PATCH, patches.APPLY_PATCH)
@@ -46,6 +46,8 @@ def delete_options(query: Mapping[str, str], body: Body, content_type: str) -> O
 
 def encoded(body: Body, content_type: str) -> bytes:
     """The body as JSON. Raises 400 for what is none, 415 for other types."""
+    if content_type == protobuf.CONTENT_TYPE and isinstance(body, bytes):
+        return msgspec.json.encode(protobuf.decode_object(body))
     if content_type not in ("application/json", "application/yaml", "", *PATCH_TYPES):
         message = "the body of the request was in an unknown format - accepted media types include: application/json"
         raise ApiError(415, "UnsupportedMediaType", message)

@@ -61,9 +61,11 @@ class ToyCluster:
         return max(0.0, self._removals[0][0] - now) if self._removals else None
 
     def pending(self) -> bool:
-        """Whether there are changes that `step` has not seen."""
+        """Whether there are changes that `step` has not seen, or more to do than one step does."""
         return (
-            any(w.pending() for w in (self._pods, self._nodes))
+            self._scheduler.pending
+            or self._pods.pending()
+            or self._nodes.pending()
             or self._deployments.pending()
             or self._garbage.pending()
         )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from sandbox.kube.server import KubeServer
 from sandbox.kube.world import KubeWorld, User
 
 SHUTDOWN_SECONDS = 1.0
+WEBHOOK_THREADS = 32
+"""Requests that wait for webhooks at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ async def serve(
     """Serves on loopback until `stop` is set; `ready` is called once it listens."""
     certificates = make_certificates(tls_folder, datetime.now(UTC)) if tls_folder else None
     server = KubeServer(world, tokens=tokens)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WEBHOOK_THREADS))
     runner = web.AppRunner(
         server.application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
     )

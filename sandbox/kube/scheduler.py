@@ -13,6 +13,10 @@ _SUFFIXES: dict[str, int | Decimal] = {
     "": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20,
     "Gi": 2**30, "Ti": 2**40,
 }  # fmt: skip
+ENOUGH = 10
+"""Fitting nodes among which the roomiest is chosen."""
+BATCH = 200
+"""Pods placed in one step, so that requests get their turn."""
 Amounts = dict[str, Decimal]
 
 
@@ -43,6 +47,12 @@ class Scheduler:
         self._placed: dict[str, tuple[str, Amounts]] = {}
         self._waiting: dict[str, Object] = {}
         self._retry = False
+        self._start = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether another step may place more pods."""
+        return self._retry
 
     def see_node(self, kind: str, node: Object) -> None:
         name = node["metadata"]["name"]
@@ -82,20 +92,37 @@ class Scheduler:
             return
         self._retry = False
         full: set[tuple[tuple[tuple[str, Decimal], ...], str]] = set()
+        placed = 0
         for uid, pod in list(self._waiting.items()):
+            if placed == BATCH:
+                self._retry = True
+                break
             wanted = requests_of(pod)
             chosen = pod["spec"].get("nodeSelector") or {}
             shape = (tuple(sorted(wanted.items())), repr(sorted(chosen.items())))
             if shape in full:
                 continue
-            fitting = [n for n in self._nodes if self._fits(n, wanted, chosen)]
+            fitting = self._candidates(wanted, chosen)
             if not fitting:
                 full.add(shape)
                 continue
             node = max(fitting, key=lambda n: (self._room(n, wanted), n))
             if self._bind(pod, node):
+                placed += 1
                 del self._waiting[uid]
                 self._place(uid, node, wanted)
+
+    def _candidates(self, wanted: Amounts, chosen: Object) -> list[str]:
+        """Some nodes that fit, looked for from where the last search ended, as kube-scheduler does in big clusters."""
+        names, found = list(self._nodes), list[str]()
+        for i in range(len(names)):
+            name = names[(self._start + i) % len(names)]
+            if self._fits(name, wanted, chosen):
+                found.append(name)
+                if len(found) == ENOUGH:
+                    self._start = (self._start + i + 1) % len(names)
+                    break
+        return found
 
     def _fits(self, name: str, wanted: Amounts, chosen: Object) -> bool:
         node, free = self._nodes[name], self._free[name]

@@ -16,24 +16,25 @@ from sandbox.kube.clusterloop import run_toy_cluster
 from sandbox.kube.running import Listening, load_manifests
 from tests.sandbox.kube_fixtures import ROOT, pod, sandbox_server
 
-MANIFEST = """
+NODE = """
 apiVersion: v1
 kind: Node
 metadata: {name: n1, labels: {kubernetes.io/os: linux}}
 status: {capacity: {cpu: "4", memory: 8Gi, pods: "110"}}
----
+"""
+MANIFEST = f"""{NODE}---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: web}
+metadata: {{name: web}}
 spec:
   replicas: 3
-  selector: {matchLabels: {app: web}}
-  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: main, image: example/web}]}}
+  selector: {{matchLabels: {{app: web}}}}
+  template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: main, image: example/web}}]}}}}
 ---
 apiVersion: vpcresources.k8s.aws/v1beta1
 kind: SecurityGroupPolicy
-metadata: {name: web}
-spec: {podSelector: {}, securityGroups: {groupIds: [sg-1, sg-2]}}
+metadata: {{name: web}}
+spec: {{podSelector: {{}}, securityGroups: {{groupIds: [sg-1, sg-2]}}}}
 """
 
 
@@ -102,6 +103,19 @@ def test_kubectl_applies_on_the_server_and_removes_a_namespace(kubectl: Kubectl)
     assert "serverside-applied" in kubectl("apply", "--server-side", "-f", "-", stdin=config)
     kubectl("delete", "namespace", "team", "--timeout=30s")
     assert "team" not in kubectl("get", "namespaces", "-o", "name")
+
+
+def test_kubectl_creates_what_it_sends_as_protobuf(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=NODE)
+    kubectl("create", "namespace", "p")
+    kubectl("create", "configmap", "c", "-n", "p", "--from-literal=a=b")
+    kubectl("create", "serviceaccount", "s", "-n", "p")
+    kubectl("create", "secret", "generic", "k", "-n", "p", "--from-literal=a=b")
+    kubectl("create", "deployment", "d", "-n", "p", "--image=example/d:1", "--replicas=2")
+    kubectl("wait", "--for=condition=Available", "deployment/d", "-n", "p", "--timeout=30s")
+    assert kubectl("get", "configmap", "c", "-n", "p", "-o", "jsonpath={.data.a}") == "b"
+    assert kubectl("get", "secret", "k", "-n", "p", "-o", "jsonpath={.data.a}") == "Yg=="
+    assert len(kubectl("get", "pods", "-n", "p", "-o", "name").split()) == 2
 
 
 @pytest.fixture
