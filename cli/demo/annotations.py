@@ -44,13 +44,9 @@ class World:
         return [one for one in self.interfaces.values() if one["interface_type"] == "trunk"]
 
     def branches(self) -> list[dict[str, Any]]:
-        """Everything of ours that is no trunk: associated, being made or left over."""
-        ours = ("trunk", "branch")
+        """Everything that is neither a trunk nor attached: associated, being made or left over."""
         return [
-            one
-            for one in self.interfaces.values()
-            if one["shown_type"] == "branch"
-            or (one["shown_type"] not in ours and one["attachment"] is None and one["interface_type"] != "trunk")
+            one for one in self.interfaces.values() if one["interface_type"] != "trunk" and one["attachment"] is None
         ]
 
 

@@ -1,5 +1,6 @@
 """What EC2's limits alone allow: pure arithmetic on token buckets."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from common.settings import DEFAULT_EC2_RATES, RateLimit
@@ -33,6 +34,4 @@ def scaled(factor: float) -> dict[str, RateLimit]:
 def percentile(values: Iterable[float], share: float) -> float:
     """The smallest value that at least `share` of the values do not exceed; 0 of none."""
     ordered = sorted(values)
-    if not ordered:
-        return 0.0
-    return ordered[min(len(ordered) - 1, max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0

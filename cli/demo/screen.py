@@ -1,0 +1,111 @@
+"""What a demo shows: live tables on a terminal, plain lines elsewhere."""
+
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from cli.demo.ideal import percentile
+from cli.status.glance import Glance
+from cli.status.show import nodes_table, summary
+from common.clock import Clock
+
+LINE_SECONDS = 5.0
+"""Between two plain lines while nothing new begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One moment."""
+
+    glance: Glance | None = None
+    pods: int = 0
+    served: int = 0
+    waits: list[float] = field(default_factory=list)
+    """Seconds from scheduled to annotated."""
+    calls: int = 0
+    throttled: int = 0
+    branches: int = 0
+    """Branch interfaces that EC2 holds."""
+
+    def words(self) -> str:
+        waits = f"p50 {percentile(self.waits, 0.5):.1f} s, p99 {percentile(self.waits, 0.99):.1f} s"
+        return (
+            f"pods {self.pods}, served {self.served}, waiting {self.pods - self.served}"
+            f" | scheduled to annotated {waits}"
+            f" | EC2: {self.branches} branches, {self.calls} calls, {self.throttled} throttled"
+        )
+
+
+class Screen(Protocol):
+    def begin(self, phase: str) -> None:
+        """A new part of the demo begins."""
+        ...
+
+    def show(self, picture: Picture) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
+class Lines:
+    """For logs and pipes."""
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console, self._clock = console, clock
+        self._began, self._said = clock.monotonic(), 0.0
+
+    def begin(self, phase: str) -> None:
+        self._line(phase)
+        self._said = self._clock.monotonic()
+
+    def show(self, picture: Picture) -> None:
+        if self._clock.monotonic() - self._said >= LINE_SECONDS:
+            self.begin(f"  {picture.words()}")
+
+    def _line(self, text: str) -> None:
+        age = self._clock.monotonic() - self._began
+        self._console.print(Text(f"{age:6.1f} s  {text}"), soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        return
+
+
+class Tables:
+    """For a terminal: the phases so far stay above, the present state is drawn anew below."""
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console, self._clock = console, clock
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._lines = Lines(console, clock)
+        self._phase = ""
+
+    def begin(self, phase: str) -> None:
+        self._phase = phase
+        self._lines.begin(phase)
+
+    def show(self, picture: Picture) -> None:
+        now = self._clock.now()
+        parts: list[RenderableType] = [Text(part.strip()) for part in picture.words().split("|")]
+        if picture.glance is not None:
+            parts += summary(picture.glance, now)
+            rows = max(3, self._console.height - len(parts) - 10)
+            parts.append(nodes_table(picture.glance.nodes, now, rows))
+        self._live.update(Panel(Group(*parts), title=self._phase, title_align="left"), refresh=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._live.stop()
