@@ -40,7 +40,7 @@ class Leader:
         self._called = threading.Event()
         self._wake = threading.Event()
         self._leading = False
-        self._beat_at = float("-inf")
+        self._beat_at = self._tick_at = float("-inf")
         self.turned_at = clock.monotonic()
         """Monotonic seconds at which the loop last came round."""
 
@@ -73,10 +73,13 @@ class Leader:
             metrics.LEADER.set(1)
             self._writer.take_over()
             self._ticker.start()
+        now = self._clock.monotonic()
         if self._leading and self._held():
             self._writer.flush()
-            self._ticker.tick()
-        now = self._clock.monotonic()
+            # A busy cluster wakes the loop far more often than the ticker needs to look at Redis.
+            if now >= self._tick_at:
+                self._tick_at = now + self._tick_seconds
+                self._ticker.tick()
         if now >= self._beat_at:
             self._beat_at = now + BEAT_SECONDS
             self._beat()

@@ -25,11 +25,12 @@ def reflector(
     page_size: int = 500,
     wake: Callable[[], None] = lambda: None,
 ) -> Reflector:
-    """A reflector of one kind into the desires. `wake` is called after every event."""
+    """A reflector of one kind into the desires. `wake` is called when there is something to write."""
 
     def on_event(event: str, raw: Raw) -> None:
         desires.apply(kind, event, raw)
-        wake()
+        if not desires.settled:
+            wake()
 
     def on_synced() -> None:
         desires.synced(kind)

@@ -11,11 +11,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
+import yaml
 
 from common.clock import SystemClock
 from common.kube.api import Kube
@@ -23,6 +26,7 @@ from common.kube.events import EventSink
 from common.kube.transport import HttpTransport, connect
 from common.model.errors import Conflict, NotFound
 from common.model.ids import NodeName, PodUid
+from common.model.node import CniNodeSpec, Feature
 from common.model.notice import NodeNotice
 from common.store import Store, keys
 from common.store import connect as connect_redis
@@ -89,8 +93,6 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _serve_definitions(cluster: Cluster) -> None:
-    import yaml
-
     for file in sorted((ROOT / "deploy/crds").glob("*_*.yaml")):
         cluster.ok(
             "POST",
@@ -98,8 +100,12 @@ def _serve_definitions(cluster: Cluster) -> None:
             yaml.safe_load(file.read_text()),
         )
     for path in (CNINODES, "/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies"):
-        until(lambda path=path: cluster.transport.request("GET", path).status == 200)  # type: ignore[misc]
-    until(lambda: cluster.transport.request("GET", "/api/v1/namespaces/default").status == 200)
+        until(partial(_answers, cluster, path))
+    until(partial(_answers, cluster, "/api/v1/namespaces/default"))
+
+
+def _answers(cluster: Cluster, path: str) -> bool:
+    return cluster.transport.request("GET", path).status == 200
 
 
 @pytest.fixture
@@ -284,8 +290,6 @@ def test_calls_mean_the_same_over_the_wire(cluster: Cluster) -> None:
 
 
 def test_a_cninodes_life_over_the_wire(cluster: Cluster) -> None:
-    from common.model.node import CniNodeSpec, Feature
-
     kube = Kube(cluster.transport)
     uid = cluster.ok("POST", NODES, node("n1"))["metadata"]["uid"]
     kube.create_cninode(N1, uid, "linux", CniNodeSpec(features=(Feature(name="SecurityGroupsForPods"),)))
@@ -299,17 +303,12 @@ def test_a_cninodes_life_over_the_wire(cluster: Cluster) -> None:
     assert deleting is not None
     assert deleting.deleting
     assert deleting.spec.tags == {"a": "b"}
+    another = msgspec.structs.replace(facts, uid="another")
     with pytest.raises(Conflict):
-        kube.repair_cninode(N1, _other(facts), tags={}, os_label="", owner=None, finalizer=True)
+        kube.repair_cninode(N1, another, tags={}, os_label="", owner=None, finalizer=True)
     kube.drop_finalizer(N1, facts.uid)
     assert kube.get_cninode(N1) is None
     kube.drop_finalizer(N1, facts.uid)
-
-
-def _other(facts: Any) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(facts, uid="another")
 
 
 def test_events_are_accepted_and_counted(cluster: Cluster) -> None:

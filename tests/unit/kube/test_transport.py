@@ -1,0 +1,221 @@
+"""The transport against servers that misbehave on the wire."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from common.clock import SystemClock
+from common.kube.pace import RequestPace
+from common.kube.transport import MERGE_PATCH, HttpTransport, NoCluster, WatchRefused, connect
+from common.model.errors import Unsure
+from tests.unit.kube.in_process import VirtualClock
+
+Script = Callable[[socket.socket, bytes], None]
+"""Answers one request, given its bytes; the connection is closed when it raises or asks for it by closing."""
+
+
+class Server:
+    """Answers each request on loopback by the next script; the last one answers all that follow."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self.scripts = list(scripts)
+        self.requests: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        # A close alone leaves the thread in accept(), and the port open with it.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                while request := connection.recv(65536):
+                    self.requests.append(request)
+                    script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+                    script(connection, request)
+            except OSError:
+                return
+
+
+def answer(body: bytes, status: int = 200, extra: str = "") -> Script:
+    def script(connection: socket.socket, _: bytes) -> None:
+        head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+        connection.sendall(head.encode() + body)
+
+    return script
+
+
+def chunks(*parts: bytes, then: Script) -> Script:
+    def script(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for part in parts:
+            connection.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        then(connection, request)
+
+    return script
+
+
+def end(connection: socket.socket, _: bytes) -> None:
+    connection.sendall(b"0\r\n\r\n")
+
+
+def hang_up(connection: socket.socket, _: bytes) -> None:
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def serving(folder: Path, *scripts: Script) -> Iterator[tuple[HttpTransport, Server]]:
+    server = Server(*scripts)
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.port}"}}],
+        "users": [{"name": "c", "user": {"token": "secret"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    transport = connect(kubeconfig=path, context="", clock=SystemClock())
+    try:
+        yield transport, server
+    finally:
+        transport.close()
+        server.close()
+
+
+def test_a_request_carries_token_type_and_encoded_query(tmp_path: Path) -> None:
+    with serving(tmp_path, answer(b"{}")) as (transport, server):
+        query = {"fieldSelector": "metadata.name=a b"}
+        response = transport.request(
+            "PATCH", "/x", query=query, body={"a": "ü"}, content_type="application/merge-patch+json"
+        )
+        assert (response.status, response.body) == (200, b"{}")
+    request = server.requests[0].decode()
+    assert request.startswith("PATCH /x?fieldSelector=metadata.name%3Da%20b HTTP/1.1")
+    assert "authorization: bearer secret" in request.lower()
+    assert "content-type: application/merge-patch+json" in request.lower()
+    assert request.endswith('{"a":"ü"}')
+
+
+@pytest.mark.parametrize("status", [404, 409, 429, 500, 503, 301])
+def test_any_status_is_an_answer_at_once(tmp_path: Path, status: int) -> None:
+    extra = "Retry-After: 60\r\nLocation: http://127.0.0.1:1/\r\n"
+    with serving(tmp_path, answer(b"no", status, extra)) as (transport, server):
+        assert transport.request("GET", "/x", timeout=5).status == status
+        assert len(server.requests) == 1
+
+
+def test_a_silent_server_costs_the_time_out(tmp_path: Path) -> None:
+    with serving(tmp_path, lambda *_: None) as (transport, _), pytest.raises(Unsure):
+        transport.request("POST", "/x", body={}, timeout=0.2)
+
+
+def test_an_answer_that_drips_costs_the_time_out_as_a_whole(tmp_path: Path) -> None:
+    server_over = threading.Event()
+
+    def drip(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not server_over.wait(0.05):
+            connection.sendall(b"1\r\nx\r\n")
+
+    clock = SystemClock()
+    with serving(tmp_path, drip) as (transport, _):
+        began = clock.monotonic()
+        with pytest.raises(Unsure):
+            transport.request("GET", "/x", timeout=0.5)
+        assert clock.monotonic() - began < 5
+        server_over.set()
+
+
+def test_an_answer_cut_short_is_no_answer(tmp_path: Path) -> None:
+    def short(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}")
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with serving(tmp_path, short) as (transport, _), pytest.raises(Unsure):
+        transport.request("GET", "/x", timeout=2)
+
+
+def test_reading_again_over_a_fresh_connection_but_never_writing_again(tmp_path: Path) -> None:
+    with serving(tmp_path, hang_up, answer(b"{}")) as (transport, server):
+        assert transport.request("GET", "/x", timeout=2).status == 200
+        assert len(server.requests) == 2
+    with serving(tmp_path, hang_up, answer(b"{}")) as (transport, server):
+        with pytest.raises(Unsure):
+            transport.request("POST", "/x", body={}, timeout=2)
+        assert len(server.requests) == 1
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with serving(tmp_path, answer(b"{}")) as (transport, server):
+        server.close()
+        with pytest.raises(Unsure):
+            transport.request("GET", "/x", timeout=2)
+
+
+def test_lines_of_a_stream_come_whole_however_they_are_cut(tmp_path: Path) -> None:
+    script = chunks(b'{"a"', b":1}\n{", b'"b":2}\n\n', b'{"c":3}\n', then=end)
+    with serving(tmp_path, script) as (transport, _):
+        assert list(transport.stream("/x", {"watch": "true"}, 5)) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+
+
+def test_lines_come_while_the_stream_goes_on_and_silence_ends_it(tmp_path: Path) -> None:
+    with serving(tmp_path, chunks(b"{}\n", then=lambda *_: None)) as (transport, _):
+        lines = transport.stream("/x", {}, 0.3)
+        assert next(lines) == b"{}"
+        with pytest.raises(Unsure):
+            next(lines)
+
+
+def test_a_stream_cut_off_is_told_from_one_that_ended(tmp_path: Path) -> None:
+    with serving(tmp_path, chunks(b"{}\n", then=hang_up)) as (transport, _):
+        lines = transport.stream("/x", {}, 5)
+        assert next(lines) == b"{}"
+        with pytest.raises(Unsure):
+            next(lines)
+
+
+def test_a_refused_stream_carries_the_answer(tmp_path: Path) -> None:
+    with serving(tmp_path, answer(b"too old", 410)) as (transport, _):
+        with pytest.raises(WatchRefused) as refused:
+            next(transport.stream("/x", {}, 5))
+        assert refused.value.response == (410, b"too old")
+
+
+def test_a_missing_kubeconfig_is_no_cluster(tmp_path: Path) -> None:
+    with pytest.raises(NoCluster):
+        connect(kubeconfig=tmp_path / "none", context="", clock=SystemClock())
+
+
+def test_requests_are_paced_after_their_burst() -> None:
+    clock = VirtualClock(0.0)
+    pace = RequestPace(qps=10, burst=5, clock=clock)
+    times = []
+    for _ in range(15):
+        pace.wait()
+        times.append(round(clock.time, 3))
+    assert times[:5] == [0.0] * 5
+    assert times[-1] == pytest.approx(1.0)
+    clock.sleep(100)
+    began = clock.time
+    for _ in range(5):
+        pace.wait()
+    assert clock.time == began
