@@ -385,7 +385,7 @@ def names(*branches: Branch) -> str:
                 "privateIp": b.private_ip,
                 "vlanId": b.vlan,
                 "associationID": b.association or "",
-            }  # fmt: skip
+            }
             for b in branches
         )
     )
