@@ -44,7 +44,8 @@ async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> Non
     certificate = Certificate(settings.webhook_cert_file, settings.webhook_key_file)
     transport = connect(kubeconfig=settings.kubeconfig, context=settings.kube_context, clock=clock)
     view = ClusterView(transport, Kube(transport).service_account_labels, clock=clock, rng=random.Random())
-    server = ReviewServer(Reviews(view, settings.service_account), lambda: view.synced, clock)
+    reviews = Reviews(view, settings.service_account)
+    server = ReviewServer(reviews, clock=clock, missing=lambda: view.missing, alive=lambda: view.alive)
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
         if settings.metrics_port:

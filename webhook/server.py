@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -25,15 +25,23 @@ IDLE_SECONDS = 120.0
 request already on its way would fail."""
 
 _JSON = "application/json"
-_TEXT = "text/plain"
 _log = get_logger(__name__)
 
 
 class ReviewServer:
     """Answers reviews, probes and scrapes. Use: `start()`, then `close()`."""
 
-    def __init__(self, reviews: Reviews, ready: Callable[[], bool], clock: Clock) -> None:
-        self._reviews, self._ready, self._clock = reviews, ready, clock
+    def __init__(
+        self,
+        reviews: Reviews,
+        *,
+        clock: Clock,
+        missing: Callable[[], Sequence[str]],
+        alive: Callable[[], bool],
+    ) -> None:
+        """`missing`: what reviews need and cannot be told, in words; `/readyz` says them. `alive`: whether the process
+        can go on at all; else `/healthz` asks for a restart."""
+        self._reviews, self._clock, self._missing, self._alive = reviews, clock, missing, alive
         self._draining = False
         self._server = _Server(self._answer)
         self._listener: asyncio.Server | None = None
@@ -68,10 +76,9 @@ class ReviewServer:
         if request.path in self._reviews.paths:
             return await self._review(request)
         if request.path == "/healthz":
-            return web.Response(text="ok\n")
+            return _probe([] if self._alive() else ["a watch has died"])
         if request.path == "/readyz":
-            ready = self._ready() and not self._draining
-            return web.Response(text="ok\n" if ready else "not ready\n", status=200 if ready else 503)
+            return _probe(["it is stopping"] if self._draining else self._missing())
         if request.path == "/metrics":
             return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
         return web.Response(text="not found\n", status=404)
@@ -139,6 +146,10 @@ async def _body(request: web.BaseRequest) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _probe(problems: Sequence[str]) -> web.Response:
+    return web.Response(text="\n".join(problems or ["ok"]) + "\n", status=503 if problems else 200)
 
 
 def _refusal(status: int, message: str) -> tuple[web.Response, str]:

@@ -74,6 +74,7 @@ class ClusterView:
         self._config: Mapping[str, str] | None = None
         self._legacy = False
         self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._known = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lookups = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="look-up")
@@ -91,7 +92,9 @@ class ClusterView:
         """Begin to follow; called in the event loop that will ask."""
         self._loop = asyncio.get_running_loop()
         for watched in self._all:
-            threading.Thread(target=watched.follow, args=(self._stop,), name="watch", daemon=True).start()
+            thread = threading.Thread(target=watched.follow, args=(self._stop,), name="watch", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def close(self) -> None:
         """Ask the threads to end. One that waits for a watch's next line ends with the process."""
@@ -99,13 +102,13 @@ class ClusterView:
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
     @property
-    def synced(self) -> bool:
-        """Everything was read completely once, and may be read still."""
-        return self.missing == ()
+    def alive(self) -> bool:
+        """No thread has died of an error."""
+        return all(thread.is_alive() for thread in self._threads)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What cannot be told, and why."""
+        """What cannot be told, and why; empty when everything was read completely once and may be read still."""
         names = ("SecurityGroupPolicies", "service accounts", CONFIG_MAP, "legacy controller")
         states = zip(names, self._all, strict=True)
         return tuple(f"{name}: {why}" for name, watched in states if (why := watched.unreadable) is not None)

@@ -95,8 +95,11 @@ class Watched:
             return None
         return str(failed) if failed is not None else "it has not been read yet"
 
+    def step(self) -> float:
+        """One list or one watch; seconds to wait before the next."""
+        return min(self._reflector.step(), ABSENT_SECONDS if self.absent else LONGEST_WAIT_SECONDS)
+
     def follow(self, stop: Event) -> None:
         """Lists and watches until `stop` is set: the body of a thread."""
         while not stop.is_set():
-            delay = self._reflector.step()
-            stop.wait(min(delay, ABSENT_SECONDS if self.absent else LONGEST_WAIT_SECONDS))
+            stop.wait(self.step())

@@ -42,6 +42,7 @@ class Running:
     certificate: Certificate
     server: ReviewServer
     view: StandView
+    missing: list[str]
     client: aiohttp.ClientSession
 
     @property
@@ -54,12 +55,15 @@ async def running(folder: Path, view: StandView | None = None) -> AsyncIterator[
     ca = write_pair(folder)
     certificate = Certificate(folder / "tls.crt", folder / "tls.key")
     view = view or StandView()
-    server = ReviewServer(Reviews(view, OWN_ACCOUNT), lambda: True, SystemClock())
+    missing = list[str]()
+    server = ReviewServer(
+        Reviews(view, OWN_ACCOUNT), clock=SystemClock(), missing=lambda: missing, alive=lambda: "death" not in missing
+    )
     port = await server.start("127.0.0.1", 0, certificate.context)
     trust = ssl.create_default_context(cadata=ca.decode())
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as client:
         try:
-            yield Running(port, certificate, server, view, client)
+            yield Running(port, certificate, server, view, missing, client)
         finally:
             await server.close(0.0, 1.0)
 
@@ -121,6 +125,14 @@ def test_methods_and_paths(tmp_path: Path) -> None:
             for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 200)):
                 async with at.client.get(at.url + path) as answer:
                     assert answer.status == status
+            at.missing.append("policies: Forbidden")
+            async with at.client.get(at.url + "/readyz") as answer:
+                assert (answer.status, await answer.text()) == (503, "policies: Forbidden\n")
+            async with at.client.get(at.url + "/healthz") as answer:
+                assert answer.status == 200
+            at.missing.append("death")
+            async with at.client.get(at.url + "/healthz") as answer:
+                assert answer.status == 503
             async with at.client.get(at.url + "/metrics") as answer:
                 assert 'vpc_rc_webhook_reviews_total{path="/mutate-v1-pod",verdict="refused"}' in await answer.text()
 
