@@ -181,6 +181,18 @@ def is_branch(interface: Interface, trunk: EniId) -> bool:
     )
 
 
+def being_made(ledger: Ledger, interface: Interface) -> bool:
+    """Whether it may be what a call of ours with yet unknown outcome made: that call, made again, gives it to us."""
+    return any(
+        b.eni_id is None
+        and b.tried
+        and b.trunk_id == interface.trunk_tag
+        and b.vlan == interface.vlan_tag
+        and b.pod_uid == interface.tags.get(POD_UID_TAG)
+        for b in ledger.branches.values()
+    )
+
+
 def adopt_branches(
     ledger: Ledger,
     instance_id: InstanceId,
@@ -199,7 +211,7 @@ def adopt_branches(
     known = {branch.eni_id for branch in ledger.branches.values()}
     branches, claims = dict(ledger.branches), dict(ledger.claims)
     for interface in interfaces:
-        if interface.eni_id in known or not is_branch(interface, trunk):
+        if interface.eni_id in known or not is_branch(interface, trunk) or being_made(ledger, interface):
             continue
         owner = named.get(interface.eni_id)
         branch = _branch_of(interface, instance_id, trunk, owner, subnet, now)

@@ -1,8 +1,9 @@
 """Chapter: our record beside EC2's, again and again: after a minute, then at growing intervals."""
 
-from common.decide.adoption import adopt_branches, is_branch, take_snapshot
+from common.decide.adoption import adopt_branches, being_made, is_branch, take_snapshot
 from common.decide.branches import is_live
 from common.decide.draft import Draft
+from common.decide.endings import undo_claim
 from common.model.ec2 import InstanceSnapshot
 from common.model.ids import EniId
 from common.model.ledger import BranchState, Trunk, TrunkState
@@ -11,6 +12,7 @@ from common.model.notice import PodNotice, Severity
 SETTLED_SECONDS = 60.0
 """EC2's Describe calls lag behind its writes by seconds: what is younger than this is not missed."""
 SECOND_LOOK_SECONDS = 10.0
+_BEING_MADE = (BranchState.CREATED, BranchState.PERMITTED, BranchState.ASSOCIATED)
 
 
 def audit(draft: Draft) -> None:
@@ -46,7 +48,9 @@ def _compare(draft: Draft, snapshot: InstanceSnapshot) -> None:
         return
     shown = {i.eni_id: i for i in (*snapshot.interfaces, *snapshot.instance.interfaces)}
     known = {b.eni_id for b in ledger.branches.values()}
-    strays = {eni for eni, i in shown.items() if eni not in known and is_branch(i, trunk.eni_id)}
+    strays = {
+        eni for eni, i in shown.items() if eni not in known and is_branch(i, trunk.eni_id) and not being_made(ledger, i)
+    }
     missing = _missing(draft, set(shown))
     suspects = strays | missing
     again = suspects & set(ledger.suspects)
@@ -80,6 +84,7 @@ def _missing(draft: Draft, shown: set[EniId]) -> set[EniId]:
         b.eni_id
         for b in draft.ledger.branches.values()
         if b.eni_id is not None
+        and b.trunk_id == trunk.eni_id  # Those of an instance that was replaced are shown with that one.
         and b.eni_id not in shown
         and b.since < draft.now - SETTLED_SECONDS
         and f"branch/{b.key}" not in draft.busy
@@ -120,3 +125,5 @@ def _lost(draft: Draft, eni: EniId) -> None:
             )
         return
     draft.change(branches={k: b for k, b in ledger.branches.items() if b.eni_id != eni})
+    if branch.pod_uid and not branch.unwanted and branch.state in _BEING_MADE:
+        draft.ledger = undo_claim(draft.ledger, branch.pod_uid)

@@ -66,8 +66,9 @@ def observe_annotations(draft: Draft) -> None:
             claims[pod.uid] = msgspec.structs.replace(claim, annotated=True)
         for entry in named:
             branch = by_eni.get(entry.eni_id)
-            stays = branch is not None and branch.state not in (BranchState.ASSIGNED, BranchState.DISASSOCIATED)
-            if branch is not None and stays and f"branch/{branch.key}" not in draft.busy:
+            if branch is None or branch.state is BranchState.DISASSOCIATED or f"branch/{branch.key}" in draft.busy:
+                continue
+            if branch.state is not BranchState.ASSIGNED or not is_live(draft.desired.pods.get(branch.pod_uid)):
                 branches[branch.key] = msgspec.structs.replace(
                     branch,
                     state=BranchState.ASSIGNED,
@@ -208,7 +209,7 @@ def counts(branch: Branch) -> bool:
     """Whether it takes one of its trunk's places: it is on the trunk, or may be, or shall be."""
     if branch.state is BranchState.DISASSOCIATED:
         return False
-    return not branch.unwanted or branch.associating or branch.state in _USED
+    return not branch.unwanted or branch.associating or branch.state in (*_USED, BranchState.COOLING)
 
 
 def free_vlans(draft: Draft, count: int) -> list[VlanId]:
@@ -310,6 +311,10 @@ def _annotate(draft: Draft) -> None:
         pod, claim = draft.desired.pods.get(uid), draft.ledger.claims.get(uid)
         if pod is None or claim is None or claim.annotated or not is_live(pod) or pod.branches == 0:
             continue
+        if any(b.state is BranchState.ASSOCIATED and b.trunk_id != draft.ledger.trunk.eni_id for b in branches):
+            draft.ledger = undo_claim(draft.ledger, uid)  # Of an instance that was replaced.
+            draft.look_at(draft.now)
+            continue
         if len(branches) < pod.branches or any(b.state not in _USED for b in branches):
             continue
         subject = f"annotate/{uid}"
@@ -357,7 +362,7 @@ def cooldown(draft: Draft) -> float:
 
 
 def _delete(draft: Draft, branch: Branch, subject: str) -> None:
-    if branch.eni_id is not None and draft.may(subject):
+    if branch.eni_id is not None and draft.desired.complete and draft.may(subject):
         draft.start(DeleteBranch(subject=subject, key=branch.key, eni_id=branch.eni_id))
 
 

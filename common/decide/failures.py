@@ -108,6 +108,10 @@ def _trunk_failed(
             result.trunk(state=TrunkState.ABSENT, device_index=None)
         # By the next try subnet, groups and device indexes may be others.
         result.change(snapshot_after=pace.not_before)
+    elif isinstance(action, act.FinishTrunk) and not isinstance(error, NotFound) and _carries(result):
+        # Found in use: pods live by it. Better a trunk that outlives its instance than pods without network.
+        result.trunk(state=TrunkState.ATTACHED)
+        result.pace(action.subject, None)
     else:
         # The undoing begins at once; what is waited for is the next try, with the attempts counted through.
         undone = result.ledger.paces.get(UNDONE, Pace())
@@ -131,6 +135,10 @@ def _trunk_failed(
     )
 
 
+def _carries(result: Result) -> bool:
+    return any(b.trunk_id == result.ledger.trunk.eni_id for b in result.ledger.branches.values())
+
+
 STEP_NAMES = {
     act.CreateBranch: "creating network interface",
     act.PermitBranch: "creating network interface permission",
@@ -145,12 +153,12 @@ def _branch_failed(
     if branch is None or isinstance(error, PASSING):
         return
     if branch.unwanted:
-        _learned(result, action, branch)
+        _learned(result, action, branch, error)
         return
     if isinstance(action, act.CreateBranch):
         # Refused: nothing was made under this token, or (a mismatch) something that the audit will find.
         result.branch(action.key, tried=False)
-    if isinstance(action, act.AssociateBranch):
+    if isinstance(action, act.AssociateBranch) and not action.again:
         result.branch(action.key, associating=False)
     pace = result.ledger.paces[action.subject]
     claim_subject = f"claim/{branch.pod_uid}"
@@ -167,13 +175,20 @@ def _branch_failed(
     )
 
 
-def _learned(result: Result, action: act.CreateBranch | act.PermitBranch | act.AssociateBranch, branch: Branch) -> None:
-    """The call was made to learn whether it had taken effect before: it had not."""
+def _learned(
+    result: Result,
+    action: act.CreateBranch | act.PermitBranch | act.AssociateBranch,
+    branch: Branch,
+    error: OutsideError,
+) -> None:
+    """The call was made to learn whether it had taken effect before. A refusal does not tell so of an association:
+    it is released as if it were there."""
     result.pace(action.subject, None)
     if isinstance(action, act.CreateBranch):
         result.change(branches=without(result.ledger.branches, BranchKey(branch.key)))
     elif isinstance(action, act.AssociateBranch):
-        result.branch(action.key, associating=False)
+        state = branch.state if isinstance(error, NotFound) else BranchState.COOLING
+        result.branch(action.key, state=state, associating=False, since=0.0)
 
 
 def _annotate_failed(result: Result, action: act.Annotate, error: OutsideError) -> None:

@@ -79,11 +79,13 @@ def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, j
         case Waits(until=until):
             pace = ledger.paces.get(action.subject, Pace())
             result.pace(action.subject, msgspec.structs.replace(pace, not_before=until, turn=True))
+            if isinstance(action, act.AssignAddresses | act.AssignPrefixes):
+                windows_outcomes.not_begun(result)
         case Failed(error=error):
             _pace(result, action, error, now, jitter)
             failed(result, action, error, now)
         case Done(value=value):
-            result.pace(action.subject, None)
+            result.pace(action.subject, _counted_on(action, ledger.paces.get(action.subject)))
             _done(result, action, value, now)
         case _:
             assert_never(outcome)
@@ -94,6 +96,13 @@ def _pace(result: Result, action: act.Action, error: OutsideError, now: float, j
     """A step of a pod's interface that failed for good is paced by the pod: the interface itself is begun anew."""
     pace = result.ledger.paces.get(action.subject, Pace())
     result.pace(action.subject, after_failure(pace, error, now, jitter))
+
+
+def _counted_on(action: act.Action, pace: Pace | None) -> Pace | None:
+    """A success ends the row of failures; that a pod's groups were found does not end that of its interfaces."""
+    if not isinstance(action, act.ResolvePod) or pace is None:
+        return None
+    return msgspec.structs.replace(pace, not_before=0.0, turn=False)
 
 
 def _done(result: Result, action: act.Action, value: Any, now: float) -> None:
@@ -238,6 +247,7 @@ def _resolved(result: Result, action: act.ResolvePod, found: Resolution, now: fl
 def _annotated(result: Result, action: act.Annotate, stands: str, now: float) -> None:
     """`stands` is the annotation that the pod has now: ours, or the one that it had before."""
     claim = result.ledger.claims.get(action.pod_uid)
+    result.pace(f"claim/{action.pod_uid}", None)
     if claim is not None:
         claims = {**result.ledger.claims, claim.pod_uid: msgspec.structs.replace(claim, annotated=True)}
         result.change(claims=claims)

@@ -92,6 +92,12 @@ def _compare(result: Result, pool: Pool, value: Any, now: float) -> None:
         result.change(audit_at=now + LOOK_AGAIN_SECONDS, audit_interval=0.0)
 
 
+def not_begun(result: Result) -> None:
+    """The call for more waits for its turn: there is nothing that EC2 would have to be asked about."""
+    if result.ledger.pool is not None:
+        _set(result, result.ledger.pool, assigning=0)
+
+
 def failed(result: Result, action: PoolAction, error: OutsideError, now: float) -> None:
     """What a call may have done is looked at before anything else is asked for."""
     pool = result.ledger.pool
