@@ -18,7 +18,7 @@ from common.logging import get_logger
 from common.metrics import serve_metrics
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
 from common.model.notice import Severity
-from common.settings import Settings
+from common.settings import Settings, require
 from common.store import Store, keys
 from common.store import connect as connect_redis
 from common.store.broker import celery_app
@@ -34,6 +34,8 @@ from watcher.writer import Writer
 
 SIGNAL_SECONDS = 0.1
 """Interval of looks whether a signal came."""
+UNPREPARED_SECONDS = 10.0
+"""Even a leader that cannot list everything is of use: it publishes nodes whose time has come."""
 GRACE_SECONDS = 10.0
 """For the call under way and the release of the lease, each. Kubernetes kills after 30 s."""
 STALLED_SECONDS = 60.0
@@ -45,7 +47,9 @@ _log = get_logger(__name__)
 
 
 def main(settings: Settings) -> int:
-    """Watch until SIGTERM or SIGINT (0), until the lease is lost (LOST_LEASE) or a thread broke (BROKEN)."""
+    """Watch until SIGTERM or SIGINT (0), until the lease is lost (LOST_LEASE) or a thread broke (BROKEN).
+    Raises SettingsError where a needed setting is missing."""
+    require(settings, "cluster_name")
     clock = SystemClock()
     try:
         transport = _transport(settings, clock, settings.kube_qps)
@@ -156,7 +160,10 @@ class _Process:
         return thread
 
     def _stand(self) -> None:
-        """Until the end: hold the lease, or try to."""
+        """Until the end: hold the lease, or try to. One that does not know the cluster yet lets others go first."""
+        until = self._clock.monotonic() + UNPREPARED_SECONDS
+        while not self._desires.complete and self._clock.monotonic() < until and not self._stop.is_set():
+            self._stop.wait(SIGNAL_SECONDS)
         if self._lease is None:
             self._lead()
             self._stop.wait()

@@ -29,6 +29,7 @@ MESSAGE_LIMIT = 1024
 TRIES = 3
 RETRY_SECONDS = 1.0
 CALL_SECONDS = 10.0
+STOP_SECONDS = 3.0
 
 _log = get_logger(__name__)
 
@@ -85,6 +86,7 @@ class EventSink:
         self._changed = threading.Condition()
         self._writing = threading.Lock()
         self._stopping = False
+        self._thread: threading.Thread | None = None
         self._serial = 0
 
     def emit(self, notice: Notice) -> None:
@@ -102,13 +104,16 @@ class EventSink:
             self._changed.notify()
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="events", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after what is queued was tried once."""
+        """Write what is queued, without retries and within STOP_SECONDS, and end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
 
     def drain(self) -> None:
         """Write all that is queued now."""
@@ -138,7 +143,9 @@ class EventSink:
                 raise failure(response)
             except (Throttled, Unsure) as error:
                 problem = error
-                if attempt < TRIES and not self._stopping:
+                if self._stopping:
+                    break
+                if attempt < TRIES:
                     self._clock.sleep(RETRY_SECONDS * attempt)
             except OutsideError as error:
                 problem = error

@@ -206,7 +206,7 @@ def test_a_pod_reaches_redis_and_the_queue(watchers: Watchers) -> None:
     until(lambda: uid in watchers.store.desired(N1).pods)
     until(lambda: watchers.client.llen("nodes"))
     assert watchers.published() == {"n1"}
-    assert watchers.store.desired(N1).complete
+    until(lambda: watchers.store.desired(N1).complete)
     assert get(port, "/healthz") == (200, "ok\n")
     assert "vpc_rc_leader 1.0" in get(port, "/metrics")[1]
     cluster.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0})

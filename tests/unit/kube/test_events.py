@@ -130,3 +130,11 @@ def test_a_long_name_still_makes_a_valid_event(api: InProcess, sink: EventSink) 
     (event,) = events(api)
     assert len(event["message"]) == 1024
     assert len(event["metadata"]["name"]) <= 253
+
+
+def test_its_thread_writes_and_ends_when_told(api: InProcess, sink: EventSink) -> None:
+    sink.start()
+    sink.emit(NODE)
+    sink.emit(POD)
+    sink.stop()
+    assert len(events(api)) == len(events(api, "kube-system")) == 1

@@ -1,0 +1,44 @@
+"""What probes are told."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from watcher.health import HealthServer
+
+PROBLEMS: dict[str, str | None] = {}
+
+
+@pytest.fixture
+def server() -> Iterator[HealthServer]:
+    PROBLEMS.clear()
+    found = HealthServer(
+        "127.0.0.1", 0, unhealthy=lambda: PROBLEMS.get("health"), unready=lambda: PROBLEMS.get("ready")
+    )
+    yield found
+    found.close()
+
+
+def get(server: HealthServer, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_all_is_well(server: HealthServer) -> None:
+    assert get(server, "/healthz?verbose") == (200, "ok\n")
+    assert get(server, "/readyz") == (200, "ok\n")
+    assert "vpc_rc_leader" in get(server, "/metrics")[1]
+    assert get(server, "/other")[0] == 404
+
+
+def test_each_problem_is_told_where_it_belongs(server: HealthServer) -> None:
+    PROBLEMS["ready"] = "lists are not complete"
+    assert get(server, "/readyz") == (503, "lists are not complete\n")
+    assert get(server, "/healthz")[0] == 200
+    PROBLEMS["health"] = "hangs"
+    assert get(server, "/healthz") == (503, "hangs\n")
