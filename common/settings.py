@@ -52,6 +52,7 @@ def _rates(burst: float, refill: float, *actions: str) -> dict[str, RateLimit]:
 
 DEFAULT_EC2_RATES: Mapping[str, RateLimit] = {
     **_rates(100, 20, "DescribeInstances", "DescribeSubnets", "DescribeInstanceTypes", "DescribeNetworkInterfaces"),
+    **_rates(100, 20, "DescribeTrunkInterfaceAssociations"),
     **_rates(100, 5, "CreateNetworkInterface", "DeleteNetworkInterface"),
     **_rates(100, 5, "AttachNetworkInterface", "DetachNetworkInterface"),
     **_rates(100, 5, "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 
-from celery import Celery
-
 from common.clock import Clock, SystemClock
 from common.decide.draft import Options
 from common.ec2.api import Ec2
@@ -23,7 +21,7 @@ from common.model.limits import load_limits
 from common.model.outcome import Outcome
 from common.settings import Settings, load_settings, require
 from common.store import Store, connect, keys
-from common.store.publisher import CeleryPublisher
+from common.store.publisher import CeleryPublisher, Publisher
 from workers.answers import Answers
 from workers.crew import ThreadCrew
 from workers.reconcile import Reconciler
@@ -44,15 +42,19 @@ class Context:
 
 def _gate(store: Store, clock: Clock, *, turn: bool, patient: bool) -> TurnGate:
     return TurnGate(
-        lambda action: store.reserve(action, patient=patient), store.penalise, clock, turn=turn, patient=patient
+        lambda action, turned: store.reserve(action, patient=patient, turn=turned),
+        store.penalise,
+        clock,
+        turn=turn,
+        patient=patient,
     )
 
 
-def build(settings: Settings, app: Celery) -> Context:
+def build(settings: Settings, publisher: Publisher) -> Context:
     """Connect to everything. Raises SettingsError where a needed setting is missing."""
     require(settings, "cluster_name", "vpc_id")
     clock = SystemClock()
-    store = Store(connect(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates)
+    store = Store(connect(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates, growth=True)
     kube = Kube(_kube_transport(settings, clock))
     # Events have a transport, and so a request budget, of their own: never in the way of the work.
     events = EventSink(_kube_transport(settings, clock), clock=clock, host=socket.gethostname())
@@ -61,7 +63,7 @@ def build(settings: Settings, app: Celery) -> Context:
         ec2=Ec2(build_invoke(settings), OpenGate()),
         kube=kube,
         store=store,
-        publisher=CeleryPublisher(app),
+        publisher=publisher,
         answers=Answers(kube, clock),
         clock=clock,
         cluster=settings.cluster_name,
@@ -75,7 +77,7 @@ def build(settings: Settings, app: Celery) -> Context:
     rng = random.SystemRandom()
     reconciler = Reconciler(
         store=store,
-        publisher=ports.publisher,
+        publisher=publisher,
         crew=lambda: ThreadCrew(pool, perform),
         tell=events.emit,
         options=options(settings),
@@ -115,4 +117,4 @@ def context() -> Context:
     """This process' own, from the environment's settings. Raises SettingsError."""
     from workers.app import default_app
 
-    return build(load_settings(), default_app())
+    return build(load_settings(), CeleryPublisher(default_app()))

@@ -8,7 +8,7 @@ from common.ec2 import shapes
 from common.ec2.errors import DUPLICATE_PERMISSION, translate
 from common.ec2.gate import Gate
 from common.model.ec2 import Instance, Interface, Subnet
-from common.model.errors import Invalid, Throttled, Unsure
+from common.model.errors import Invalid, NotFound, Throttled, Unsure
 from common.model.ids import (
     AssociationId,
     AttachmentId,
@@ -29,6 +29,12 @@ FILTER_VALUES = 200
 """EC2 takes at most this many values of a filter."""
 PAGE = 1000
 """The largest page that Describe actions give."""
+ID_PARAMETERS = {
+    "instance-id": "InstanceIds",
+    "network-interface-id": "NetworkInterfaceIds",
+    "subnet-id": "SubnetIds",
+}
+"""Filters that have a parameter of their own; EC2 takes no page size beside those."""
 ASSOCIATIONS_PAGE = 255
 """The largest page of DescribeTrunkInterfaceAssociations."""
 
@@ -242,10 +248,17 @@ class Ec2:
         values: Iterable[str],
         more: Mapping[str, Sequence[str]] | None = None,
     ) -> list[dict[str, Any]]:
-        """What filter `name` finds for the values, 200 at a time. By filter and not by id: one unknown id would fail
-        the whole call."""
+        """What is found for the values, 200 at a time. Ids are asked for as such; where one of them is unknown EC2
+        refuses the whole call, and the rest is found by filter."""
         found = []
         for some in shapes.chunks(values, FILTER_VALUES):
+            others = {"Filters": shapes.filters(more)} if more else {}
+            if name in ID_PARAMETERS:
+                try:
+                    found += self._pages(action, key, {ID_PARAMETERS[name]: list(some), **others})
+                    continue
+                except (NotFound, Invalid):
+                    pass
             wanted = shapes.filters({name: some, **(more or {})})
             found += self._pages(action, key, {"Filters": wanted, "MaxResults": PAGE})
         return found

@@ -45,10 +45,12 @@ class OpenGate:
 class TurnGate:
     """Queues each call in the shared rate limiter. One gate serves one step on one thread.
 
-    `reserve(action)` takes a place and tells how many seconds off it is; `penalise(action)` slows the action down for
+    `reserve(action, turn)` takes a place, or redeems the one that was taken before, and tells how many seconds off it
+    is; `penalise(action)` slows the action down for
     everyone. Places up to `longest_wait` seconds off are waited for, later ones are Deferred. With `turn` a call
     of the step was Deferred before and has its place already. Which one is not known: a step may look before it acts.
-    So neither its first look nor its first change queues; the one call too many is within what the limiter spares.
+    So its first look and its first change both come with the turn; the one call too many is within what the limiter
+    spares.
 
     Not `patient`, for work that may come last and has no ledger to keep a place in: `reserve` takes no place that is
     not near but tells when to ask again, and that is done here, for as long as it takes.
@@ -56,7 +58,7 @@ class TurnGate:
 
     def __init__(
         self,
-        reserve: Callable[[str], float],
+        reserve: Callable[[str, bool], float],
         penalise: Callable[[str], object],
         clock: Clock,
         *,
@@ -73,16 +75,15 @@ class TurnGate:
 
     def enter(self, action: str) -> None:
         looks = action.startswith("Describe")
-        if looks in self._turns:
-            self._turns.remove(looks)
-            return
-        wait = self._reserve(action)
+        turn = looks in self._turns
+        self._turns.discard(looks)
+        wait = self._reserve(action, turn)
         EC2_WAIT_SECONDS.labels(action).observe(wait)
         if self._patient and wait > self._longest_wait:
             raise Deferred(self._clock.now() + wait)
         while not self._patient and wait > NEAR_SECONDS:
             self._clock.sleep(wait)
-            wait = self._reserve(action)
+            wait = self._reserve(action, False)
         self._clock.sleep(wait)
 
     def throttled(self, action: str) -> None:

@@ -123,7 +123,7 @@ class Cluster:
         )
 
         def perform(action: Action) -> Outcome:
-            gate = TurnGate(store.reserve, store.penalise, self.clock, turn=action.turn)
+            gate = TurnGate(lambda a, t: store.reserve(a, turn=t), store.penalise, self.clock, turn=action.turn)
             return carry_out(action, ports.through(gate))
 
         reconciler = Reconciler(
@@ -173,7 +173,7 @@ class Cluster:
     def _patient(self) -> Ec2:
         store = self.ports.store
         return self.ports.ec2.with_gate(
-            TurnGate(lambda a: store.reserve(a, patient=False), store.penalise, self.clock, patient=False)
+            TurnGate(lambda a, _: store.reserve(a, patient=False), store.penalise, self.clock, patient=False)
         )
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:

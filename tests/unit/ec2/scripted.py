@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from common.ec2.api import Ec2
+from common.ec2.api import ID_PARAMETERS, Ec2
 from common.ec2.gate import OpenGate
 
 Answer = dict[str, Any] | Exception | Callable[[dict[str, Any]], dict[str, Any]]
@@ -50,4 +50,6 @@ def fault(code: str, status: int = 400) -> ClientError:
 
 
 def filters_of(params: dict[str, Any]) -> dict[str, list[str]]:
-    return {one["Name"]: one["Values"] for one in params["Filters"]}
+    """What was asked for, ids under the name of their filter."""
+    ids = {name: params[parameter] for name, parameter in ID_PARAMETERS.items() if parameter in params}
+    return {**ids, **{one["Name"]: one["Values"] for one in params.get("Filters", ())}}

@@ -85,10 +85,19 @@ def test_an_interface_without_attachment_has_none() -> None:
     assert (one.instance_id, one.attachment_id, one.device_index, one.type) == (None, None, None, "interface")
 
 
-def test_ids_are_a_filter_so_that_an_unknown_one_fails_nothing() -> None:
+def test_ids_are_asked_for_as_ids() -> None:
     script = Script(DescribeNetworkInterfaces=page())
     assert script.ec2().describe_interfaces(ids=[ENI], filters={"status": ["available"]}) == []
+    assert script.params["NetworkInterfaceIds"] == ["eni-1"]
     assert filters_of(script.params) == {"network-interface-id": ["eni-1"], "status": ["available"]}
+
+
+def test_an_unknown_id_does_not_hide_the_others() -> None:
+    unknown = fault("InvalidNetworkInterfaceID.NotFound", 400)
+    script = Script(DescribeNetworkInterfaces=[unknown, page(INTERFACE)])
+    assert [one.eni_id for one in script.ec2().describe_interfaces(ids=[ENI, EniId("eni-9")])] == ["eni-1"]
+    assert "NetworkInterfaceIds" not in script.params
+    assert filters_of(script.params) == {"network-interface-id": ["eni-1", "eni-9"]}
     assert script.params["MaxResults"] == 1000
 
 

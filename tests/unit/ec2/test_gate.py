@@ -20,14 +20,18 @@ class VirtualClock:
 
 
 class Queue:
-    """A rate limiter whose next places are so many seconds off."""
+    """A rate limiter whose next places are so many seconds off; places taken before are redeemed at once."""
 
     def __init__(self, *waits: float) -> None:
         self._waits = list(waits)
         self.reserved: list[str] = []
+        self.redeemed: list[str] = []
         self.penalised: list[str] = []
 
-    def reserve(self, action: str) -> float:
+    def reserve(self, action: str, turn: bool) -> float:
+        if turn:
+            self.redeemed.append(action)
+            return 0.0
         self.reserved.append(action)
         return self._waits.pop(0)
 
@@ -59,7 +63,7 @@ def test_who_kept_his_turn_does_not_queue_again_but_for_the_next_call() -> None:
     clock, queue = VirtualClock(), Queue(1.0)
     kept = gate(queue, clock, turn=True)
     kept.enter("DeleteNetworkInterface")
-    assert (queue.reserved, clock.time) == ([], 1000.0)
+    assert (queue.redeemed, queue.reserved, clock.time) == (["DeleteNetworkInterface"], [], 1000.0)
     kept.enter("DeleteNetworkInterface")
     assert (queue.reserved, clock.time) == (["DeleteNetworkInterface"], 1001.0)
 
@@ -70,6 +74,7 @@ def test_a_kept_turn_is_not_spent_on_the_look_before_the_call() -> None:
     kept.enter("DescribeNetworkInterfaces")
     kept.enter("AttachNetworkInterface")
     assert (queue.reserved, clock.time) == ([], 1000.0)
+    assert queue.redeemed == ["DescribeNetworkInterfaces", "AttachNetworkInterface"]
     with pytest.raises(Deferred):
         kept.enter("DescribeNetworkInterfaces")
 

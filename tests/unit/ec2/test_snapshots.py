@@ -61,7 +61,7 @@ class Cloud:
             key = name.removeprefix("tag:")
             found = [i for i in self.interfaces if any(t["Key"] == key and t["Value"] in wanted for t in i["TagSet"])]
         start = int(params.get("NextToken", 0))
-        end = start + params["MaxResults"]
+        end = start + params.get("MaxResults", 1000)
         return {"NetworkInterfaces": found[start:end], **({"NextToken": str(end)} if end < len(found) else {})}
 
     def script(self) -> Script:
