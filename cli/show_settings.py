@@ -1,9 +1,10 @@
 """`vpc-rc settings`: every setting, what it is now and where that comes from."""
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cli.console import console
 from common.settings import SettingDescription, describe_settings, load_settings
 
 
@@ -15,8 +16,7 @@ def settings(markdown: bool) -> None:
     if markdown:
         click.echo("\n".join(reference(rows)))
         return
-    console = Console(soft_wrap=False)
-    console.print(_table(rows))
+    console().print(_table(rows))
 
 
 def _table(rows: list[SettingDescription]) -> Table:
@@ -28,7 +28,7 @@ def _table(rows: list[SettingDescription]) -> Table:
     table.add_column("Meaning", min_width=30)
     for row in rows:
         value, default = (text if len(text) <= 60 else f"{text[:57]}..." for text in (row.value, row.default))
-        table.add_row(row.name, value, row.source, default, row.description)
+        table.add_row(*(Text(cell) for cell in (row.name, value, row.source, default, row.description)))
     return table
 
 

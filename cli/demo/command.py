@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.console import console
 from cli.demo.plan import DemoFailed, Plan, room_problem
 from cli.demo.run import Demo, Summary
 from cli.demo.screen import Lines, Screen, Tables
@@ -73,11 +74,11 @@ def demo(
     )
     if problem := room_problem(plan):
         raise click.UsageError(problem)
-    console = Console()
+    screen = console()
     try:
-        _perform(plan, console, hold=hold)
+        _perform(plan, screen, hold=hold)
     except KeyboardInterrupt:
-        console.print("Interrupted; everything has been ended.")
+        screen.print("Interrupted; everything has been ended.")
         sys.exit(130)
     except (DemoFailed, ControllerError, Refused, OSError) as error:
         for line in error.logs if isinstance(error, DemoFailed) else []:
@@ -88,18 +89,18 @@ def demo(
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _perform(plan: Plan, console: Console, *, hold: bool) -> None:
+def _perform(plan: Plan, out: Console, *, hold: bool) -> None:
     clock = SystemClock()
-    screen: Screen = Tables(console, clock) if console.is_terminal else Lines(console, clock)
+    screen: Screen = Tables(out, clock) if out.is_terminal else Lines(out, clock)
     with Processes(STOP_SECONDS) as processes:
         try:
             with screen:
                 stage = Stage(plan, processes, clock)
                 running = Demo(plan, stage, screen, clock)
                 summary = running.run()
-            _tell(console, summary)
+            _tell(out, summary)
             if hold:
-                _tell_how_to_look(console, stage)
+                _tell_how_to_look(out, stage)
                 with screen, suppress(KeyboardInterrupt):
                     running.hold()
         finally:
@@ -108,7 +109,7 @@ def _perform(plan: Plan, console: Console, *, hold: bool) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _tell(console: Console, summary: Summary) -> None:
+def _tell(out: Console, summary: Summary) -> None:
     rate = 100 * summary.throttled / max(1, summary.calls)
     ratio = f", {summary.served / summary.ideal:.2f} times that" if summary.ideal else ""
     figures = Table(title="Everything is as it should be", title_justify="left", show_header=False, pad_edge=False)
@@ -121,7 +122,7 @@ def _tell(console: Console, summary: Summary) -> None:
         ("EC2 calls", f"{summary.calls}, throttled {summary.throttled} ({rate:.2f} of 100)"),
     ):
         figures.add_row(name, value)
-    console.print(figures)
+    out.print(figures)
     taken = Table(pad_edge=False)
     for title in ("Process", "CPU", "Peak memory"):
         taken.add_column(title, justify="left" if title == "Process" else "right")
@@ -129,14 +130,14 @@ def _tell(console: Console, summary: Summary) -> None:
         if usage is not None:
             taken.add_row(name, f"{usage.cpu_seconds:.1f} s", f"{usage.peak_bytes / 2**20:.0f} MiB")
     if taken.row_count:
-        console.print(taken)
+        out.print(taken)
 
 
-def _tell_how_to_look(console: Console, stage: Stage) -> None:
-    console.print("Everything keeps running until Ctrl-C. In another terminal:\n")
+def _tell_how_to_look(out: Console, stage: Stage) -> None:
+    out.print("Everything keeps running until Ctrl-C. In another terminal:\n")
     for name, value in stage.facts.environment().items():
-        console.print(Text(f"export {name}={value}"), soft_wrap=True)
-    console.print(
+        out.print(Text(f"export {name}={value}"), soft_wrap=True)
+    out.print(
         Text(
             f"\nvpc-rc status --watch\nkubectl -n demo get pods\nkubectl -n demo scale deployment demo-0 --replicas=20"
             f"\nFlower: http://127.0.0.1:{stage.flower_port}\n"

@@ -4,9 +4,9 @@ from contextlib import suppress
 
 import click
 import msgspec
-from rich.console import Console
 from rich.live import Live
 
+from cli.console import console
 from cli.status.read import read_glance
 from cli.status.show import render
 from common.clock import SystemClock
@@ -31,12 +31,12 @@ def status(watch: bool, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(read_glance(store, limits)), indent=2))
         return
-    console = Console()
+    screen = console()
     if not watch:
-        console.print(render(read_glance(store, limits), clock.now()))
+        screen.print(render(read_glance(store, limits), clock.now()))
         return
-    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+    with suppress(KeyboardInterrupt), Live(console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
         while True:
-            shown = max(5, console.height - 12) if console.is_terminal else None
+            shown = max(5, screen.height - 12) if screen.is_terminal else None
             live.update(render(read_glance(store, limits), clock.now(), shown), refresh=True)
             clock.sleep(WATCH_SECONDS)

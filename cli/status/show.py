@@ -1,5 +1,6 @@
 """The glance as tables for people."""
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -38,12 +39,12 @@ def summary(glance: Glance, now: float) -> list[Text]:
 def nodes_table(nodes: tuple[NodeGlance, ...], now: float, shown: int | None) -> Table:
     """One row a node, and the sums over all of them."""
     windows = any(node.pool for node in nodes)
-    table = Table(show_footer=True, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     sums = {name: sum(getattr(node, name) for node in nodes) for name in ("making", "used", "cooling", "free", "pods")}
     ready = sum(node.trunk == "ready" for node in nodes)
-    table.add_column("Node", footer=f"{len(nodes)} nodes", overflow="fold")
-    table.add_column("Type")
-    table.add_column("Trunk", footer=f"{ready} ready")
+    table.add_column("Node", footer=f"{len(nodes)} nodes", no_wrap=True, min_width=12)
+    table.add_column("Type", no_wrap=True)
+    table.add_column("Trunk", footer=f"{ready} ready", no_wrap=True)
     for title, name in (("Making", "making"), ("Used", "used"), ("Cooling", "cooling"), ("Free", "free")):
         table.add_column(title, footer=str(sums[name]), justify="right")
     if windows:
@@ -78,7 +79,7 @@ def _row(node: NodeGlance, now: float, *, windows: bool) -> list[RenderableType]
 def waiting_table(nodes: tuple[NodeGlance, ...], now: float) -> Table:
     """The pods that wait longest, and why."""
     waiting = sorted(((pod, node.node) for node in nodes for pod in node.waiting), key=lambda one: one[0].since)
-    table = Table(title=f"Pods that wait: {len(waiting)}", title_justify="left", pad_edge=False)
+    table = Table(title=f"Pods that wait: {len(waiting)}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("Pod", "Node", "For", "Why"):
         table.add_column(title, overflow="fold")
     for pod, node in waiting[:WAITING_SHOWN]:
