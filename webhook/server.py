@@ -139,6 +139,8 @@ async def _body(request: web.BaseRequest) -> bytes | None:
     """None: too large; the rest is not read."""
     if (request.content_length or 0) > LARGEST_BODY:
         return None
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     chunks, size = [], 0
     async for chunk in request.content.iter_any():
         size += len(chunk)

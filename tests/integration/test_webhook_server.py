@@ -161,6 +161,25 @@ def test_up_to_seven_mebibytes_are_read(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_client_that_asks_first_is_told_to_go_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            for size, status in ((100_000, b"100"), (LARGEST_BODY + 1, b"413")):
+                reader, writer = await raw(at)
+                writer.write(
+                    b"POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % size
+                )
+                async with asyncio.timeout(5):
+                    assert (await reader.readline()).split()[1] == status
+                    if status == b"100":
+                        writer.write(padded(size))
+                        await reader.readline()
+                        assert (await reader.readline()).split()[1] == b"200"
+
+    asyncio.run(scenario())
+
+
 # --- TLS
 
 
