@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.console import console
 from cli.doctor import ec2, kubernetes, redis
-from cli.doctor.finding import Finding, State
+from cli.doctor.finding import Finding, State, first_line
 from cli.doctor.permissions import ROLES, needed
 from common.clock import SystemClock
 from common.kube.transport import NoCluster, connect
@@ -55,7 +55,7 @@ def _findings(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
     try:
         transport = connect(kubeconfig=settings.kubeconfig, context=settings.kube_context, clock=SystemClock())
     except NoCluster as error:
-        advice = f"{error}. Set KUBECONFIG, or run it in a pod with a service account"
+        advice = f"{first_line(error)}. Set KUBECONFIG, or run it in a pod with a service account"
         yield Finding(area=kubernetes.AREA, what="kubeconfig", state=State.MISSING, advice=advice)
     else:
         permissions = {role: needed(role, settings.lease_name, settings.lease_namespace) for role in roles}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cli.doctor.finding import Finding, State
+from cli.doctor.finding import Finding, State, first_line
 from common.ec2.client import OWN_IDENTITY, account_id, build_invoke
 from common.ec2.errors import translate
 from common.model.errors import ControllerError, Denied, OutsideError
@@ -52,7 +52,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         account = account_id(settings.model_copy(update={"account_id": ""}))
         invoke = build_invoke(settings)
     except (ControllerError, SettingsError) as error:
-        advice = f"{error}. Give the pods an instance profile, IRSA or EKS Pod Identity; check region and endpoints"
+        advice = f"{first_line(error)}. Give the pods an instance profile, IRSA or EKS Pod Identity; check the region"
         yield Finding(area=AREA, what="identity (STS)", state=State.MISSING, advice=advice)
         return
     if settings.account_id and settings.account_id != account:
@@ -61,13 +61,14 @@ def check(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding(area=AREA, what=f"identity of account {account}")
     for action, params in ACTIONS.items():
-        yield _dry_run(invoke, action, params, settings.role_arn)
+        yield dry_run(invoke, action, params, settings.role_arn)
     yield Finding(area=AREA, what="trunking in this account", state=State.UNKNOWN, advice=TRUNKING)
 
 
-def _dry_run(
+def dry_run(
     invoke: Callable[[str, dict[str, Any]], dict[str, Any]], action: str, params: dict[str, Any] | None, role: str
 ) -> Finding:
+    """Whether an action is allowed, from EC2's answer to a call that would do nothing."""
     if params is None:
         advice = "EC2 has no DryRun for it; it must be in the policy (Windows nodes need it)"
         return Finding(area=AREA, what=action, state=State.UNKNOWN, advice=advice)

@@ -18,3 +18,8 @@ class Finding:
     state: State = State.OK
     advice: str = ""
     """What to do; "" where nothing is to be done."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, to go on after with a sentence."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cli.doctor.finding import Finding, State
+from cli.doctor.finding import Finding, State, first_line
 from cli.doctor.permissions import CRD, VPC, Permission
 from common.kube.transport import Response, Transport
 from common.model.errors import ControllerError
@@ -23,7 +23,7 @@ def check(transport: Transport, permissions: Mapping[str, Sequence[Permission]])
     try:
         answer = transport.request("GET", "/version")
     except ControllerError as error:
-        advice = f"{error}. Check KUBECONFIG, or run it in a pod with a service account"
+        advice = f"{first_line(error)}. Check KUBECONFIG, or run it in a pod with a service account"
         yield Finding(area=AREA, what="API server", state=State.MISSING, advice=advice)
         return
     yield _reached(answer)

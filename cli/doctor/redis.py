@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cli.doctor.finding import Finding, State
+from cli.doctor.finding import Finding, State, first_line
 from common.model.errors import StoreUnavailable
 from common.settings import mask_url
 from common.store import connect
@@ -23,7 +23,7 @@ def check(redis_url: str) -> Iterator[Finding]:
     try:
         link.command("PING")
     except StoreUnavailable as error:
-        advice = f"{error}. Check VPC_RC_REDIS_URL and the network policies"
+        advice = f"{first_line(error)}. Check VPC_RC_REDIS_URL and the network policies"
         yield Finding(area=AREA, what=mask_url(redis_url), state=State.MISSING, advice=advice)
         return
     yield Finding(area=AREA, what=mask_url(redis_url))

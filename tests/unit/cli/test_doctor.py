@@ -1,0 +1,131 @@
+"""The doctor asks for exactly what the manifests grant, and tells apart what is missing and what nobody says."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+
+from cli.doctor import ec2, kubernetes, redis
+from cli.doctor.finding import State
+from cli.doctor.permissions import ROLES, Permission, needed
+from common.kube.transport import Response
+from common.model.errors import Denied
+
+BASE = Path(__file__).parents[3] / "deploy" / "base"
+
+
+def granted(role: str) -> Iterator[Permission]:
+    """What the manifests give the role's account."""
+    for document in yaml.safe_load_all((BASE / f"{role}.yaml").read_text()):
+        if document["kind"] not in ("Role", "ClusterRole"):
+            continue
+        namespace = "kube-system" if document["kind"] == "Role" else ""
+        for rule in document["rules"]:
+            for group in rule["apiGroups"]:
+                for each in rule["resources"]:
+                    resource, _, subresource = each.partition("/")
+                    for verb in rule["verbs"]:
+                        for name in rule.get("resourceNames", [""]):
+                            yield Permission(
+                                verb=verb,
+                                group=group,
+                                resource=resource,
+                                subresource=subresource,
+                                namespace=namespace,
+                                name=name,
+                            )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_it_asks_for_exactly_what_the_manifests_grant(role: str) -> None:
+    assert set(needed(role, "cp-vpc-resource-controller", "kube-system")) == set(granted(role))
+
+
+class ApiServer:
+    """Answers what it is told to."""
+
+    def __init__(self, answers: Mapping[str, tuple[int, str]]) -> None:
+        self._answers = answers
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: float | None = None,
+    ) -> Response:
+        status, body = self._answers.get(path, (404, "{}"))
+        return Response(status, body.encode())
+
+    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+        raise NotImplementedError
+
+
+PERMISSION = Permission(verb="get", group="", resource="pods")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "state"),
+    [
+        pytest.param(201, '{"status": {"allowed": true}}', State.OK, id="allowed"),
+        pytest.param(201, '{"status": {"allowed": false}}', State.MISSING, id="refused"),
+        pytest.param(404, "{}", State.UNKNOWN, id="cannot be asked"),
+    ],
+)
+def test_permissions(status: int, body: str, state: State) -> None:
+    server = ApiServer({"/version": (200, "{}"), kubernetes.REVIEWS: (status, body)})
+    found = [one for one in kubernetes.check(server, {"worker": [PERMISSION]}) if one.what.startswith("worker")]
+    assert [one.state for one in found] == [state]
+
+
+def test_definitions_that_are_not_served_are_missing() -> None:
+    served = '{"resources": [{"name": "cninodes"}]}'
+    server = ApiServer({"/version": (200, "{}"), "/apis/vpcresources.k8s.aws/v1alpha1": (200, served)})
+    states = {one.what: one.state for one in kubernetes.check(server, {}) if "Definition" in one.what}
+    assert states == {
+        "CustomResourceDefinition securitygrouppolicies.vpcresources.k8s.aws": State.MISSING,
+        "CustomResourceDefinition cninodes.vpcresources.k8s.aws": State.OK,
+        "CustomResourceDefinition eniconfigs.crd.k8s.amazonaws.com": State.MISSING,
+    }
+
+
+def test_refused_credentials_are_missing() -> None:
+    assert next(iter(kubernetes.check(ApiServer({"/version": (401, "")}), {}))).state is State.MISSING
+
+
+def refusing(code: str) -> Any:
+    def invoke(_action: str, params: dict[str, Any]) -> dict[str, Any]:
+        assert params["DryRun"] is True
+        raise ClientError({"Error": {"Code": code, "Message": ""}}, "x")
+
+    return invoke
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [("DryRunOperation", State.OK), ("UnauthorizedOperation", State.MISSING), ("InternalError", State.UNKNOWN)],
+)
+def test_each_answer_to_a_dry_run(code: str, state: State) -> None:
+    found = ec2.dry_run(refusing(code), "CreateTags", ec2.ACTIONS["CreateTags"], "")
+    assert found.state is state
+
+
+def test_a_refused_association_names_the_list_of_accounts() -> None:
+    action = "AssociateTrunkInterface"
+    assert "list" in ec2.dry_run(refusing("UnauthorizedOperation"), action, ec2.ACTIONS[action], "").advice
+
+
+def test_denied_is_the_class_of_missing_rights() -> None:
+    assert isinstance(ec2.refusal(refusing("AccessDenied"), "CreateTags", {"DryRun": True}), Denied)
+
+
+def test_an_unreachable_redis_is_missing_and_its_password_masked() -> None:
+    found = list(redis.check("redis://:hunter2@127.0.0.1:1/0"))
+    assert [one.state for one in found] == [State.MISSING]
+    assert "hunter2" not in repr(found)
