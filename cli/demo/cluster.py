@@ -73,10 +73,10 @@ class Cluster:
         return sum((node["status"].get("allocatable") or {}).get(POD_ENI, "0") != "0" for node in nodes)
 
     def live(self) -> list[SeenPod]:
-        """Raises DemoFailed where the watch broke."""
+        """Raises ConnectionError where the watch broke."""
         with self._lock:
             if self._broke:
-                raise DemoFailed(f"the demo's watch of its pods broke: {self._broke}")
+                raise ConnectionError(f"the demo's watch of its pods broke: {self._broke}")
             return list(self._live.values())
 
     def waits(self) -> list[float]:

@@ -10,12 +10,16 @@ from cli.demo.screen import Screen
 from cli.demo.stage import Stage
 from common.clock import Clock
 from common.model.config import MINIMUM_COOLDOWN_SECONDS
+from common.model.errors import ControllerError
+from sandbox.calls import Refused
 from sandbox.nodes import POD_GROUPS
 from sandbox.processes import Usage, usage
 
 LOOK_SECONDS = 0.5
 SLACK_SECONDS = 120.0
 """Beyond twice what EC2's limits ask for: slow machines."""
+BLAME_SECONDS = 3.0
+"""The sandbox notices within a second that a part of it ended."""
 PROBLEMS_SHOWN = 10
 
 
@@ -45,6 +49,18 @@ class Demo:
         self._plan, self._stage, self._screen, self._clock = plan, stage, screen, clock
 
     def run(self) -> Summary:
+        """All of it."""
+        try:
+            return self._run()
+        except (OSError, Refused, ControllerError) as error:
+            # Whoever does not answer has mostly ended: say that, with its last words.
+            deadline = self._clock.monotonic() + BLAME_SECONDS
+            while self._clock.monotonic() < deadline:
+                self._stage.look()
+                self._clock.sleep(LOOK_SECONDS)
+            raise DemoFailed(str(error), self._stage.tails()) from error
+
+    def _run(self) -> Summary:
         plan, cluster, began = self._plan, self._stage.cluster, self._clock.monotonic()
         self._screen.begin(f"Sandbox runs with {plan.nodes} nodes of {plan.instance_type}; the product starts")
         cluster.prepare(plan.cooldown, POD_GROUPS)
