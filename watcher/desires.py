@@ -99,8 +99,8 @@ class Desires:
                 self._owe(name, Debt(whole=True, reason=reason))
 
     def take(self, limit: int) -> Batch:
-        """What to write next, as it stands now; empty while not `complete`. What could not be written must be given
-        back."""
+        """What to write next, as it stands now; empty while not `complete`. It is owed no more: where it could not be
+        written, call `owe_everything`."""
         with self._lock:
             if self._synced < NEEDED:
                 return Batch(config=None, changes=())
@@ -108,13 +108,6 @@ class Desires:
             self._owed.config = False
             changes = tuple(self._change(name, debt) for name, debt in self._owed.take(limit))
             return Batch(config=config, changes=changes)
-
-    def give_back(self, batch: Batch) -> None:
-        with self._lock:
-            if self._leading:
-                self._owed.config |= batch.config is not None
-                for change in batch.changes:
-                    self._owed.add(change.name, change.debt)
 
     def seen_before(self, node: NodeName, uid: PodUid, seen_at: float) -> None:
         """The pod was seen bound at `seen_at` by a leader before us."""
@@ -221,8 +214,7 @@ class Desires:
             self._owe(node, Debt(reason="policy"))
 
     def _refresh_settings(self) -> None:
-        """Once both parts are known: Windows nodes must not be taken up for the moment before the second comes."""
-        if self._synced >= {Kind.CONFIG_MAP, Kind.LEGACY} and self._settings.refresh() and self._leading:
+        if self._settings.refresh() and self._leading:
             self._owed.config = True
             for name in {*self._nodes, *self._cninodes, *self._pods.nodes()}:
                 self._owe(name, Debt(reason="settings"))

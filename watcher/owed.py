@@ -1,4 +1,4 @@
-"""What still has to be written to Redis, by node. Nothing leaves it but by being written."""
+"""What still has to be written to Redis, by node."""
 
 from dataclasses import dataclass, field
 
@@ -63,6 +63,6 @@ class Owed:
             known.add(debt)
 
     def take(self, limit: int) -> list[tuple[NodeName, Debt]]:
-        """The oldest debts. They are owed no more: give back what could not be paid."""
+        """The oldest debts. They are owed no more."""
         names = [name for name, _ in zip(self.nodes, range(limit), strict=False)]
         return [(name, self.nodes.pop(name)) for name in names]

@@ -93,6 +93,7 @@ class Writer:
             self._failures += 1
             longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
             self._not_before = self._clock.monotonic() + longest * self._rng.uniform(0.5, 1.0)
+            # Pays what the failed batch owed, too.
             self.rewrite("redis trouble")
             _log.warning("redis or the broker is away", error=str(error), failures=self._failures)
         else:
@@ -118,18 +119,14 @@ class Writer:
                 self.rewrite("redis lost")
 
     def _pay(self, batch: Batch) -> None:
-        """Raises StoreUnavailable, and then the batch is owed again."""
-        try:
-            if batch.config is not None:
-                self._store.write_config(batch.config)
-            for change in batch.changes:
-                if change.debt.whole:
-                    self._write_whole(change)
-                else:
-                    self._write(change)
-        except StoreUnavailable:
-            self._desires.give_back(batch)
-            raise
+        """Raises StoreUnavailable, and then everything must be owed again."""
+        if batch.config is not None:
+            self._store.write_config(batch.config)
+        for change in batch.changes:
+            if change.debt.whole:
+                self._write_whole(change)
+            else:
+                self._write(change)
         self._announcer.changed((change.name, change.debt.reason) for change in batch.changes)
 
     def _write(self, change: NodeChange) -> None:

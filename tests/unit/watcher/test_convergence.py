@@ -146,5 +146,3 @@ def test_any_interleaving_with_parts_told_again_ends_the_same(order: list[str], 
     owed = {uid for change in batch.changes for uid in change.debt.pods}
     assert owed == {str(number) for number in range(6)}
     assert desires.settled
-    desires.give_back(batch)
-    assert desires.take(100) == batch

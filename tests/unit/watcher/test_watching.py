@@ -1,13 +1,17 @@
 """What reaches Redis and the workers, and when."""
 
+from collections.abc import Iterable
+
 import fakeredis
 import pytest
 
 from common.kube.transport import Response
 from common.model.config import ClusterConfig
+from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName, PodUid
 from common.model.node import CniNodeFacts, NodeView
 from common.model.pod import PodWish
+from common.store import Store, keys
 from tests.unit.kube.in_process import VirtualClock, cluster, cut, node, pod
 from tests.unit.watcher.bench import (
     CNINODES,
@@ -21,8 +25,12 @@ from tests.unit.watcher.bench import (
     NOW_GONE,
     PODS,
     POLICIES,
+    Published,
     Watch,
 )
+from watcher.announcer import Announcer
+from watcher.desires import Desires
+from watcher.kinds import NEEDED, Kind
 from watcher.writer import LAST_BACKOFF_SECONDS
 
 
@@ -446,3 +454,71 @@ def test_the_values_of_a_desired_state_are_the_projected_ones(watch: Watch) -> N
     assert all(isinstance(wish, PodWish) for wish in desired.pods.values())
     assert all(isinstance(uid, str) for uid in map(PodUid, desired.pods))
     assert NodeName("n1") in watch.store.known_nodes()
+
+
+# --- one safeguard at a time
+
+
+def test_nothing_is_handed_out_while_one_needed_kind_is_unknown() -> None:
+    desires = Desires(clock=VirtualClock())
+    desires.lead(True)
+    desires.apply(Kind.NODES, "ADDED", node("n1"))
+    for kind in sorted(NEEDED):
+        assert not desires.take(10)
+        desires.synced(kind)
+    assert desires.take(10)
+
+
+def test_the_deletion_of_an_earlier_node_of_the_name_is_not_the_nodes() -> None:
+    desires = Desires(clock=VirtualClock())
+    for kind, path in ((Kind.NODES, node("n1")), (Kind.CNINODES, cninode("n1"))):
+        old, new = (path | {"metadata": {"name": "n1", "uid": uid}} for uid in ("old", "new"))
+        desires.apply(kind, "ADDED", new)
+        desires.apply(kind, "DELETED", old)
+    view = desires.view(N1)
+    assert view is not None
+    assert view.node is not None
+    assert view.cninode is not None
+
+
+def test_a_leader_without_its_lease_publishes_no_due_nodes(watch: Watch) -> None:
+    watch.held = False
+    watch.store.park(N1, watch.clock.now())
+    watch.turn(20)
+    assert watch.published.nodes == []
+
+
+class ForgetfulStore(Store):
+    """Takes the next mark, and the answer is lost on the way."""
+
+    loses = False
+
+    def mark_dirty(self, names: Iterable[NodeName], now: float) -> list[NodeName]:
+        marked = super().mark_dirty(names, now)
+        if self.loses:
+            self.loses = False
+            raise StoreUnavailable("injected")
+        return marked
+
+
+def test_a_node_whose_mark_was_taken_but_not_answered_is_published_all_the_same() -> None:
+    store = ForgetfulStore(fakeredis.FakeRedis(), keys.prefix("bench"))
+    published = Published()
+    announcer = Announcer(store, published, VirtualClock())
+    store.loses = True
+    with pytest.raises(StoreUnavailable):
+        announcer.changed([(N1, "pod")])
+    announcer.catch_up()
+    assert published.nodes == [("n1", "pod")]
+    assert announcer.settled
+
+
+def test_what_a_crashed_redis_lost_of_its_last_second_is_written_again(watch: Watch) -> None:
+    before = watch.desired(N1)
+    watch.redis.connected = False
+    watch.turn(30)
+    watch.redis.connected = True
+    watch.store.write_pods(N1, [], before.pods)
+    watch.clock.sleep(LAST_BACKOFF_SECONDS)
+    watch.settle()
+    assert watch.desired(N1) == before
