@@ -311,14 +311,13 @@ def _annotate(draft: Draft) -> None:
         pod, claim = draft.desired.pods.get(uid), draft.ledger.claims.get(uid)
         if pod is None or claim is None or claim.annotated or not is_live(pod) or pod.branches == 0:
             continue
-        if any(b.state is BranchState.ASSOCIATED and b.trunk_id != draft.ledger.trunk.eni_id for b in branches):
-            draft.ledger = undo_claim(draft.ledger, uid)  # Of an instance that was replaced.
-            draft.look_at(draft.now)
-            continue
-        if len(branches) < pod.branches or any(b.state not in _USED for b in branches):
-            continue
         subject = f"annotate/{uid}"
-        if not draft.may(subject):
+        if subject in draft.busy:
+            continue
+        if any(b.state in _USED and b.trunk_id != draft.ledger.trunk.eni_id for b in branches):
+            _begin_anew(draft, uid, branches)
+            continue
+        if len(branches) < pod.branches or any(b.state not in _USED for b in branches) or not draft.may(subject):
             continue
         for branch in branches:
             _change(draft, branch, state=BranchState.ASSIGNED, since=draft.now)
@@ -332,6 +331,16 @@ def _annotate(draft: Draft) -> None:
                 value=annotation_of(branches),
             )
         )
+
+
+def _begin_anew(draft: Draft, uid: PodUid, branches: Iterable[Branch]) -> None:
+    """Its instance was replaced before the pod was seen annotated. What may have been written into the annotation
+    rests, and stays the pod's if it was."""
+    for branch in branches:
+        if branch.state is BranchState.ASSIGNED:
+            _change(draft, branch, state=BranchState.COOLING, since=draft.now)
+    draft.ledger = undo_claim(draft.ledger, uid)
+    draft.look_at(draft.now)
 
 
 def _release(draft: Draft, branch: Branch) -> None:

@@ -153,7 +153,7 @@ def _branch_failed(
     if branch is None or isinstance(error, PASSING):
         return
     if branch.unwanted:
-        _learned(result, action, branch, error)
+        _learned(result, action, branch)
         return
     if isinstance(action, act.CreateBranch):
         # Refused: nothing was made under this token, or (a mismatch) something that the audit will find.
@@ -175,20 +175,14 @@ def _branch_failed(
     )
 
 
-def _learned(
-    result: Result,
-    action: act.CreateBranch | act.PermitBranch | act.AssociateBranch,
-    branch: Branch,
-    error: OutsideError,
-) -> None:
+def _learned(result: Result, action: act.CreateBranch | act.PermitBranch | act.AssociateBranch, branch: Branch) -> None:
     """The call was made to learn whether it had taken effect before. A refusal does not tell so of an association:
     it is released as if it were there."""
     result.pace(action.subject, None)
     if isinstance(action, act.CreateBranch):
         result.change(branches=without(result.ledger.branches, BranchKey(branch.key)))
     elif isinstance(action, act.AssociateBranch):
-        state = branch.state if isinstance(error, NotFound) else BranchState.COOLING
-        result.branch(action.key, state=state, associating=False, since=0.0)
+        result.branch(action.key, state=BranchState.COOLING, associating=False, since=0.0)
 
 
 def _annotate_failed(result: Result, action: act.Annotate, error: OutsideError) -> None:
