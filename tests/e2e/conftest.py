@@ -1,0 +1,40 @@
+"""One control plane and one product for the folder; each case has its own namespace and nodes in it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.plane import Plane, control_plane
+from tests.e2e.product import Product, running
+from tests.e2e.scene import Scene
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "forbids: makes requests that RBAC does not allow, on purpose")
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    with control_plane(tmp_path_factory.mktemp("e2e") / "plane") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def product(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with running(plane, tmp_path_factory.mktemp("e2e") / "product") as started:
+        yield started
+
+
+@pytest.fixture
+def scene(product: Product, request: pytest.FixtureRequest) -> Scene:
+    name = request.node.name.removeprefix("test_").replace("_", "-")
+    return Scene(product, name[:40].rstrip("-"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_forbidden(product: Product, request: pytest.FixtureRequest) -> Iterator[None]:
+    """No request of ours is beyond the roles of the manifests. Everybody else here is an administrator."""
+    before = product.plane.forbidden()
+    yield
+    if "forbids" not in request.keywords:
+        assert product.plane.forbidden() == before, product.rig.logs()

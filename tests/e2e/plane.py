@@ -1,0 +1,79 @@
+"""A full real control plane with deploy/base in it, and a kubeconfig for each role's service account."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.webhook_cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+SCRIPT_VARIABLE = "VPC_RC_TEST_CONTROL_PLANE"
+"""Names another script than the one beside the checkout."""
+STOP_SECONDS = 60
+_ATTEMPTS = re.compile(r'^authorization_attempts_total\{result="(?P<result>[a-z-]+)"\} (?P<count>\S+)$', re.MULTILINE)
+
+
+class Plane:
+    """An administrator's view of it."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self.api = Cluster(kubeconfig)
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
+        command = [str(Path(os.environ["KUBEBUILDER_ASSETS"]) / "kubectl"), "--kubeconfig", str(self.kubeconfig)]
+        return subprocess.run([*command, *arguments], input=given, text=True, check=True, capture_output=True).stdout
+
+    def apply_base(self) -> None:
+        """Everything that we ship. The Deployments run, too, as far as anything runs here: they only take up room."""
+        rendered = self.kubectl("kustomize", str(ROOT / "deploy" / "base"))
+        self.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", given=rendered)
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+
+    def kubeconfig_of(self, role: str) -> Path:
+        """With a token of the role's service account in place of the administrator's."""
+        account = f"/api/v1/namespaces/kube-system/serviceaccounts/vpc-rc-{role}/token"
+        token = self.api.make(account, {"spec": {"expirationSeconds": 7200}})["status"]["token"]
+        config: dict[str, Any] = json.loads(self.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token}
+        path = self.kubeconfig.with_name(f"kubeconfig-{role}")
+        path.write_text(json.dumps(config))
+        return path
+
+    def forbidden(self) -> int:
+        """Requests so far that RBAC did not allow. Refusals of webhooks and of an object's own rules do not count."""
+        attempts = _ATTEMPTS.findall(self.kubectl("get", "--raw", "/metrics"))
+        assert attempts, "the API server does not count attempts of authorization"
+        return sum(int(float(count)) for result, count in attempts if result != "allowed")
+
+
+@contextmanager
+def control_plane(folder: Path) -> Iterator[Plane]:
+    """Skips where there are no programs for it."""
+    script = Path(os.environ.get(SCRIPT_VARIABLE) or ROOT.parent / "shared" / "envtest" / "control-plane")
+    if not os.environ.get("KUBEBUILDER_ASSETS"):
+        pytest.skip("KUBEBUILDER_ASSETS names no control plane")
+    if not script.exists():
+        pytest.skip(f"no script that starts a control plane at {script}; {SCRIPT_VARIABLE} names another")
+    with subprocess.Popen(
+        [str(script), str(folder), "--full", "--watch-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            words = process.stdout.readline().split()
+            assert words[:1] == ["ready"], f"the control plane does not start: {words}"
+            yield Plane(Path(words[1]))
+        finally:
+            process.stdin.close()
+            process.wait(STOP_SECONDS)

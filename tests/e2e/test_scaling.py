@@ -1,0 +1,55 @@
+"""A Deployment's pods are placed by the real scheduler on the capacity that we advertise, and run once annotated."""
+
+from statistics import median
+
+from common.model.names import POD_ENI
+from tests.e2e.scene import Scene, given, running
+
+
+def test_every_node_gets_a_cninode_that_it_owns(scene: Scene) -> None:
+    scene.add_node("owner-1")
+    scene.wait("CNINode", lambda: scene.cninode("owner-1") is not None)
+    made = scene.cninode("owner-1")
+    assert made is not None
+    assert made["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "name": "owner-1",
+            "uid": scene.node("owner-1")["metadata"]["uid"],
+            "controller": True,
+        }
+    ]
+    assert made["metadata"]["labels"]["kubernetes.io/os"] == "linux"
+    assert made["metadata"]["finalizers"] == ["networking.k8s.aws/resource-cleanup"]
+    assert made["spec"]["tags"] == {
+        "cluster.k8s.amazonaws.com/name": "rig",
+        "node.k8s.amazonaws.com/instance_id": scene.instances["owner-1"],
+    }
+    assert scene.amount("capacity", "owner-1") == 0, "nobody asked for a trunk"
+
+
+def test_deployment_beyond_capacity(scene: Scene) -> None:
+    scene.add_trunk_nodes("scaled-1", "scaled-2")
+    assert scene.amount("capacity", "scaled-1") == 9
+    scene.deploy("app", 12)
+    scene.run(12)
+    for pod in scene.pods():
+        (interface,) = given(pod)
+        assert pod["status"]["podIP"] == interface["privateIp"]
+        assert scene.interfaces()[interface["eniId"]]["tags"]["vpcresources.k8s.aws/pod-uid"] == pod["metadata"]["uid"]
+
+    scene.scale("app", 25)
+    scene.run(18)
+    scene.wait("all 25 are there", lambda: len(scene.pods()) == 25)
+    waiting = [pod for pod in scene.pods() if not pod["spec"].get("nodeName")]
+    assert len(waiting) == 7
+    for pod in waiting:
+        assert f"Insufficient {POD_ENI}" in pod["status"]["conditions"][0]["message"]
+    assert len({interface["eniId"] for pod in scene.pods() for interface in given(pod)}) == 18
+    seconds = scene.waits()
+    print(f"\nscheduled to annotated, 18 pods: median {median(seconds):.2f} s, longest {seconds[-1]:.2f} s")
+
+    scene.scale("app", 4)
+    scene.wait("4 are left", lambda: len(scene.pods()) == 4)
+    assert all(running(pod) for pod in scene.pods())
