@@ -78,6 +78,8 @@ class LinuxWorld(World):
         self.cninode: CniNodeFacts | None = make.cninode()
         self.ended: dict[EniId, float] = {}
         """When the pod whose annotation named it ended."""
+        self.strays: set[EniId] = set()
+        """In EC2 without the ledger's knowing: what is planned can collide with them, and EC2 refuses."""
         self._numbers = count(1)
 
     def desired(self) -> Desired:
@@ -90,7 +92,7 @@ class LinuxWorld(World):
 
     def end(self, uid: str, *, finish: bool) -> None:
         pod = next(pod for pod in self.pods.values() if pod.uid == uid)
-        for entry in interfaces_named(pod)[0]:
+        for entry in () if pod.finished else interfaces_named(pod)[0]:
             self.ended.setdefault(entry.eni_id, self.now)
         if finish:
             self.change_pod(pod.uid, finished=True)
@@ -193,8 +195,12 @@ class LinuxWorld(World):
             assert branch.on[:2] == (trunk.eni_id, action.vlan)
             return branch.on[2]
         others = self.carried(trunk.eni_id)
-        assert len(others) < self.limit, "more branches than the trunk may have"
-        assert action.vlan not in [e.on[1] for e in others if e.on], f"VLAN {action.vlan} is shared on the trunk"
+        known = [e for e in others if e.eni_id not in self.strays]
+        full, taken = len(others) >= self.limit, action.vlan in [e.on[1] for e in others if e.on]
+        if len(known) < len(others) and (full or taken):
+            raise LimitExceeded("BranchInterfaceLimitExceeded" if full else "VlanInUse")
+        assert not full, "more branches than the trunk may have"
+        assert not taken, f"VLAN {action.vlan} is shared on the trunk"
         for pod in self.live():
             for entry in interfaces_named(pod)[0]:
                 assert entry.eni_id == branch.eni_id or entry.vlan != action.vlan, f"VLAN {action.vlan} is {pod.name}'s"
