@@ -2,9 +2,9 @@
 
 import random
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 
 from common.clock import Clock, SystemClock
@@ -51,7 +51,8 @@ def _gate(store: Store, clock: Clock, *, turn: bool, patient: bool) -> TurnGate:
 
 
 def build(settings: Settings, publisher: Publisher) -> Context:
-    """Connect to everything. Raises SettingsError where a needed setting is missing."""
+    """Connect to everything. Raises SettingsError where a needed setting is missing, and as EC2's clients do where
+    region or account cannot be found out."""
     require(settings, "cluster_name", "vpc_id")
     clock = SystemClock()
     store = Store(connect(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates, growth=True)
@@ -112,9 +113,23 @@ def options(settings: Settings) -> Options:
     )
 
 
-@cache
-def context() -> Context:
-    """This process' own, from the environment's settings. Raises SettingsError."""
-    from workers.app import default_app
+_guard = threading.Lock()
+_shared: list[Context] = []
+"""Empty, or this process' own."""
 
-    return build(load_settings(), CeleryPublisher(default_app()))
+
+def prepare(settings: Settings, publisher: Publisher) -> None:
+    """Build this process' context before its first task. Raises as `build`."""
+    with _guard:
+        _shared[:] = [build(settings, publisher)]
+
+
+def context() -> Context:
+    """This process' own; by plain `celery -A workers worker` built at the first task, from the environment's settings.
+    Raises as `build`."""
+    with _guard:
+        if not _shared:
+            from workers.app import default_app
+
+            _shared.append(build(load_settings(), CeleryPublisher(default_app())))
+        return _shared[0]

@@ -57,6 +57,8 @@ class _Run:
     saved: Ledger | None
     began: float
     renewed: float
+    looked: float
+    """When the dirty mark was last looked at."""
     desired: Desired = field(default_factory=Desired)
     snapshot: InstanceSnapshot | None = None
     busy: set[str] = field(default_factory=set)
@@ -97,6 +99,7 @@ class Reconciler:
                 saved=ledger,
                 began=began,
                 renewed=began,
+                looked=began,
             )
             ending = self._work(run)
             self._leave(run, ending)
@@ -136,7 +139,15 @@ class Reconciler:
                 wait = min(POLL_SECONDS, planned.look_again - self.clock.now())
                 self._apply(run, run.crew.wait(wait))
             self._renew(run)
-            changed = self.store.is_dirty(run.node)
+            changed = self._is_dirty(run)
+
+    def _is_dirty(self, run: _Run) -> bool:
+        """Looked at no more often than `POLL_SECONDS`, however many actions end meanwhile."""
+        now = self.clock.monotonic()
+        if now - run.looked < POLL_SECONDS:
+            return False
+        run.looked = now
+        return self.store.is_dirty(run.node)
 
     def _read(self, run: _Run) -> None:
         """The mark is cleared before the state is read: what is written after that marks it again."""

@@ -13,7 +13,9 @@ from common.metrics import serve_metrics
 from common.model.errors import StoreUnavailable
 from common.settings import Settings
 from common.store import Store, connect, keys
+from common.store.publisher import CeleryPublisher
 from workers.app import keep_logging, make_app, track
+from workers.context import prepare
 from workers.health import health
 from workers.introspection import introspection
 from workers.progress import Progress
@@ -29,12 +31,13 @@ _log = structlog.get_logger(__name__)
 
 def main(settings: Settings) -> int:
     """Work until SIGTERM (runs under way are finished first: a slice at most) or until the consumer dies. The exit
-    status: 0 after a signal; otherwise whoever started the process starts it again."""
+    status: 0 after a signal; otherwise whoever started the process starts it again. Raises SettingsError."""
     clock = SystemClock()
     store = Store(connect(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates)
     progress = Progress(lambda: sum(store.queue_depths().values()), clock)
     name = f"vpc-rc-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
     app = make_app(settings)
+    prepare(settings, CeleryPublisher(app))
     keep_logging()
     track(progress)
     with ExitStack() as stack:

@@ -5,7 +5,9 @@ Each run is written to the list `ran` as `<node> <worker's pid>`.
 
 import os
 import sys
+import tempfile
 import types
+from pathlib import Path
 
 import redis
 from celery import shared_task
@@ -26,6 +28,13 @@ def reconcile_node(node: str, reason: str) -> None:
 
 
 configure_logging("warning", "json")
+# Never asked anything.
+kubeconfig = Path(tempfile.mkdtemp()) / "kubeconfig"
+kubeconfig.write_text(
+    '{"apiVersion": "v1", "kind": "Config", "current-context": "none",'
+    ' "clusters": [{"name": "none", "cluster": {"server": "http://127.0.0.1:1"}}], "users": [],'
+    ' "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}]}'
+)
 tasks = types.ModuleType("workers.tasks")
 sys.modules["workers.tasks"] = tasks
 sys.exit(
@@ -33,6 +42,10 @@ sys.exit(
         Settings(
             redis_url=URL,
             cluster_name="c",
+            vpc_id="vpc-1",
+            aws_region="us-west-2",
+            account_id="123456789012",
+            kubeconfig=kubeconfig,
             health_port=HEALTH_PORT,
             metrics_port=0,
             introspection_port=INTROSPECTION_PORT,
