@@ -57,7 +57,7 @@ def sandbox(
     Prints the variables that point the product at them. Ends at Ctrl-C or SIGTERM, and takes everything with it.
     """
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as stack:
         if folder is None:

@@ -1,7 +1,6 @@
 """`vpc-rc demo`."""
 
 import shutil
-import signal
 import sys
 import tempfile
 from contextlib import suppress
@@ -17,6 +16,7 @@ from cli.demo.plan import DemoFailed, Plan, room_problem
 from cli.demo.run import Demo, Summary
 from cli.demo.screen import Lines, Screen, Tables
 from cli.demo.stage import Stage
+from cli.demo.told import Listener, Told
 from common.clock import SystemClock
 from common.logging import configure_logging
 from common.model.errors import ControllerError
@@ -25,7 +25,8 @@ from sandbox.processes import Processes
 
 STOP_SECONDS = 30.0
 """A worker finishes its slice first."""
-TERMINATED = 143
+SIGNALLED = 128
+"""Exit status of a process that a signal ended, less the signal's number: as shells have it."""
 
 
 @click.command(context_settings={"show_default": True, "auto_envvar_prefix": "VPC_RC_DEMO"})
@@ -59,7 +60,6 @@ def demo(
     everything is as it should be, 1 with a sentence that says what is not.
     """
     configure_logging("error", "console")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     place = folder or Path(tempfile.mkdtemp(prefix="vpc-rc-demo-"))
     place.mkdir(parents=True, exist_ok=True)
     plan = Plan(
@@ -77,9 +77,9 @@ def demo(
     screen = console()
     try:
         _perform(plan, screen, hold=hold)
-    except KeyboardInterrupt:
-        screen.print("Interrupted; everything has been ended.")
-        sys.exit(130)
+    except Told as told:
+        click.echo(f"{told}: everything has been ended.")
+        sys.exit(SIGNALLED + told.number)
     except (DemoFailed, ControllerError, Refused, OSError) as error:
         for line in error.logs if isinstance(error, DemoFailed) else []:
             click.echo(f"  {line}", err=True)
@@ -90,23 +90,18 @@ def demo(
 
 
 def _perform(plan: Plan, out: Console, *, hold: bool) -> None:
-    clock = SystemClock()
+    clock, listener = SystemClock(), Listener()
     screen: Screen = Tables(out, clock) if out.is_terminal else Lines(out, clock)
     with Processes(STOP_SECONDS) as processes:
-        try:
-            with screen:
-                stage = Stage(plan, processes, clock)
-                running = Demo(plan, stage, screen, clock)
-                summary = running.run()
-            _tell(out, summary)
-            if hold:
-                _tell_how_to_look(out, stage)
-                with screen, suppress(KeyboardInterrupt):
-                    running.hold()
-        finally:
-            # A second Ctrl-C would leave processes behind.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with screen:
+            stage = Stage(plan, processes, clock, listener)
+            running = Demo(plan, stage, screen, clock)
+            summary = running.run()
+        _tell(out, summary)
+        if hold:
+            _tell_how_to_look(out, stage)
+            with screen, suppress(Told):
+                running.hold()
 
 
 def _tell(out: Console, summary: Summary) -> None:

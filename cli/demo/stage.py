@@ -9,6 +9,7 @@ from cli.demo.cluster import Cluster
 from cli.demo.ideal import scaled
 from cli.demo.plan import DemoFailed, Plan
 from cli.demo.screen import Picture
+from cli.demo.told import Listener
 from cli.status.read import read_glance
 from common.clock import Clock
 from common.kube.transport import connect as connect_kube
@@ -27,8 +28,8 @@ TAIL_LINES = 25
 class Stage:
     """Everything that runs. Raises DemoFailed where one of the processes does not start or ends by itself."""
 
-    def __init__(self, plan: Plan, processes: Processes, clock: Clock) -> None:
-        self._plan, self._processes, self._clock = plan, processes, clock
+    def __init__(self, plan: Plan, processes: Processes, clock: Clock, listener: Listener) -> None:
+        self._plan, self._processes, self._clock, self._listener = plan, processes, clock, listener
         options = ["--folder", str(plan.folder), "--nodes", str(plan.nodes), "--instance-type", plan.instance_type]
         self._start("sandbox", ["sandbox", *options, "--with-kubelet"], {})
         facts = plan.folder / FACTS
@@ -58,7 +59,8 @@ class Stage:
         self._start("flower", ["flower", "--port", str(self.flower_port)], {})
 
     def look(self) -> None:
-        """Raises DemoFailed where a process ended by itself."""
+        """Raises DemoFailed where a process ended by itself, and Told."""
+        self._listener.check()
         if ended := self._processes.ended():
             raise DemoFailed(f"{ended.name} ended by itself with status {ended.status()}", ended.tail(TAIL_LINES))
 

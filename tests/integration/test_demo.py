@@ -129,14 +129,20 @@ def test_the_demo_serves_all_pods_releases_them_and_leaves_nothing_running(
     assert _command_lines_naming(folder) == []
 
 
-def test_an_interrupted_demo_ends_its_processes(tmp_path: Path, processes: list["subprocess.Popen[bytes]"]) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_demo_that_is_told_to_end_ends_its_processes(
+    number: signal.Signals, status: int, tmp_path: Path, processes: list["subprocess.Popen[bytes]"]
+) -> None:
     folder, log = tmp_path / "demo", tmp_path / "log"
     process = start("demo", "--nodes", "1", "--pods", "1", "--folder", str(folder), log=log)
     processes.append(process)
     facts = until(lambda: facts_of(folder), "the sandbox is not ready")
     until((folder / "flower.log").exists, "the product does not start")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    process.send_signal(number)
+    time.sleep(0.3)
+    # One more does not keep it from ending the others.
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == status
     assert [name for name, pid in facts["pids"].items() if alive(pid)] == []
     assert _command_lines_naming(folder) == []
 

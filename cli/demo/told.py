@@ -1,0 +1,32 @@
+"""Being told to end, without an exception out of nowhere: between a process' start and our knowing its pid one would
+leave it behind."""
+
+import signal
+from types import FrameType
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Told(Exception):
+    """Ctrl-C, SIGTERM, or the terminal was closed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Listener:
+    """From now on these signals are only noted; all but the first are without effect."""
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        for number in NUMBERS:
+            signal.signal(number, self._note)
+
+    def check(self) -> None:
+        """Raises Told where a signal came; asked in every loop."""
+        if self._number is not None:
+            raise Told(self._number)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._number = self._number or number
