@@ -291,8 +291,12 @@ class Cluster:
         return found
 
     def annotation(self, pod: dict[str, Any], key: str = POD_ENI) -> Any:
+        """None where there is none, and where somebody wrote one that cannot be read."""
         text = pod["metadata"].get("annotations", {}).get(key)
-        return json.loads(text) if text is not None and key == POD_ENI else text
+        try:
+            return json.loads(text) if text is not None and key == POD_ENI else text
+        except ValueError:
+            return None
 
     def live(self) -> list[dict[str, Any]]:
         return [p for p in self.pods() if p.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
