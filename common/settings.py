@@ -98,6 +98,12 @@ def mask_url(text: str) -> str:
     return re.sub(r"(\w+://[^:@/\s]*:)[^@/\s]+@", r"\1***@", text)
 
 
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    return path
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -105,6 +111,7 @@ def _lower(value: object) -> object:
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rates = Annotated[Mapping[str, RateLimit], NoDecode, BeforeValidator(_merge_rates)]
+ExistingFile = Annotated[Path, AfterValidator(_there)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 
 
@@ -155,7 +162,9 @@ class Settings(BaseSettings):
         '{"CreateNetworkInterface": {"burst": 200, "refill": 20}}. All replicas share them.',
     )
     ec2_max_connections: int = Field(64, ge=1, le=1000, description="Connections to EC2 of one process.")
-    instance_limits_file: Path | None = Field(None, description="CSV of instance types that adds to and replaces ours.")
+    instance_limits_file: ExistingFile | None = Field(
+        None, description="CSV of instance types that adds to and replaces ours."
+    )
     enable_windows_prefix_delegation: bool = Field(False, description="Allow the ConfigMap to switch on prefixes.")
     disable_controller: bool = Field(False, description="Serve no pods and nodes; clean-ups keep running.")
 
@@ -257,8 +266,10 @@ def _problem(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:
         return message
-    name, *inner = (str(part) for part in error["loc"])
-    name = name if name in os.environ else variable(name.removeprefix(PREFIX).lower())
+    first, *inner = (str(part) for part in error["loc"])
+    field = first.removeprefix(PREFIX).lower()
+    # Pydantic names the first of the variables that a setting may come from, not the one that it came from.
+    name = next((each for each in _variables(field) if os.environ.get(each)), variable(field))
     where = f" ({'.'.join(inner)})" if inner else ""
     return f"{name}={mask_url(str(error['input']))!r}{where}: {message[:1].lower()}{message[1:]}"
 
