@@ -50,6 +50,9 @@ EFFECTLESS: tuple[type[OutsideError], ...] = (
     errors.Conflict,
     errors.Invalid,
 )
+WITH_TOKEN = (act.CreateTrunk, act.CreateBranch, act.AssociateBranch)
+EFFECTLESS_AGAIN = (errors.Throttled, errors.Unsure, errors.Denied)
+"""What a repeated call can meet although the first took effect: else EC2 gives the same answer to the same token."""
 
 
 class World:
@@ -116,6 +119,8 @@ class Faults:
                 kind = self.rng.choice(EFFECTLESS)
                 if kind is errors.NotFound and isinstance(action, NOT_FOUND_IS_SUCCESS):
                     kind = errors.Unsure  # EC2 does not say so of what is there.
+                if isinstance(action, WITH_TOKEN) and getattr(action, "again", False):
+                    kind = self.rng.choice(EFFECTLESS_AGAIN)
                 return Failed(error=kind(kind.__name__))
 
 
@@ -142,7 +147,7 @@ class Life:
                 continue
             due = max(planned.look_again, self.world.now)
             if due > until:
-                self.world.now = until
+                self.world.now = max(self.world.now, until)
                 return
             self.world.now = due + 0.001
         raise AssertionError(f"still busy after {most} steps: {[a for _, a in self.done[-5:]]}")
