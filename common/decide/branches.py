@@ -126,6 +126,8 @@ def _serve(draft: Draft, node: NodeFacts) -> None:
             _resolve(draft, node, pod, first=claim is None or not claim.groups)
         elif room:
             room = _allot(draft, node, pod, claim)
+        else:
+            _tell_full(draft, pod)
 
 
 def _made_for(draft: Draft, claim: Claim) -> bool:
@@ -163,15 +165,8 @@ def _allot(draft: Draft, node: NodeFacts, pod: PodWish, claim: Claim) -> bool:
             Severity.WARNING,
         )
         return True
-    on_trunk = [b for b in draft.ledger.branches.values() if b.trunk_id == trunk.eni_id and counts(b)]
-    if len(on_trunk) + pod.branches > limit:
-        resting = sum(1 for b in on_trunk if b.state is BranchState.COOLING)
-        draft.tell_pod_once(
-            pod,
-            "BranchCapacityReached",
-            f"All {limit} branch interfaces of the node are taken ({resting} of them rest after their pods ended); "
-            "the pod is served when one is free",
-        )
+    if len(_on_trunk(draft)) + pod.branches > limit:
+        _tell_full(draft, pod)
         return False
     if claim.resolved_at < draft.now - GROUPS_STALE_SECONDS:
         _resolve(draft, node, pod, first=False)
@@ -205,6 +200,21 @@ def _allot(draft: Draft, node: NodeFacts, pod: PodWish, claim: Claim) -> bool:
     return True
 
 
+def _on_trunk(draft: Draft) -> list[Branch]:
+    trunk = draft.ledger.trunk.eni_id
+    return [b for b in draft.ledger.branches.values() if b.trunk_id == trunk and counts(b)]
+
+
+def _tell_full(draft: Draft, pod: PodWish) -> None:
+    resting = sum(1 for b in _on_trunk(draft) if b.state is BranchState.COOLING)
+    draft.tell_pod_once(
+        pod,
+        "BranchCapacityReached",
+        f"The node has no room for the pod's branch interfaces: it can have {branch_limit(draft)} ({resting} of them "
+        "rest after their pods ended); pods are served in their order when there is room",
+    )
+
+
 def counts(branch: Branch) -> bool:
     """Whether it takes one of its trunk's places: it is on the trunk, or may be, or shall be."""
     if branch.state is BranchState.DISASSOCIATED:
@@ -214,8 +224,7 @@ def counts(branch: Branch) -> bool:
 
 def free_vlans(draft: Draft, count: int) -> list[VlanId]:
     """The lowest VLAN ids that nobody on this trunk has, cooling ones included, nor any pod's annotation names."""
-    trunk = draft.ledger.trunk.eni_id
-    taken = {b.vlan for b in draft.ledger.branches.values() if b.trunk_id == trunk and counts(b)}
+    taken = {b.vlan for b in _on_trunk(draft)}
     for pod in draft.desired.pods.values():
         taken |= {entry.vlan for entry in interfaces_named(pod)[0]}
     free = (VlanId(n) for n in range(FIRST_VLAN, LAST_VLAN + 1) if n not in taken)

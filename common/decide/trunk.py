@@ -53,6 +53,10 @@ def keep_trunk(draft: Draft, node: NodeFacts) -> bool:
 
 def _supported(draft: Draft, instance: InstanceFacts) -> bool:
     if branch_limit(draft) > 0:
+        if "unsupported" in draft.ledger.told and draft.ledger.trunk.state is TrunkState.ABSENT:
+            # Its limits came later than its snapshot: only now a device index can be looked for.
+            draft.change(snapshot_after=draft.now)
+            draft.look_at(draft.now)
         draft.forget_told("unsupported")
         return True
     kind = instance.instance_type

@@ -1,0 +1,32 @@
+"""A scene and the facts of the case that the test is named for."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.golden.facts import Facts, facts_of
+from tests.golden.scene import Scene
+from tests.simulation.clock import VirtualClock
+from tests.simulation.cluster import Cluster
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """While it lives, the fake Redis tells its virtual time, too."""
+    clock = VirtualClock()
+    monkeypatch.setattr(time, "time", clock.now)
+    return Scene(Cluster(clock=clock, count_redis=False))
+
+
+@pytest.fixture
+def facts(request: pytest.FixtureRequest) -> Facts:
+    """Of the case `a-b-c`, for a test called test_a_b_c."""
+    test: Any = request.node
+    return facts_of(test.originalname.removeprefix("test_").replace("_", "-"), "linux")
+
+
+@pytest.fixture
+def windows_facts(request: pytest.FixtureRequest) -> Facts:
+    test: Any = request.node
+    return facts_of(test.originalname.removeprefix("test_").replace("_", "-"), "windows")
