@@ -2,21 +2,29 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.model.names import POD_ENI
+from common.model.names import CONFIG_MAP, POD_ENI, SYSTEM_NAMESPACE
+from common.settings import DEFAULT_EC2_RATES
+from sandbox.redis import RedisServer, free_port
 
 ROOT = Path(__file__).parents[2]
 CLUSTER, VPC, SUBNET, GROUP = "rig", "vpc-0000000000000001", "subnet-0000000000000001", "sg-0000000000000001"
 ACCOUNT = "123456789012"
+LIFTED_RATES = json.dumps({action: {"burst": 1000, "refill": 1000} for action in DEFAULT_EC2_RATES})
+"""VPC_RC_EC2_RATES of an account whose limits are out of the way."""
+MERGE = "application/merge-patch+json"
 
 
 @dataclass(slots=True)
@@ -26,10 +34,24 @@ class Process:
     name: str
     popen: subprocess.Popen[str]
     log: Path
+    command: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    supervised: bool = False
+    """Started again when it ends, as in a Deployment."""
+
+    @property
+    def running(self) -> bool:
+        return self.popen.poll() is None
 
     def kill(self) -> None:
         self.popen.send_signal(signal.SIGKILL)
         self.popen.wait(10)
+
+    def pause(self) -> None:
+        self.popen.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.popen.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
         if self.popen.poll() is None:
@@ -51,6 +73,8 @@ class Rig:
     ec2_url: str = ""
     kube_url: str = ""
     redis_port: int = 0
+    restarts: list[str] = field(default_factory=list)
+    """Processes that ended by themselves and were started again: name and exit status."""
 
     # --- processes
 
@@ -67,9 +91,16 @@ class Rig:
                 text=True,
                 start_new_session=True,
             )
-        process = Process(name, popen, log)
+        process = Process(name, popen, log, command, environment)
         self.processes.append(process)
         return process
+
+    def supervise(self) -> None:
+        """Start again what ended by itself."""
+        for process in [p for p in self.processes if p.supervised and not p.running]:
+            self.restarts.append(f"{process.name}: {process.popen.returncode}")
+            self.processes.remove(process)
+            self.spawn(process.name, *process.command, **process.environment).supervised = True
 
     def start_ec2(self, *arguments: str, seed: dict[str, Any] | None = None) -> None:
         file = self.folder / "seed.json"
@@ -126,10 +157,13 @@ class Rig:
         }
 
     def start_watcher(self, name: str = "watcher", **environment: str) -> Process:
-        return self.spawn(name, "-m", "cli.main", "watcher", **environment)
+        return self._product(name, "watcher", environment)
 
     def start_worker(self, name: str = "worker", **environment: str) -> Process:
-        return self.spawn(name, "-m", "cli.main", "worker", **environment)
+        return self._product(name, "worker", environment)
+
+    def _product(self, name: str, role: str, environment: dict[str, str]) -> Process:
+        return self.spawn(name, "-m", "cli.main", role, **{"VPC_RC_METRICS_PORT": str(free_port()), **environment})
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -140,10 +174,34 @@ class Rig:
             if process.popen.stdout is not None:
                 process.popen.stdout.close()
 
+    # --- what processes say
+
+    def faults_logged(self) -> list[str]:
+        """Lines of the product's logs that tell of an exception nobody foresaw."""
+        names = {p.name for p in self.processes} - {"ec2", "kube"}
+        logs = {name: (self.folder / f"{name}.log").read_text() for name in sorted(names)}
+        return [f"{name}: {line}" for name, log in logs.items() for line in log.splitlines() if "Traceback" in line]
+
+    def metric(self, process: Process, name: str, **labels: str) -> float:
+        """Sum over the series of a process that was started by `start_worker` or `start_watcher`; 0 while it does not
+        answer."""
+        url = f"http://127.0.0.1:{process.environment['VPC_RC_METRICS_PORT']}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return 0.0
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        found = (re.fullmatch(rf"{name}(\{{.*\}})? (\S+)", line) for line in lines)
+        return sum(float(m[2]) for m in found if m and all(each in (m[1] or "") for each in wanted))
+
     # --- EC2
 
     def ec2(self, method: str, path: str, body: Any = None) -> Any:
         return _http(method, f"{self.ec2_url}/_sandbox/{path}", body)
+
+    def behave(self, **changes: Any) -> None:
+        self.ec2("PUT", "behaviour", changes)
 
     def interfaces(self, description: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.ec2("GET", "state")["interfaces"]
@@ -154,26 +212,51 @@ class Rig:
     def kube(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         return _http(method, f"{self.kube_url}{path}", body, content_type)
 
-    def add_node(self, name: str, instance_type: str = "m5.large", **labels: str) -> str:
+    def kube_faults(self, *faults: dict[str, Any]) -> list[int]:
+        """Adds rules; their numbers."""
+        return [int(self.kube("POST", "/_sandbox/faults", fault)["id"]) for fault in faults]
+
+    def end_kube_faults(self) -> None:
+        self.kube("DELETE", "/_sandbox/faults")
+
+    def add_node(self, name: str, instance_type: str = "m5.large", subnet: str = SUBNET, **labels: str) -> str:
+        """An instance and its Node."""
         number = int.from_bytes(name.encode()[-7:], "big")
         instance = f"i-{number:017x}"
         self.ec2(
             "POST",
             "seed",
-            {"nodes": [{"instance_id": instance, "instance_type": instance_type, "subnet": SUBNET, "groups": [GROUP]}]},
+            {"nodes": [{"instance_id": instance, "instance_type": instance_type, "subnet": subnet, "groups": [GROUP]}]},
         )
         default = {"kubernetes.io/os": "linux", "vpc.amazonaws.com/has-trunk-attached": "false"}
-        self.kube(
-            "POST",
-            "/api/v1/nodes",
-            {
-                "apiVersion": "v1",
-                "kind": "Node",
-                "metadata": {"name": name, "labels": {**default, **labels}},
-                "spec": {"providerID": f"aws:///us-west-2a/{instance}"},
-            },
-        )
+        self.register(name, f"aws:///us-west-2a/{instance}", **{**default, **labels})
         return instance
+
+    def register(self, name: str, provider_id: str, **labels: str) -> None:
+        """A Node without an instance of its own."""
+        node = {"metadata": {"name": name, "labels": labels}, "spec": {"providerID": provider_id}}
+        self.kube("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", **node})
+
+    def capacity(self, node: str, resource: str = POD_ENI) -> str | None:
+        found: dict[str, Any] = self.kube("GET", f"/api/v1/nodes/{node}")
+        amount: str | None = found.get("status", {}).get("capacity", {}).get(resource)
+        return amount
+
+    def set_config(self, **values: str) -> None:
+        """The ConfigMap holds these values; `_` in a name stands for `-`."""
+        data = {key.replace("_", "-"): value for key, value in values.items()}
+        path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG_MAP}, "data": data}
+        try:
+            self.kube("PUT", f"{path}/{CONFIG_MAP}", body)
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            self.kube("POST", path, body)
+
+    def events(self, about: str = "", reason: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.kube("GET", "/api/v1/events")["items"]
+        return [e for e in found if about in ("", e["involvedObject"]["name"]) and reason in ("", e["reason"])]
 
     def add_pod(self, name: str, node: str, count: int = 1, resource: str = POD_ENI, **labels: str) -> None:
         amounts = {resource: str(count)}
@@ -189,6 +272,14 @@ class Rig:
             },
         )
 
+    def pod(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.kube("GET", f"/api/v1/namespaces/default/pods/{name}")
+        return found
+
+    def annotate(self, name: str, value: str | None, key: str = POD_ENI) -> None:
+        path = f"/api/v1/namespaces/default/pods/{name}"
+        self.kube("PATCH", path, {"metadata": {"annotations": {key: value}}}, MERGE)
+
     def remove_pod(self, name: str) -> None:
         self.kube("DELETE", f"/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0")
 
@@ -203,13 +294,62 @@ class Rig:
         """Seconds until it holds."""
         began = time.monotonic()
         while not until():
+            self.supervise()
             if time.monotonic() - began > seconds:
                 raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.logs()}")
             time.sleep(0.05)
         return time.monotonic() - began
 
+    def wait_for_none(self, what: str, left: Callable[[], list[str]], seconds: float = 60.0) -> float:
+        """Seconds until nothing is left; what is left then is told."""
+        last: list[str] = []
+
+        def none() -> bool:
+            last[:] = left()
+            return not last
+
+        try:
+            return self.wait(what, none, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{what}: left are {last}\n{error}") from None
+
+    def holds(self, what: str, check: Callable[[], bool], seconds: float) -> None:
+        """It is so all the time."""
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            assert check(), f"{what}\n{self.logs()}"
+            time.sleep(0.1)
+
     def logs(self) -> str:
         return "\n".join(f"--- {p.name}\n{p.log.read_text()[-1500:]}" for p in self.processes)
+
+
+@contextmanager
+def running(
+    folder: Path, *, workers: int = 1, watchers: int = 1, aof: bool = False, ec2: tuple[str, ...] = (), **settings: str
+) -> Iterator[tuple[Rig, RedisServer]]:
+    """A cluster without nodes, all parts up, buckets lifted, cool-down 30 s. Supervised, as in a Deployment."""
+    with RedisServer(aof=aof) as redis:
+        rig = Rig(folder=folder, redis_port=redis.port)
+        try:
+            rig.start_ec2(*ec2)
+            rig.start_kube()
+            rig.behave(throttling=False, attach_delay=[0.2, 0.5])
+            rig.set_config(branch_eni_cooldown="30")
+            rig.configure(
+                VPC_RC_EC2_RATES=LIFTED_RATES,
+                VPC_RC_KUBE_QPS="200",
+                VPC_RC_KUBE_BURST="200",
+                VPC_RC_AUDIT_MIN_SECONDS="5",
+                **settings,
+            )
+            for number in range(watchers):
+                rig.start_watcher(f"watcher{number}").supervised = True
+            for number in range(workers):
+                rig.start_worker(f"worker{number}").supervised = True
+            yield rig, redis
+        finally:
+            rig.stop()
 
 
 def _http(method: str, url: str, body: Any = None, content_type: str = "application/json") -> Any:

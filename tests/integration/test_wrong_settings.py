@@ -1,0 +1,116 @@
+"""Each wrong setting gives every role one clear line and exit status 2, before anything is connected to."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+
+ROOT = Path(__file__).parents[2]
+GOOD = {
+    "VPC_RC_CLUSTER_NAME": "c",
+    "VPC_RC_VPC_ID": "vpc-0000000000000001",
+    "VPC_RC_REDIS_URL": "redis://127.0.0.1:1/0",
+    "VPC_RC_KUBECONFIG": "/nowhere/kubeconfig",
+    "AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:1",
+}
+ROLES = ("watcher", "worker", "webhook", "flower", "settings")
+
+WRONG: Mapping[str, tuple[str, str]] = {
+    # setting: (value, what its line says of the values that are allowed)
+    "VPC_RC_CLUSTER_NAME": ("c" * 101, "at most 100 characters"),
+    "VPC_RC_VPC_ID": ("my-vpc", "vpc-"),
+    "VPC_RC_ACCOUNT_ID": ("12345", r"\\d\{12\}"),
+    "VPC_RC_ROLE_ARN": ("role/eks", "arn:aws"),
+    "AWS_ENDPOINT_URL_EC2": ("ec2.local", "https?://"),
+    "VPC_RC_STS_ENDPOINT": ("sts.local", "https?://"),
+    "VPC_RC_IMDS": ("perhaps", "boolean"),
+    "VPC_RC_EC2_RATES": ("{CreateTags: 5}", "JSON"),
+    "VPC_RC_EC2_MAX_CONNECTIONS": ("0", "greater than or equal to 1"),
+    "VPC_RC_DISABLE_CONTROLLER": ("2", "boolean"),
+    "VPC_RC_REDIS_URL": ("localhost:6379", "redis://HOST:PORT/DB"),
+    "VPC_RC_WORKER_THREADS": ("many", "integer"),
+    "VPC_RC_LOCK_SECONDS": ("0", "greater than 0"),
+    "VPC_RC_SLICE_SECONDS": ("nan", "(finite|greater than)"),
+    "VPC_RC_SWEEP_SECONDS": ("-5", "greater than 0"),
+    "VPC_RC_KUBE_QPS": ("0", "greater than 0"),
+    "VPC_RC_PAGE_SIZE": ("50000", "less than or equal to 5000"),
+    "VPC_RC_HEALTH_PORT": ("70000", "less than or equal to 65535"),
+    "VPC_RC_LOG_LEVEL": ("loud", "'debug', 'info', 'warning' or 'error'"),
+    "VPC_RC_LOG_FORMAT": ("xml", "'json' or 'console'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_setting_is_told_in_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value, allowed = WRONG[name]
+    for variable in [variable for variable in os.environ if variable.startswith(("VPC_RC_", "AWS_"))]:
+        monkeypatch.delenv(variable)
+    for variable, good in {**GOOD, name: value}.items():
+        monkeypatch.setenv(variable, good)
+    with pytest.raises(SystemExit) as ended:
+        main(["settings"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"vpc-rc: {name}={value!r}: ")
+    assert re.search(allowed, line), line
+
+
+def started(role: str, settings: Mapping[str, str]) -> tuple[int, list[str]]:
+    """Exit status and the lines of a process' standard error."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("VPC_RC_", "AWS_"))}
+    ended = subprocess.run(
+        [sys.executable, "-m", "cli.main", role],
+        cwd=ROOT, env={**env, **settings}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return ended.returncode, ended.stderr.splitlines()
+
+
+def test_every_role_refuses_wrong_settings() -> None:
+    wrong = {**GOOD, "VPC_RC_PAGE_SIZE": "none", "VPC_RC_LOG_LEVEL": "loud"}
+    with ThreadPoolExecutor(3) as pool:
+        for role, (status, lines) in zip(ROLES, pool.map(lambda role: started(role, wrong), ROLES), strict=True):
+            assert status == 2, (role, lines)
+            assert sorted(line.split("=")[0] for line in lines) == [
+                "vpc-rc: VPC_RC_LOG_LEVEL",
+                "vpc-rc: VPC_RC_PAGE_SIZE",
+            ], role
+
+
+@pytest.mark.parametrize(
+    ("role", "missing"),
+    [
+        ("watcher", "VPC_RC_CLUSTER_NAME"),
+        ("worker", "VPC_RC_CLUSTER_NAME"),
+        ("worker", "VPC_RC_VPC_ID"),
+    ],
+)
+def test_a_setting_that_a_role_needs_is_asked_for_at_its_start(role: str, missing: str) -> None:
+    status, lines = started(role, {name: value for name, value in GOOD.items() if name != missing})
+    assert (status, len(lines)) == (2, 1), lines
+    assert lines[0].startswith(f"vpc-rc: {missing}: must be set")
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        ("watcher", "VPC_RC_KUBECONFIG"),
+        ("worker", "VPC_RC_KUBECONFIG"),
+        ("webhook", "VPC_RC_KUBECONFIG"),
+        ("webhook", "VPC_RC_WEBHOOK_CERT_FILE"),
+        ("worker", "VPC_RC_INSTANCE_LIMITS_FILE"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named(role: str, name: str, tmp_path: Path) -> None:
+    status, lines = started(role, {**GOOD, name: str(tmp_path / "none")})
+    assert status == 2, lines
+    assert lines[-1].startswith(f"vpc-rc: {name}="), lines
+    assert "Traceback" not in "\n".join(lines)
