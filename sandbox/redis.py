@@ -46,6 +46,11 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def pid(self) -> int:
+        """0 where it does not run."""
+        return self._process.pid if self._process else 0
+
     def start(self) -> None:
         """Start it again on the same port and data. Raises RuntimeError where it does not come up."""
         options = {

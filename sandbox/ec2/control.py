@@ -22,6 +22,11 @@ class _Terminate(msgspec.Struct, frozen=True, kw_only=True):
     instance_ids: tuple[str, ...]
 
 
+class _Arranged(msgspec.Struct, frozen=True, kw_only=True):
+    action: str
+    params: dict[str, Any]
+
+
 def _answer(value: Any) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), content_type="application/json")
 
@@ -58,6 +63,7 @@ class Control:
             web.delete("/_sandbox/faults", self.clear_faults),
             web.post("/_sandbox/seed", _explained(self.seed)),
             web.post("/_sandbox/terminate", _explained(self.terminate)),
+            web.post("/_sandbox/arrange", _explained(self.arrange)),
         ]
 
     async def state(self, request: web.Request) -> web.Response:
@@ -122,6 +128,18 @@ class Control:
         for identifier in msgspec.json.decode(await request.read(), type=_Terminate).instance_ids:
             self._world.terminate_instance(identifier)
         return _answer({})
+
+    async def arrange(self, request: web.Request) -> web.Response:
+        """Carry out a list of actions without limits, latencies or journal, for worlds of thousands of interfaces;
+        answers with the ids of what each made."""
+        wanted = msgspec.json.decode(await request.read(), type=list[_Arranged])
+        return _answer([self._arranged(one) for one in wanted])
+
+    def _arranged(self, one: _Arranged) -> dict[str, Any]:
+        result = self._world.arrange(one.action, one.params)
+        made = result.get("NetworkInterface", {})
+        return {"interface_id": made.get("NetworkInterfaceId"), "attachment_id": result.get("AttachmentId"),
+                "association_id": result.get("InterfaceAssociation", {}).get("AssociationId")}  # fmt: skip
 
 
 def _shown(interface: Interface) -> dict[str, Any]:
