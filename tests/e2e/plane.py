@@ -26,6 +26,7 @@ class Plane:
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
         self.api = Cluster(kubeconfig)
+        self._forbidden = 0
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         command = [str(Path(os.environ["KUBEBUILDER_ASSETS"]) / "kubectl"), "--kubeconfig", str(self.kubeconfig)]
@@ -47,11 +48,14 @@ class Plane:
         path.write_text(json.dumps(config))
         return path
 
-    def forbidden(self) -> int:
-        """Requests so far that RBAC did not allow. Refusals of webhooks and of an object's own rules do not count."""
+    def newly_forbidden(self) -> int:
+        """Requests that RBAC did not allow, since this was last asked. Refusals of webhooks and of an object's own
+        rules do not count."""
         attempts = _ATTEMPTS.findall(self.kubectl("get", "--raw", "/metrics"))
         assert attempts, "the API server does not count attempts of authorization"
-        return sum(int(float(count)) for result, count in attempts if result != "allowed")
+        before = self._forbidden
+        self._forbidden = sum(int(float(count)) for result, count in attempts if result != "allowed")
+        return self._forbidden - before
 
 
 @contextmanager

@@ -45,11 +45,10 @@ class Scene:
         """Linux nodes whose VPC CNI wants security groups for pods."""
         for name in names:
             self.add_node(name)
+        self.wait(f"CNINodes of {names}", lambda: all(self.cninode(name) is not None for name in names))
         for name in names:
-            self.wait(f"CNINode {name}", lambda name=name: self.cninode(name) is not None)
             self.ask_for_trunk(name)
-        for name in names:
-            self.wait(f"capacity of {name}", lambda name=name: self.amount("allocatable", name) == 9)
+        self.wait(f"capacity of {names}", lambda: all(self.amount("allocatable", name) == 9 for name in names))
 
     def ask_for_trunk(self, node: str) -> None:
         """What the VPC CNI writes on its node's CNINode."""
@@ -85,6 +84,20 @@ class Scene:
                 "replicas": replicas,
                 "selector": {"matchLabels": labels},
                 "template": {"metadata": {"labels": labels}, "spec": self.pod_template(**template)},
+            },
+        })  # fmt: skip
+
+    def stateful(self, name: str, replicas: int) -> None:
+        """Its pods keep their names when they are replaced."""
+        labels = {"app": name}
+        self.api.make(f"/apis/apps/v1/namespaces/{self.name}/statefulsets", {
+            "metadata": {"name": name},
+            "spec": {
+                "replicas": replicas,
+                "podManagementPolicy": "Parallel",
+                "serviceName": name,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": self.pod_template()},
             },
         })  # fmt: skip
 

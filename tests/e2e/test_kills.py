@@ -1,4 +1,4 @@
-"""A worker and the leading watcher, killed in the middle of a burst: all pods served, nothing given twice or left."""
+"""A worker and the leading watcher, both killed in the middle of a burst, with one of each left."""
 
 import time
 from collections.abc import Iterator
@@ -23,24 +23,30 @@ def full_strength(product: Product) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("full_strength")
-@pytest.mark.parametrize("role", ["worker", "watcher"])
-def test_killed_in_a_burst(scene: Scene, role: str) -> None:
+def test_killed_in_a_burst(scene: Scene) -> None:
     product, pods = scene.product, 30
     scene.wait("one watcher leads", lambda: product.leader() is not None, 60)
-    scene.add_trunk_nodes(*(f"{role}-killed-{number}" for number in range(4)))
+    leader = product.leader()
+    assert leader is not None
+    scene.add_trunk_nodes(*(f"burst-{number}" for number in range(4)))
     scene.deploy("app", pods)
-    scene.wait("a third is served", lambda: _served(scene) >= pods / 3)
-    victim = product.workers[0] if role == "worker" else product.leader()
-    assert victim is not None
-    victim.kill()
+    scene.wait("some are served", lambda: _served(scene) > 0)
+    leader.kill()
+    product.workers[0].kill()
     died, before = time.monotonic(), _served(scene)
+    assert before < pods, "too late to be in the middle"
+    scene.wait("half are served", lambda: _served(scene) >= pods / 2, RECOVERY_SECONDS)
+    half = time.monotonic() - died
     scene.run(pods, seconds=RECOVERY_SECONDS)
-    print(f"\n{role} killed at {before} of {pods} pods served: all run {time.monotonic() - died:.1f} s later")
-    if role == "watcher":
-        # Nobody knew of these when the leader died.
-        scene.scale("app", 36)
-        scene.run(36, seconds=RECOVERY_SECONDS - (time.monotonic() - died))
-        print(f"another leads, and has served new pods, {time.monotonic() - died:.1f} s after the kill")
+    whole = time.monotonic() - died
+    # Nobody knew of these when the leader died.
+    scene.scale("app", 36)
+    scene.run(36, seconds=RECOVERY_SECONDS - whole)
+    led = time.monotonic() - died
+    print(
+        f"\na worker and the leader killed with {before} of {pods} pods served; half of them were {half:.1f} s later,"
+    )
+    print(f"all {whole:.1f} s (a lock lives 30 s), pods that only another leader knows {led:.1f} s (a lease, 30 s)")
     scene.wait("EC2 has what pods have", lambda: not wrong(product, set(scene.instances.values())), RECOVERY_SECONDS)
 
 

@@ -9,8 +9,8 @@ from tests.integration.webhook_cluster import Cluster
 @pytest.mark.forbids
 @pytest.mark.parametrize("role", ["watcher", "worker", "webhook"])
 def test_a_forbidden_request_counts(product: Product, role: str) -> None:
-    before = product.plane.forbidden()
+    product.plane.newly_forbidden()
     answer = Cluster(product.kubeconfig(role))("GET", "/api/v1/namespaces/kube-system/secrets")
     assert answer.status == 403
     assert f"system:serviceaccount:kube-system:vpc-rc-{role}" in answer.message
-    assert product.plane.forbidden() == before + 1
+    assert product.plane.newly_forbidden() == 1

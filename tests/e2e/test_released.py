@@ -1,7 +1,6 @@
 """What ends gives its interfaces back: scaled down, completed, or gone with its node. All three wait at once."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +34,7 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def ended(product: Product) -> Iterator[Ended]:
+def ended(product: Product) -> Ended:
     scaled, jobs, left = (Scene(product, f"ended-{name}") for name in ("scaled", "jobs", "left"))
     for scene, node in ((scaled, "scaled-down-1"), (jobs, "jobs-1"), (left, "left-1")):
         scene.add_trunk_nodes(node)
@@ -62,7 +61,7 @@ def ended(product: Product) -> Iterator[Ended]:
     left_at = time.monotonic()
     scaled.wait("they are gone", lambda: not scaled.pods())
     scaled_at = time.monotonic()
-    yield Ended(scaled, jobs, left, scaled_at, jobs_at, left_at, held, leaked, foreign)
+    return Ended(scaled, jobs, left, scaled_at, jobs_at, left_at, held, leaked, foreign)
 
 
 OWNERS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -116,8 +115,10 @@ def _wait_released(scene: Scene, interfaces: set[str], since: float, due: float)
     left = due + PROMPTLY - (time.monotonic() - since)
     scene.wait("the interfaces are gone", lambda: not interfaces & set(scene.interfaces()), max(left, 1.0))
     history = scene.rig.ec2("GET", "history")
-    deleted = max(step["time"] for eni in interfaces for step in history[eni])
-    print(f"\n{scene.name}: the last of {len(interfaces)} deleted {deleted - (time.time() - (time.monotonic() - since)):.1f} s after the end")
+    ended = time.time() - (time.monotonic() - since)
+    seconds = sorted(max(step["time"] for step in history[eni]) - ended for eni in interfaces)
+    assert seconds[0] >= due - 1.0, "released before its time"
+    print(f"\n{scene.name}: {len(seconds)} interfaces deleted {seconds[0]:.1f} to {seconds[-1]:.1f} s after the end")
 
 
 def _held(scene: Scene) -> set[str]:

@@ -53,3 +53,27 @@ def test_deployment_beyond_capacity(scene: Scene) -> None:
     scene.scale("app", 4)
     scene.wait("4 are left", lambda: len(scene.pods()) == 4)
     assert all(running(pod) for pod in scene.pods())
+
+
+def test_pods_replaced_under_their_names(scene: Scene) -> None:
+    scene.add_trunk_nodes("named-1")
+    scene.stateful("db", 3)
+    scene.run(3)
+    before = {pod["metadata"]["name"]: (pod["metadata"]["uid"], given(pod)[0]["eniId"]) for pod in scene.pods()}
+    for name in before:
+        assert scene.api("DELETE", f"/api/v1/namespaces/{scene.name}/pods/{name}").status in (200, 202)
+    scene.wait("all are other pods", lambda: _replaced(scene, before) == 3)
+    scene.run(3)
+    after = {pod["metadata"]["name"]: given(pod)[0] for pod in scene.pods()}
+    assert set(after) == set(before)
+    assert not {one["eniId"] for one in after.values()} & {eni for _, eni in before.values()}
+    interfaces = scene.interfaces()
+    assert {eni for _, eni in before.values()} <= set(interfaces), "the old ones cool down"
+    for pod in scene.pods():
+        tags = interfaces[given(pod)[0]["eniId"]]["tags"]
+        assert tags["vpcresources.k8s.aws/pod-uid"] == pod["metadata"]["uid"]
+        assert pod["status"]["podIP"] == given(pod)[0]["privateIp"]
+
+
+def _replaced(scene: Scene, before: dict[str, tuple[str, str]]) -> int:
+    return sum(pod["metadata"]["uid"] != before[pod["metadata"]["name"]][0] for pod in scene.pods())
