@@ -12,7 +12,7 @@ from common.decide.retry import UNDONE, after_failure
 from common.model import actions as act
 from common.model.errors import Conflict, Denied, NotFound, OutsideError, Throttled, TokenMismatch, Unsure
 from common.model.ids import BranchKey
-from common.model.ledger import Branch, BranchState, Pace, TrunkState
+from common.model.ledger import Branch, BranchState, Pace, Trunk, TrunkState
 from common.model.notice import CniNodeNotice, NodeNotice, Severity
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
         case act.CreateTrunk() | act.PermitInterface() | act.AttachTrunk() | act.FinishTrunk():
             _trunk_failed(result, action, error, now)
         case act.AwaitTrunk() if isinstance(error, NotFound):
-            result.trunk(state=TrunkState.UNDOING)
+            if _carries(result):
+                _look_anew(result, now)
+            else:
+                result.trunk(state=TrunkState.UNDOING)
         case act.UndoTrunk() | act.AwaitTrunk():
             pass
         case act.CreateBranch() | act.PermitBranch() | act.AssociateBranch():
@@ -75,6 +78,19 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
             pass
 
 
+def not_begun(result: Result, action: act.Action) -> None:
+    """The call was not made, or was turned away for its rate: where it was the first, nothing can have come of it."""
+    match action:
+        case act.CreateBranch(again=False):
+            result.branch(action.key, tried=False)
+        case act.AssociateBranch(again=False):
+            result.branch(action.key, associating=False)
+        case act.AssignAddresses() | act.AssignPrefixes():
+            windows_outcomes.not_begun(result)
+        case _:
+            pass
+
+
 def _words(error: OutsideError) -> str:
     return f"{error.code}: {error.message}" if error.message else error.code
 
@@ -108,10 +124,13 @@ def _trunk_failed(
             result.trunk(state=TrunkState.ABSENT, device_index=None)
         # By the next try subnet, groups and device indexes may be others.
         result.change(snapshot_after=pace.not_before)
-    elif isinstance(action, act.FinishTrunk) and not isinstance(error, NotFound) and _carries(result):
+    elif isinstance(action, act.FinishTrunk) and _carries(result):
         # Found in use: pods live by it. Better a trunk that outlives its instance than pods without network.
-        result.trunk(state=TrunkState.ATTACHED)
-        result.pace(action.subject, None)
+        if isinstance(error, NotFound):
+            _look_anew(result, now)
+        else:
+            result.trunk(state=TrunkState.ATTACHED)
+            result.pace(action.subject, None)
     else:
         # The undoing begins at once; what is waited for is the next try, with the attempts counted through.
         undone = result.ledger.paces.get(UNDONE, Pace())
@@ -139,6 +158,11 @@ def _carries(result: Result) -> bool:
     return any(b.trunk_id == result.ledger.trunk.eni_id for b in result.ledger.branches.values())
 
 
+def _look_anew(result: Result, now: float) -> None:
+    """EC2 says that a trunk is gone that pods live by: it is not detached on one word; a snapshot tells."""
+    result.change(trunk=Trunk(generation=result.ledger.trunk.generation + 1), snapshot_after=now)
+
+
 STEP_NAMES = {
     act.CreateBranch: "creating network interface",
     act.PermitBranch: "creating network interface permission",
@@ -150,12 +174,14 @@ def _branch_failed(
     result: Result, action: act.CreateBranch | act.PermitBranch | act.AssociateBranch, error: OutsideError, now: float
 ) -> None:
     branch = result.ledger.branches.get(action.key)
+    if isinstance(error, Throttled):
+        not_begun(result, action)
     if branch is None or isinstance(error, PASSING):
         return
     if branch.unwanted:
-        _learned(result, action, branch)
+        _learned(result, action, branch, error)
         return
-    if isinstance(action, act.CreateBranch):
+    if isinstance(action, act.CreateBranch) and not (action.again and isinstance(error, Denied)):
         # Refused: nothing was made under this token, or (a mismatch) something that the audit will find.
         result.branch(action.key, tried=False)
     if isinstance(action, act.AssociateBranch) and not action.again:
@@ -175,9 +201,16 @@ def _branch_failed(
     )
 
 
-def _learned(result: Result, action: act.CreateBranch | act.PermitBranch | act.AssociateBranch, branch: Branch) -> None:
+def _learned(
+    result: Result,
+    action: act.CreateBranch | act.PermitBranch | act.AssociateBranch,
+    branch: Branch,
+    error: OutsideError,
+) -> None:
     """The call was made to learn whether it had taken effect before. A refusal does not tell so of an association:
-    it is released as if it were there."""
+    it is released as if it were there. Of an interface it does, but for one for lack of rights: asked again later."""
+    if isinstance(action, act.CreateBranch) and isinstance(error, Denied):
+        return
     result.pace(action.subject, None)
     if isinstance(action, act.CreateBranch):
         result.change(branches=without(result.ledger.branches, BranchKey(branch.key)))

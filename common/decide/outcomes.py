@@ -8,7 +8,7 @@ import msgspec
 from common.decide import windows_outcomes
 from common.decide.branches import without
 from common.decide.endings import end_pod
-from common.decide.failures import failed
+from common.decide.failures import failed, not_begun
 from common.decide.retry import UNDONE, after_failure
 from common.model import actions as act
 from common.model.errors import OutsideError
@@ -79,8 +79,7 @@ def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, j
         case Waits(until=until):
             pace = ledger.paces.get(action.subject, Pace())
             result.pace(action.subject, msgspec.structs.replace(pace, not_before=until, turn=True))
-            if isinstance(action, act.AssignAddresses | act.AssignPrefixes):
-                windows_outcomes.not_begun(result)
+            not_begun(result, action)
         case Failed(error=error):
             _pace(result, action, error, now, jitter)
             failed(result, action, error, now)
