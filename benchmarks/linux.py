@@ -1,0 +1,71 @@
+"""Pods with branch interfaces on Linux nodes: bursts at EC2's default limits, at raised ones, and without any."""
+
+from collections.abc import Callable
+
+from benchmarks.figures import Benchmark, Figures, ideal_seconds, linux_calls
+from benchmarks.stand import LINUX, Stand, named, spread_over, standing
+from cli.demo.ideal import POD_ACTIONS, scaled
+from common.settings import RateLimit
+
+TYPE, BRANCHES = "m5.xlarge", 18
+EVERY_SECONDS = 400.0
+"""None of these takes so long by far unless something is wrong."""
+FAST_KUBE = {"VPC_RC_KUBE_QPS": "500", "VPC_RC_KUBE_BURST": "500"}
+"""Of an API server that is not to be the limit."""
+
+
+def burst(pods: int, nodes: int) -> Benchmark:
+    """Nodes ready and buckets full, then all pods at once."""
+
+    def run(figures: Figures) -> None:
+        with standing(figures) as stand:
+            burst_of(stand, figures, pods, nodes)
+
+    return run
+
+
+def lifted(figures: Figures) -> None:
+    """What we add to the calls that EC2 needs."""
+    with standing(figures, lifted=True, settings=FAST_KUBE) as stand:
+        burst_of(stand, figures, 50, 10)
+        values = figures.values
+        added = float(values["wait_median_s"]) - float(values["ec2_needs_s"])
+        figures.add(added_to_median_ms=1000 * added)
+
+
+def raised(figures: Figures) -> None:
+    """An account with ten times the usual limits, of which nobody told us."""
+    with standing(figures) as stand:
+        stand.scale(buckets=10)
+        burst_of(stand, figures, 500, 50, scaled(10))
+        figures.add(ideal_by_table_s=ideal_seconds(linux_calls(500)))
+
+
+def burst_of(stand: Stand, figures: Figures, pods: int, nodes: int, rates: dict[str, RateLimit] | None = None) -> None:
+    names = named("n", nodes)
+    stand.add_instances(names, TYPE)
+    stand.add_nodes(names, LINUX)
+    figures.add(pods=pods, nodes=nodes, nodes_ready_s=stand.wait_capacity(BRANCHES, nodes, 120))
+    stand.rest()
+    meter = stand.meter()
+    asked = stand.add_pods(spread_over(pods, names))
+    waits = stand.serve(asked, EVERY_SECONDS, figures)
+    stand.account(figures, meter, pods)
+    first = min(asked.values())
+    last = max(stand.watch.served[name] for name in asked if name in stand.watch.served) - first
+    ideal = ideal_seconds(linux_calls(pods), rates)
+    figures.add(creating_pods_s=max(asked.values()) - first, all_served_s=last, ideal_s=ideal)
+    figures.add(times_ideal=last / ideal if ideal else None)
+    figures.waits("wait", waits)
+    journal = stand.calls(figures)
+    figures.add(ec2_needs_s=journal.mean_latency(*POD_ACTIONS))
+    stand.check(figures)
+
+
+BENCHMARKS: dict[str, Callable[[Figures], None]] = {
+    "linux-small": burst(50, 10),
+    "linux-demo": burst(300, 20),
+    "linux-large": burst(500, 50),
+    "linux-lifted": lifted,
+    "raised": raised,
+}
