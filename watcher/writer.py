@@ -12,6 +12,7 @@ import msgspec
 from common.clock import Clock
 from common.logging import get_logger
 from common.model.errors import StoreUnavailable
+from common.model.ids import NodeName
 from common.model.node import NodeView
 from common.store.store import Store
 from watcher.announcer import Announcer
@@ -45,6 +46,9 @@ class Writer:
         """Why everything must be written and compared, None: it need not."""
         self._listing = False
         """A full list is being written, and the completeness mark comes after it."""
+        self._held: dict[NodeName, str] = {}
+        """Nodes of that list, and why they want a look. They are announced when it is complete: a run before that has
+        to leave everything as it is, and nobody would call the next one."""
         self._failures = 0
         self._not_before = float("-inf")
 
@@ -52,6 +56,7 @@ class Writer:
         """We lead from now on."""
         self._desires.lead(True)
         self._announcer.forget()
+        self._held.clear()
         self._rewrite, self._listing = "takeover", False
 
     def rewrite(self, reason: str) -> None:
@@ -115,6 +120,8 @@ class Writer:
             self._listing = False
             if self._store.finish_full_list():
                 _log.info("desired state is complete")
+                held, self._held = self._held, {}
+                self._announcer.changed(held.items())
             else:
                 self.rewrite("redis lost")
 
@@ -127,7 +134,11 @@ class Writer:
                 self._write_whole(change)
             else:
                 self._write(change)
-        self._announcer.changed((change.name, change.debt.reason) for change in batch.changes)
+        looks = {change.name: change.debt.reason for change in batch.changes}
+        if self._listing:
+            self._held.update(looks)
+        else:
+            self._announcer.changed(looks.items())
 
     def _write(self, change: NodeChange) -> None:
         if change.debt.view:
