@@ -13,6 +13,8 @@ from common.model.errors import NotFound
 from common.model.ids import SubnetId
 from common.model.policy import Policy
 
+FRESH_SECONDS = 5.0
+"""An answer serves a burst of pods. A pod that waited longer, such as for a policy to be put right, gets a new one."""
 KEPT = 2000
 """Answers kept at a time; all are forgotten when there are more."""
 
@@ -25,8 +27,8 @@ class _Answer:
 
 
 class Answers:
-    """Each answer is at most as old as the pod that it is for: a pod never gets groups that were changed before it
-    was seen, and a burst of pods costs a few reads. Thread-safe."""
+    """Each answer is at most as old as the pod that it is for, and never older than FRESH_SECONDS: a pod never gets
+    groups that were changed before it was seen, and a burst of pods costs a few reads. Thread-safe."""
 
     def __init__(self, kube: Kube, clock: Clock) -> None:
         self._kube = kube
@@ -72,7 +74,7 @@ class Answers:
                 self._answers.clear()
             answer = self._answers.setdefault(key, _Answer())
         with answer.asking:
-            if answer.read_at < since:
+            if answer.read_at < max(since, self._clock.now() - FRESH_SECONDS):
                 began = self._clock.now()
                 answer.value = read()
                 answer.read_at = began
