@@ -14,10 +14,11 @@ def annotation(pod: dict[str, Any]) -> list[dict[str, Any]]:
     """The interfaces that a pod names; none where it names none that can be read."""
     text = pod["metadata"].get("annotations", {}).get(POD_ENI, "[]")
     try:
-        found: list[dict[str, Any]] = json.loads(text)
+        found = json.loads(text)
     except ValueError:
         return []
-    return found
+    entries = found if isinstance(found, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and "associationID" in entry]
 
 
 def asked(pod: dict[str, Any]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from common.model.names import BRANCH_DESCRIPTION, POD_UID_TAG, TRUNK_DESCRIPTION
@@ -198,14 +199,24 @@ def test_an_instance_type_without_trunk_is_told_on_node_and_pod(
 
 
 def test_a_subnet_without_free_addresses_is_told_and_pods_are_served_when_there_are_some(rig: Rig) -> None:
-    """11 addresses: the instance's, the trunk's, and 9 branches of 18."""
+    """11 addresses: the instance's, the trunk's, three of somebody else's, and 6 branches of 18."""
+    ec2 = boto3.client(
+        "ec2",
+        region_name="us-west-2",
+        endpoint_url=rig.ec2_url,
+        aws_access_key_id="own",
+        aws_secret_access_key="own",
+    )
     rig.add_node("full", "m5.xlarge", subnet=SMALL_SUBNET)
     rig.wait("the node", lambda: rig.capacity("full") == "18")
-    for number in range(9):
+    others = [ec2.create_network_interface(SubnetId=SMALL_SUBNET)["NetworkInterface"] for _ in range(3)]
+    for number in range(6):
         rig.add_pod(f"fits-{number}", "full")
     rig.wait_for_none("unserved", lambda: unserved(rig))
-    rig.remove_pod("fits-0")
     rig.add_pod("waits", "full")
-    rig.wait("the event", lambda: told(rig, "waits", "BranchAllocationFailed", "InsufficientFreeAddressesInSubnet"), 30)
+    words = "InsufficientFreeAddressesInSubnet"
+    rig.wait("the event", lambda: told(rig, "waits", "BranchAllocationFailed", words), 30)
     assert unserved(rig) == ["waits"]
-    rig.wait_for_none("unserved", lambda: unserved(rig), 120)
+    for other in others:
+        ec2.delete_network_interface(NetworkInterfaceId=other["NetworkInterfaceId"])
+    rig.wait_for_none("unserved", lambda: unserved(rig), 60)
