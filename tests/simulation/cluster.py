@@ -80,6 +80,8 @@ class Cluster:
     worker: Reconciler = field(init=False)
     ports: Ports = field(init=False)
     crashes: int = 0
+    pause: float = 0.5
+    """Seconds that pass where nothing is to be done."""
     server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
 
     def __post_init__(self) -> None:
@@ -189,7 +191,7 @@ class Cluster:
             if self.clock.now() >= end:
                 return until is None
             if not worked and not self.queue.tasks:
-                self.clock.sleep(0.5)
+                self.clock.sleep(self.pause)
 
     # --- people and their objects
 

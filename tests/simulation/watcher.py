@@ -31,9 +31,14 @@ class PumpedWatcher:
         self._seen: dict[PodUid, float] = {}
         self._config: ClusterConfig | None = None
         self._started = False
+        self._version = -1
+        """Of the API's whole content, when it was last looked at."""
 
     def pump(self) -> None:
-        fresh = not self._store.is_complete()
+        fresh, version = not self._store.is_complete(), self._world.store.version
+        if version == self._version and not fresh:
+            return
+        self._version = version
         if fresh:
             self._views, self._pods, self._config = {}, {}, None
             self._store.begin_full_list()
