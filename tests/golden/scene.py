@@ -44,6 +44,7 @@ class Scene:
     uids: dict[str, str] = field(default_factory=dict)
     """The latest pod of each name."""
 
+    _noted: int = -1
     strangers: set[str] = field(default_factory=set)
     """Interfaces that a pod's annotation names and that never were."""
 
@@ -67,6 +68,10 @@ class Scene:
         return self.cluster.clock.now()
 
     def _note(self) -> None:
+        version = self.cluster.kube.store.version
+        if version == self._noted:
+            return
+        self._noted = version
         for pod in self.cluster.pods():
             uid, annotations = pod["metadata"]["uid"], pod["metadata"].get("annotations", {})
             text = annotations.get(POD_ENI) or annotations.get(PRIVATE_IPV4)
@@ -156,11 +161,11 @@ class Scene:
         features: tuple[tuple[str, str], ...] = ((FEATURE_POD_GROUPS, ""),),
         subnet: str = SUBNET,
         ready: bool = True,
-        **labels: str,
+        labels: dict[str, str] | None = None,
     ) -> str:
         """A node that joins; the VPC CNI gives its CNINode these features. `ready`: wait for the trunk's capacity."""
         instance = self.instance(name, kind, subnet)
-        self.put_node(name, f"aws:///us-west-2a/{instance}", labels)
+        self.put_node(name, f"aws:///us-west-2a/{instance}", labels or {})
         self.until("a CNINode", lambda: bool(self.cluster.cninode(name)))
         if features:
             self.features(name, *features)

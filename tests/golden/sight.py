@@ -252,12 +252,10 @@ def event_objects(scene: Scene, pods: dict[str, str]) -> list[str]:
     sink.drain()
     lines = []
     for event in cluster.kube.request("GET", "/api/v1/events").json()["items"]:
-        about, source = event["involvedObject"], event["source"]["component"]
+        about, home, source = event["involvedObject"], event["metadata"]["namespace"], event["source"]["component"]
         if about["kind"] == "Node":
-            uid, home = ("the name" if about["uid"] == about["name"] else "?"), event["metadata"]["namespace"]
+            what = f"uid is {'the name' if about['uid'] == about['name'] else 'another'}, namespace {home}"
         else:
-            uid, home = about["uid"] == pods[about["name"]], event["metadata"]["namespace"] == about["namespace"]
-        lines.append(
-            f"{about['kind']} {event['reason']}: uid {'is ' * (about['kind'] == 'Node')}{uid}, namespace {home}, from {source}"
-        )
+            what = f"uid {about['uid'] == pods[about['name']]}, namespace {home == about['namespace']}"
+        lines.append(f"{about['kind']} {event['reason']}: {what}, from {source}")
     return sorted(lines)

@@ -18,7 +18,7 @@ def test_node_trunk_made(scene: Scene, facts: Facts) -> None:
 
 
 def test_node_old_label(scene: Scene, facts: Facts) -> None:
-    scene.node(features=(), **{LABEL_TRUNK: "false"})
+    scene.node(features=(), labels={LABEL_TRUNK: "false"})
     scene.web()
     scene.pod("pod")
     scene.served("pod")
@@ -28,7 +28,7 @@ def test_node_old_label(scene: Scene, facts: Facts) -> None:
 
 
 def test_node_old_os_label(scene: Scene, facts: Facts) -> None:
-    scene.node(**{LABEL_OS: "", LABEL_OS_BETA: "linux"})
+    scene.node(labels={LABEL_OS: "", LABEL_OS_BETA: "linux"})
     matches(facts, {"capacity": scene.cluster.capacity("node"), "trunks": len(sight.trunks(scene))})
 
 
@@ -51,9 +51,9 @@ def test_node_malformed_provider_id(scene: Scene, facts: Facts, provider: str) -
     scene.until("a CNINode", lambda: bool(scene.cluster.cninode("node")))
     scene.features("node", (FEATURE_POD_GROUPS, ""))
     scene.run(60)
-    seen = {"interfaces": sight.left(scene), "node": sight.node(scene)}
-    matches(facts, seen)
-    assert seen["node"]["CNINode"]["tags"] == facts["node"]["CNINode"]["tags"]  # "No tag is written for an unknown id"
+    node = sight.node(scene)
+    matches(facts, {"interfaces": sight.left(scene), "node": node})
+    assert node["CNINode"]["tags"] == facts["node"]["CNINode"]["tags"]  # "No tag is written for an unknown id"
 
 
 def test_node_no_trunk_support(scene: Scene, facts: Facts) -> None:
@@ -160,7 +160,8 @@ def test_node_feature_removed(scene: Scene, facts: Facts) -> None:
     soon = {"capacity": scene.cluster.capacity("node"), "interfaces": sorted(set(sight.left(scene)))}
     scene.remove("ends")
     after = sight.released(scene, ends)
-    assert after["not before the cool-down"] and after["soon after the cool-down"]
+    assert after["not before the cool-down"]
+    assert after["soon after the cool-down"]
     scene.run(180)
     seen = {
         "capacity": scene.cluster.capacity("node"),
@@ -235,7 +236,8 @@ def test_node_replaced_later(scene: Scene, facts: Facts) -> None:
     scene.served("later")
     assert set(facts) == {"later pod served", "pod kept"}
     kept = sight.pod(scene, "kept")
-    assert kept["annotation kept"] and not kept["interfaces"][0]["differs from EC2"]
+    assert kept["annotation kept"]
+    assert not kept["interfaces"][0]["differs from EC2"]
     matches({"events": ["Normal ResourceAllocated", "Normal SecurityGroupRequested"]}, kept)
 
 

@@ -49,7 +49,7 @@ def test_pod_before_feature(scene: Scene, facts: Facts) -> None:
     matches(facts, {"before": before, "after": sight.pod(scene, "pod")})
 
 
-@pytest.mark.parametrize("after", range(0, 8))
+@pytest.mark.parametrize("after", range(8))
 def test_pod_deleted_early(ready: Scene, facts: Facts, after: int) -> None:
     """Deleted between any two of the calls that are made for it."""
     ready.run(10)
@@ -191,7 +191,7 @@ def test_pod_same_name(ready: Scene, facts: Facts) -> None:
     ready.remove("pod")
     second = ready.pod("pod")
     ready.until("the second is served", lambda: second in ready.first_seen)
-    seen = {"second": sight.pod(ready, "pod"), "first": sight.released(ready, first)}
+    seen: Facts = {"second": sight.pod(ready, "pod"), "first": sight.released(ready, first)}
     entries = [json.loads(ready.first_seen[uid][0])[0] for uid in (first, second)]
     seen |= {
         "second after that": sight.pod(ready, "pod"),
