@@ -152,7 +152,9 @@ class Situation:
         if self.branches or len(self.world.enis) > 0:
             kept = self.draw(st.integers(0, 3)) == 0
             self.world.add(Eni(make.TRUNK, is_trunk=True, attached=True, kept=kept, groups=(make.GROUP,)))
-            states = [TrunkState.READY, TrunkState.ATTACHED, TrunkState.ATTACHING] if kept else [TrunkState.READY]
+            known = set(self.world.enis) - {make.TRUNK} <= {b.eni_id for b in self.branches}
+            found = [TrunkState.READY, TrunkState.ATTACHED, TrunkState.ATTACHING]
+            states = found if kept and known else [TrunkState.READY]  # Found together with its branches.
             return make.trunk(self.draw(st.sampled_from(states)))
         state = self.draw(st.sampled_from([s for s in TrunkState if s is not TrunkState.UNSUPPORTED]))
         if state in (TrunkState.ABSENT, TrunkState.CREATING):
