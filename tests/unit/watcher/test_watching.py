@@ -368,6 +368,23 @@ def test_redis_emptied_again_while_it_is_filled(watch: Watch) -> None:
     assert len(watch.store.known_nodes()) == 121
 
 
+def test_nodes_of_a_full_list_are_published_when_it_is_complete(watch: Watch) -> None:
+    """A run before that sees that absence means nothing yet, leaves everything and asks for no other."""
+    for number in range(120):
+        watch.api.ok("POST", NODES, node(f"m{number}", f"i-{number:017x}"))
+    watch.reflect()
+    fakeredis.FakeRedis(server=watch.redis).flushall()
+    watch.clock.sleep(2)
+    watch.writer.check_completeness()
+    watch.writer.flush(batches=1)
+    assert watch.store.known_nodes()
+    assert not watch.store.is_complete()
+    assert watch.published.nodes == []
+    watch.settle()
+    assert watch.store.is_complete()
+    assert len(watch.published.names()) == 121
+
+
 def test_nothing_is_lost_while_redis_is_away(watch: Watch) -> None:
     watch.redis.connected = False
     watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
