@@ -22,7 +22,7 @@ class Product:
     """Two watchers, two workers, webhook and Flower."""
 
     def __init__(self, plane: Plane, rig: Rig, redis: RedisServer) -> None:
-        self.plane, self.rig = plane, rig
+        self.plane, self.rig, self.redis = plane, rig, redis
         self._kubeconfigs = {role: plane.kubeconfig_of(role) for role in ("watcher", "worker", "webhook")}
         self._number = 0
         rig.redis_port = redis.port

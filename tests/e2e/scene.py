@@ -31,9 +31,13 @@ class Scene:
     # --- nodes
 
     def add_node(self, name: str, instance_type: str = "m5.large", *, system: str = "linux") -> None:
-        """As a kubelet registers it: labels, provider id and what the machine has."""
+        """An instance and its node."""
         node = {"instance_type": instance_type, "subnet": SUBNET, "platform": system if system == "windows" else None}
         self.instances[name] = instance = self.rig.ec2("POST", "seed", {"nodes": [node]})["instance_ids"][0]
+        self.register(name, instance, system=system)
+
+    def register(self, name: str, instance: str, *, system: str = "linux") -> None:
+        """What a kubelet does when it finds no node of its name."""
         amounts = {"cpu": "64", "memory": "256Gi", "pods": "110"}
         self.api.make("/api/v1/nodes", {
             "metadata": {"name": name, "labels": {"kubernetes.io/os": system, PLACE: self.name}},

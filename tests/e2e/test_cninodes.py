@@ -1,4 +1,4 @@
-"""A CNINode that somebody deletes while its node lives."""
+"""A CNINode that goes while its node lives: deleted by hand, or collected because the kubelet registered anew."""
 
 from tests.e2e.scene import CNINODES, Scene, given, running
 
@@ -17,7 +17,7 @@ def test_cninode_deleted_by_hand(scene: Scene) -> None:
     # As people do: they see a moment later what they did.
     scene.wait("the tags are known", lambda: _knows(scene, "team"))
     assert scene.api("DELETE", f"{CNINODES}/kept-1").status == 200
-    seconds = scene.wait("it is made again", lambda: _uid(scene) not in ("", before["metadata"]["uid"]))
+    seconds = scene.wait("it is made again", lambda: _uid(scene, "kept-1") not in ("", before["metadata"]["uid"]))
     print(f"\na deleted CNINode was made again after {seconds:.2f} s")
 
     after = scene.cninode("kept-1")
@@ -34,8 +34,42 @@ def test_cninode_deleted_by_hand(scene: Scene) -> None:
     assert scene.interfaces()[given(newest)[0]["eniId"]]["tags"]["team"] == "blue"
 
 
-def _uid(scene: Scene) -> str:
-    found = scene.cninode("kept-1")
+def test_node_deleted_and_registered_again(scene: Scene) -> None:
+    """The garbage collector deletes the CNINode of the old one. Pods stay bound; their containers never stopped."""
+    scene.add_trunk_nodes("again-1")
+    scene.deploy("app", 3)
+    scene.run(3)
+    interfaces = {pod["metadata"]["uid"]: given(pod) for pod in scene.pods()}
+    old, before = scene.node("again-1"), scene.cninode("again-1")
+    assert before is not None
+    assert scene.api("DELETE", "/api/v1/nodes/again-1").status == 200
+    scene.register("again-1", scene.instances["again-1"])
+    new = scene.node("again-1")["metadata"]["uid"]
+    assert new != old["metadata"]["uid"]
+    seconds = scene.wait("the new one owns a CNINode", lambda: _owner(scene, "again-1") == new)
+    print(f"\na node registered anew owned a whole CNINode after {seconds:.2f} s")
+    after = scene.cninode("again-1")
+    assert after is not None
+    assert after["spec"] == before["spec"], "the VPC CNI does not ask twice"
+    scene.wait("capacity", lambda: scene.amount("allocatable", "again-1") == 9)
+    scene.scale("app", 5)
+    scene.run(5)
+    kept = {pod["metadata"]["uid"]: given(pod) for pod in scene.pods() if pod["metadata"]["uid"] in interfaces}
+    assert kept == interfaces
+    present = scene.interfaces()
+    assert all(entry["eniId"] in present for entries in kept.values() for entry in entries)
+
+
+def _owner(scene: Scene, node: str) -> str:
+    found = scene.cninode(node)
+    owners = (
+        found["metadata"].get("ownerReferences", []) if found and "deletionTimestamp" not in found["metadata"] else []
+    )
+    return str(owners[0]["uid"]) if owners else ""
+
+
+def _uid(scene: Scene, node: str) -> str:
+    found = scene.cninode(node)
     return str(found["metadata"]["uid"]) if found else ""
 
 

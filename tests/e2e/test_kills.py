@@ -1,4 +1,4 @@
-"""A worker and the leading watcher, both killed in the middle of a burst, with one of each left."""
+"""A worker and the leading watcher, both killed in the middle of a burst with one of each left; and Redis."""
 
 import time
 from collections.abc import Iterator
@@ -47,6 +47,23 @@ def test_killed_in_a_burst(scene: Scene) -> None:
         f"\na worker and the leader killed with {before} of {pods} pods served; half of them were {half:.1f} s later,"
     )
     print(f"all {whole:.1f} s (a lock lives 30 s), pods that only another leader knows {led:.1f} s (a lease, 30 s)")
+    scene.wait("EC2 has what pods have", lambda: not wrong(product, set(scene.instances.values())), RECOVERY_SECONDS)
+
+
+def test_redis_comes_back_empty(scene: Scene) -> None:
+    """All that it held is found again in Kubernetes and EC2, and nobody loses what he has meanwhile."""
+    product = scene.product
+    scene.add_trunk_nodes("emptied-1", "emptied-2")
+    scene.deploy("app", 6)
+    scene.run(6)
+    before = {pod["metadata"]["uid"]: given(pod) for pod in scene.pods()}
+    product.redis.kill()
+    scene.scale("app", 12)
+    scene.wait("they are placed", lambda: sum("nodeName" in pod["spec"] for pod in scene.pods()) == 12)
+    product.redis.start()
+    seconds = scene.run(12, seconds=RECOVERY_SECONDS)
+    print(f"\n6 new pods ran {seconds:.1f} s after Redis came back empty")
+    assert before == {pod["metadata"]["uid"]: given(pod) for pod in scene.pods() if pod["metadata"]["uid"] in before}
     scene.wait("EC2 has what pods have", lambda: not wrong(product, set(scene.instances.values())), RECOVERY_SECONDS)
 
 

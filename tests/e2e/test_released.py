@@ -16,6 +16,10 @@ PROMPTLY = 5.0
 """Over the due time: two seconds are promised; calls take some, and so does a busy machine."""
 
 
+HOLD = "e2e/hold"
+"""A finalizer on a pod: it is being deleted until this goes."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """Three parts of the cluster whose pods have ended, and the moments (monotonic) at which they did."""
@@ -23,6 +27,8 @@ class Ended:
     scaled: Scene
     jobs: Scene
     left: Scene
+    going: Scene
+    """Its pod is being deleted, and does not go."""
     scaled_at: float
     jobs_at: float
     left_at: float
@@ -35,8 +41,8 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ended(product: Product) -> Ended:
-    scaled, jobs, left = (Scene(product, f"ended-{name}") for name in ("scaled", "jobs", "left"))
-    for scene, node in ((scaled, "scaled-down-1"), (jobs, "jobs-1"), (left, "left-1")):
+    scaled, jobs, left, going = (Scene(product, f"ended-{name}") for name in ("scaled", "jobs", "left", "going"))
+    for scene, node in ((scaled, "scaled-down-1"), (jobs, "jobs-1"), (left, "left-1"), (going, "going-1")):
         scene.add_trunk_nodes(node)
     scaled.deploy("app", 9)
     left.deploy("app", 3)
@@ -47,21 +53,26 @@ def ended(product: Product) -> Ended:
             "template": {"spec": jobs.pod_template(restartPolicy="Never")},
         },
     })  # fmt: skip
+    going.api.make(f"/api/v1/namespaces/{going.name}/pods", {
+        "metadata": {"name": "going", "finalizers": [HOLD]}, "spec": going.pod_template(),
+    })  # fmt: skip
     scaled.run(9)
     left.run(3)
+    going.run(1)
     jobs.wait("they have interfaces", lambda: len(_held(jobs)) == 4)
-    held = {scene.name: _held(scene) for scene in (scaled, jobs, left)}
+    held = {scene.name: _held(scene) for scene in (scaled, jobs, left, going)}
     jobs.wait("they are done", lambda: all(pod["status"]["phase"] == "Succeeded" for pod in jobs.pods()))
     jobs_at = time.monotonic()
     instance = left.instances["left-1"]
     leaked = {_leak(product, instance, owner, rig) for owner, rig in OWNERS}
     foreign = {_leak(product, "i-0fedcba9876543210", *OWNERS[1]), _leak(product, instance, "somebody", {})}
+    assert going.api("DELETE", f"/api/v1/namespaces/{going.name}/pods/going").status == 200
     scaled.scale("app", 0)
     assert left.api("DELETE", "/api/v1/nodes/left-1").status == 200
     left_at = time.monotonic()
     scaled.wait("they are gone", lambda: not scaled.pods())
     scaled_at = time.monotonic()
-    return Ended(scaled, jobs, left, scaled_at, jobs_at, left_at, held, leaked, foreign)
+    return Ended(scaled, jobs, left, going, scaled_at, jobs_at, left_at, held, leaked, foreign)
 
 
 OWNERS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -102,6 +113,15 @@ def test_completed_pods_give_back(ended: Ended) -> None:
 def test_the_branches_of_a_deleted_node_go(ended: Ended) -> None:
     scene = ended.left
     _wait_released(scene, ended.held[scene.name], ended.left_at, NODE_RELEASE)
+
+
+def test_a_pod_being_deleted_keeps_its_interface(ended: Ended) -> None:
+    scene = ended.going
+    assert time.monotonic() - ended.scaled_at > COOL_DOWN
+    (pod,) = scene.pods()
+    assert "deletionTimestamp" in pod["metadata"]
+    assert ended.held[scene.name] <= set(scene.interfaces())
+    # Left so for the last test, which counts it to what pods have.
 
 
 def test_in_the_end_ec2_holds_what_live_pods_have(ended: Ended) -> None:

@@ -55,6 +55,28 @@ def test_deployment_beyond_capacity(scene: Scene) -> None:
     assert all(running(pod) for pod in scene.pods())
 
 
+def test_people_are_told(scene: Scene) -> None:
+    scene.add_trunk_nodes("told-1")
+    scene.deploy("app", 1)
+    scene.run(1)
+    (pod,) = scene.pods()
+    kubectl, name = scene.product.plane.kubectl, pod["metadata"]["name"]
+    scene.wait(
+        "kubectl describe tells of the pod",
+        lambda: all(
+            reason in kubectl("-n", scene.name, "describe", "pod", name)
+            for reason in ("SecurityGroupRequested", "ResourceAllocated")
+        ),
+    )
+    scene.wait(
+        "kubectl describe tells of the node",
+        lambda: all(
+            reason in kubectl("describe", "node", "told-1")
+            for reason in ("ControllerVersionNotice", "NodeTrunkInitiated")
+        ),
+    )
+
+
 def test_pods_replaced_under_their_names(scene: Scene) -> None:
     scene.add_trunk_nodes("named-1")
     scene.stateful("db", 3)
