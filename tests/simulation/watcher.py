@@ -42,6 +42,8 @@ class PumpedWatcher:
         if fresh:
             self._views, self._pods, self._config = {}, {}, None
             self._store.begin_full_list()
+        elif not self._started:
+            self._remember()
         dirty = self._write_config() | self._write_views() | self._write_pods()
         if fresh:
             self._store.finish_full_list()
@@ -49,6 +51,12 @@ class PumpedWatcher:
             dirty |= self._store.known_nodes()
         self._started = True
         self._queue.publish_all(self._store.mark_dirty(sorted(dirty), self._clock.now()))
+
+    def _remember(self) -> None:
+        """A new process compares what it lists with what another one wrote: some of it may be gone meanwhile."""
+        for name in self._store.known_nodes():
+            desired = self._store.desired(name)
+            self._views[name], self._pods[name] = desired.view, dict(desired.pods)
 
     def tick(self) -> None:
         now = self._clock.now()
