@@ -15,9 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
-from common.model.limits import InstanceLimits as OurLimits
 from common.model.limits import load_limits
-from sandbox.ec2 import Ec2Behaviour, Ec2World, InstanceLimits
+from sandbox.ec2 import Ec2Behaviour, Ec2World
 from sandbox.ec2.server import Ec2Server
 from sandbox.kube.clusterloop import run_toy_cluster
 from sandbox.kube.running import load_manifests
@@ -38,7 +37,7 @@ def main() -> None:
     parser.add_argument("--with-kubelet", action="store_true", help="kube: play scheduler, kubelets and controllers")
     options = parser.parse_args()
     if options.part == "ec2":
-        world = Ec2World(clock=time.time, settings=Ec2Behaviour(), region=REGION, limits=_limits())
+        world = Ec2World(clock=time.time, settings=Ec2Behaviour(), region=REGION, limits=load_limits())
         app, loops = Ec2Server(world).application(), list[Coroutine[Any, Any, None]]()
     else:
         cluster = KubeWorld(clock=time.time, call_webhook=WebhookCaller({}))
@@ -78,23 +77,6 @@ async def _until_input_ends() -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.read(1 << 12):
         pass
-
-
-def _limits() -> dict[str, InstanceLimits]:
-    """The published figures of every instance type."""
-    return {name: _theirs(limits) for name, limits in load_limits().items()}
-
-
-def _theirs(limits: OurLimits) -> InstanceLimits:
-    return InstanceLimits(
-        max_interfaces=limits.max_interfaces,
-        ipv4_per_interface=limits.ipv4_per_interface,
-        max_branch_interfaces=limits.max_branch_interfaces,
-        default_card_interfaces=limits.default_card_interfaces,
-        network_cards=limits.network_cards,
-        hypervisor="nitro" if limits.nitro else "xen",
-        bare_metal=limits.bare_metal,
-    )
 
 
 if __name__ == "__main__":

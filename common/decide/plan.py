@@ -11,7 +11,7 @@ from common.decide.branches import cooldown, is_live, keep_branches
 from common.decide.cninode import keep_cninode
 from common.decide.departure import depart
 from common.decide.draft import Draft, Options
-from common.decide.managed import Standing, spec_of, standing
+from common.decide.managed import LINUX, Standing, spec_of, standing
 from common.decide.trunk import SUBJECT as TRUNK
 from common.decide.trunk import branch_limit, keep_trunk
 from common.decide.windows import keep_windows
@@ -19,6 +19,7 @@ from common.model.actions import Action
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
 from common.model.ledger import Ledger
+from common.model.names import POD_ENI
 from common.model.node import NodeFacts
 from common.model.notice import Notice, Severity
 
@@ -93,8 +94,17 @@ def _attend(draft: Draft, node: NodeFacts) -> None:
         case Standing.WINDOWS:
             if know_instance(draft, node):
                 keep_windows(draft, node)
+            if draft.ledger.branches:  # Of a Linux node of this name.
+                keep_branches(draft, node, serving=False)
         case _:
+            if draft.ledger.instance is None and _was_ours(node):
+                know_instance(draft, node)
             keep_branches(draft, node, serving=False)
+
+
+def _was_ours(node: NodeFacts) -> bool:
+    """Its capacity says that it had a trunk: without a record, what EC2 has of it is to be found out."""
+    return node.os == LINUX and node.instance_id is not None and POD_ENI in node.capacity
 
 
 def _tell_cooldown(draft: Draft) -> None:

@@ -82,6 +82,7 @@ class Cluster:
     crashes: int = 0
     pause: float = 0.5
     """Seconds that pass where nothing is to be done."""
+    redis_lost: bool = False
     server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
 
     def __post_init__(self) -> None:
@@ -150,6 +151,18 @@ class Cluster:
         self.run(LOCK_SECONDS + 30.0)
         self.worker, self.ports, self.points = worker, ports, points
         self.redis.points = points
+
+    def lose_redis(self) -> None:
+        """Redis comes back empty."""
+        self.redis_lost = True
+        fakeredis.FakeRedis(server=self.server).flushall()
+
+    def sweep_twice(self) -> None:
+        """Two passes of the cluster-wide search for leaks, an interval apart."""
+        for _ in range(2):
+            self.clock.sleep(1800.0)
+            self.queue.sweep()
+            self.run(30.0)
 
     def work(self) -> bool:
         """One message, if there is one. A crash ends the worker; another starts."""

@@ -1,10 +1,12 @@
 """Lives of nodes: scripts that the simulation runs, whole, cut and disturbed, and what must hold at their end."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 from common.model.ids import NodeName
 from common.model.names import BRANCH_DESCRIPTION, POD_ENI, PRIVATE_IPV4, TRUNK_DESCRIPTION
+from sandbox.ec2.behaviour import FaultRule
 from tests.simulation.cluster import GROUP, OTHER_GROUP, OTHER_SUBNET, SUBNET, Cluster
 
 Life = Callable[[Cluster], None]
@@ -44,11 +46,15 @@ def served(cluster: Cluster) -> None:
 
 
 def done(cluster: Cluster, until: Callable[[], bool], what: str) -> None:
+    if not cluster.run(PATIENCE, until) and cluster.redis_lost:
+        cluster.sweep_twice()
     assert cluster.run(PATIENCE, until), f"not within {PATIENCE:.0f} s: {what}; {cluster.problems}"
 
 
 def clean(cluster: Cluster) -> None:
-    """Nothing of ours is left, and nothing was wrong on the way."""
+    """Nothing of ours is left, and nothing was wrong on the way. What was lost with Redis is the sweeps' to find."""
+    if cluster.redis_lost:
+        cluster.sweep_twice()
     left = [i for i in cluster.interfaces() if i["Description"].startswith("aws-k8s-")]
     assert not left, left
     assert not cluster.problems, cluster.problems[:3]
@@ -110,13 +116,20 @@ def eniconfig_life(cluster: Cluster) -> None:
     instance = cluster.add_node("n1", labels={"vpc.amazonaws.com/eniConfig": "config"})
     cluster.add_pod("a", "n1")
     served(cluster)
-    assert [(i["SubnetId"], group_ids(i)) for i in cluster.ours(BRANCH_DESCRIPTION)] == [(OTHER_SUBNET, [OTHER_GROUP])]
+    assert placed(cluster) == {"a": (OTHER_SUBNET, [OTHER_GROUP])}
     cluster.put_eni_config("config", OTHER_SUBNET, [GROUP])
     cluster.add_pod("b", "n1")
     served(cluster)
-    assert sorted(group_ids(i)[0] for i in cluster.ours(BRANCH_DESCRIPTION)) == sorted([OTHER_GROUP, GROUP])
+    assert placed(cluster) == {"a": (OTHER_SUBNET, [OTHER_GROUP]), "b": (OTHER_SUBNET, [GROUP])}
     done(cluster, lambda: group_ids(cluster.ours(TRUNK_DESCRIPTION)[0]) == [GROUP], "the trunk's groups follow")
     leave(cluster, instance, "a", "b")
+
+
+def placed(cluster: Cluster) -> dict[str, tuple[str, list[str]]]:
+    """Subnet and groups of each pod's first interface."""
+    shown = {i["NetworkInterfaceId"]: i for i in cluster.interfaces()}
+    first = {p["metadata"]["name"]: shown[cluster.annotation(p)[0]["eniId"]] for p in cluster.live()}
+    return {name: (i["SubnetId"], group_ids(i)) for name, i in first.items()}
 
 
 def group_ids(interface: dict[str, Any]) -> list[str]:
@@ -187,3 +200,46 @@ def switch_life(cluster: Cluster) -> None:
     served(cluster)
     done(cluster, lambda: cluster.held("n1")[1] == 0, "the prefix is given back")
     leave(cluster, instance, "a", "b", "e")
+
+
+def troubled_history(cluster: Cluster) -> None:
+    """Some minutes in which everything goes wrong, then peace."""
+    rng = random.Random(cluster.seed)
+    cluster.configure({"enable-windows-ipam": "true"})
+    instances = {"n1": cluster.add_node("n1"), "n2": cluster.add_node("n2", windows=True)}
+    cluster.ec2.behave(cluster.behaviour.changed({"describe_lag": [0.0, 3.0]}))
+    cluster.clock.sleep(10.0)  # The seed itself is seen late.
+    for code, when in (("InternalError", "before"), ("Unavailable", "after"), ("reset", "after")):
+        cluster.ec2.inject(FaultRule(rate=0.1, code=code, when=when))  # type: ignore[arg-type]
+    names: list[tuple[str, bool]] = []
+    for turn in range(30):
+        cluster.points.cut |= {2 * len(cluster.points.calls) + rng.randrange(1, 120)}
+        if rng.random() < 0.6 or not names:
+            name, windows = f"p{turn}", rng.random() < 0.4
+            cluster.add_pod(name, "n2" if windows else "n1", 1 if windows else rng.choice((1, 1, 2)), windows=windows)
+            names.append((name, windows))
+        else:
+            name, windows = names.pop(rng.randrange(len(names)))
+            cluster.remove_pod(name)
+            if rng.random() < 0.3:
+                cluster.add_pod(name, "n2" if windows else "n1", windows=windows)
+                names.append((name, windows))
+        if rng.random() < 0.1:
+            cluster.overtaken()
+        if rng.random() < 0.05:
+            cluster.lose_redis()
+        cluster.run(rng.choice((0.5, 5.0, 40.0)))
+    cluster.points.cut = frozenset()
+    cluster.ec2.clear_faults()
+    cluster.ec2.behave(cluster.behaviour)
+    while sum(1 for _, windows in names if not windows) > 4 or len(names) > 9:
+        cluster.remove_pod(names.pop(0)[0])
+    served(cluster)
+    for name, _ in names:
+        cluster.remove_pod(name)
+    done(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "all branches are released")
+    for name, instance in instances.items():
+        cluster.remove_node(name, terminate=instance)
+    done(cluster, lambda: not cluster.plain.ledgers(), "all records end")
+    cluster.redis_lost = True
+    clean(cluster)
