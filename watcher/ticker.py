@@ -17,7 +17,7 @@ NODES_A_TICK = 500
 OVERDUE_SECONDS = 5.0
 """A node dirty for so long with neither a run nor a message under way was forgotten: its message is lost."""
 LOOK_SECONDS = 1.0
-"""Interval of looks for forgotten nodes and for an emptied Redis."""
+"""Interval of looks for forgotten nodes and for an emptied or restarted Redis."""
 AWAY_SECONDS = 1.0
 """Pause after Redis or the broker failed."""
 
@@ -68,7 +68,7 @@ class Ticker:
             self._announcer.come_due(self._store.due(self._clock.now(), NODES_A_TICK), "due")
             if now >= self._look_at:
                 self._announcer.come_due(self._store.overdue(self._clock.now(), OVERDUE_SECONDS), "overdue")
-                self._writer.check_completeness()
+                self._writer.check_redis()
                 self._look_at = now + LOOK_SECONDS
             if now >= self._resync_at:
                 self._writer.rewrite("resync")

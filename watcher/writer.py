@@ -1,7 +1,7 @@
 """Pays what is owed: writes desired state to Redis, then announces the nodes.
 
-After a takeover, a restart, or any trouble with Redis everything is owed: what is written there may be older than what
-we know (a crashed Redis loses its last second), or another leader's.
+After a takeover, a restart (ours or Redis'), or any trouble with Redis everything is owed: what is written there may be
+older than what we know (a crashed Redis loses its last second), or another leader's.
 """
 
 import random
@@ -49,6 +49,8 @@ class Writer:
         self._held: dict[NodeName, str] = {}
         """Nodes of that list, and why they want a look. They are announced when it is complete: a run before that has
         to leave everything as it is, and nobody would call the next one."""
+        self._server: str | None = None
+        """The run of Redis that everything was compared with; a later one may lack what we wrote."""
         self._failures = 0
         self._not_before = float("-inf")
 
@@ -63,9 +65,15 @@ class Writer:
         """Compare everything with what is written, and have every node looked at."""
         self._rewrite = self._rewrite or reason
 
-    def check_completeness(self) -> None:
-        """Redis may have been emptied behind our back. Raises StoreUnavailable."""
-        if not self._listing and self._rewrite is None and not self._store.is_complete():
+    def check_redis(self) -> None:
+        """Redis may have been emptied behind our back, or come back from a crash between two calls of ours. Raises
+        StoreUnavailable."""
+        if self._rewrite is not None:
+            return
+        if self._store.run_id() != self._server:
+            _log.warning("redis was restarted; everything is compared anew")
+            self.rewrite("redis restarted")
+        elif not self._listing and not self._store.is_complete():
             _log.warning("redis lost its state; everything is written anew")
             self.rewrite("redis lost")
 
@@ -108,6 +116,8 @@ class Writer:
         """Raises StoreUnavailable."""
         if self._rewrite is None:
             return
+        # Before anything is compared: a restart after this shows.
+        self._server = self._store.run_id()
         if not self._store.is_complete():
             self._store.begin_full_list()
             self._listing = True
@@ -118,7 +128,9 @@ class Writer:
         """Nothing is owed any more. Raises StoreUnavailable."""
         if self._listing:
             self._listing = False
-            if self._store.finish_full_list():
+            if self._store.run_id() != self._server:
+                self.rewrite("redis restarted")
+            elif self._store.finish_full_list():
                 _log.info("desired state is complete")
                 held, self._held = self._held, {}
                 self._announcer.changed(held.items())

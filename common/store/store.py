@@ -20,6 +20,7 @@ from common.store.lock import NodeLock
 from common.store.members import Members
 from common.store.queues import Queues
 from common.store.rate import DEFAULT_RATES, Rate, RateLimiter
+from common.store.server import Server
 from common.store.snapshots import Snapshots
 from common.store.sweep import SweepMemory
 from common.store.wakeups import WakeUps
@@ -44,10 +45,14 @@ class Store:
         self._sweep = SweepMemory(link, p)
         self._members = Members(link, p)
         self._queues = Queues(link)
+        self._server = Server(link)
 
     def ping(self) -> None:
         """Raises StoreUnavailable where Redis does not answer."""
         self._link.command("PING")
+
+    def run_id(self) -> str | None:
+        return self._server.run_id()
 
     # --- desired state
 

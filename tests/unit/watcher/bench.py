@@ -57,7 +57,7 @@ class Published:
 
 
 class Watch:
-    """One watcher process. Several may share `api` and `redis`."""
+    """One watcher process. Several may share `api` and `redis`. `store`: on another Redis."""
 
     def __init__(
         self,
@@ -65,12 +65,13 @@ class Watch:
         redis: fakeredis.FakeServer | None = None,
         clock: VirtualClock | None = None,
         seed: int = 0,
+        store: Store | None = None,
         **settings: Any,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.api = api or cluster(self.clock)
         self.redis = redis or fakeredis.FakeServer()
-        self.store = Store(fakeredis.FakeRedis(server=self.redis), keys.prefix("bench"))
+        self.store = store or Store(fakeredis.FakeRedis(server=self.redis), keys.prefix("bench"))
         self.published = Published()
         self.problems: list[str] = []
         self.held = True

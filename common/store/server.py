@@ -1,0 +1,25 @@
+"""Which run of a Redis server answers."""
+
+import redis
+
+from common.model.errors import StoreUnavailable
+from common.store.link import Link
+
+
+class Server:
+    """Thread-safe."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def run_id(self) -> str | None:
+        """Random for each start of a server (INFO, section "server"); another one means that Redis was restarted, or
+        a replica took over, and may lack its last second of writes. None where we are not told: an ACL may forbid
+        INFO. Raises StoreUnavailable."""
+        try:
+            told = self._link.command("INFO", "server")
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, redis.exceptions.ResponseError):
+                return None
+            raise
+        return str(told["run_id"])
