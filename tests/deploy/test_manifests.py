@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from common.settings import Settings, describe_settings
@@ -58,6 +59,12 @@ def test_probes_ask_the_ports_of_the_settings(base: list[dict[str, Any]]) -> Non
         assert probe["path"] == "/healthz", role
         assert declared[probe["port"]] == ports[probe["port"]], role
         assert declared["metrics"] == Settings().metrics_port, role
+
+
+@pytest.mark.parametrize("role", ["watcher", "webhook"])
+def test_who_does_not_know_the_cluster_yet_is_not_ready(base: list[dict[str, Any]], role: str) -> None:
+    (container,) = workloads(base)[f"vpc-rc-{role}"]["spec"]["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
 def test_workers_get_longer_to_end_than_a_run_takes(base: list[dict[str, Any]]) -> None:
