@@ -1,0 +1,240 @@
+"""A Windows node's pool and the pods that take from it."""
+
+from typing import Any
+
+import pytest
+
+from common.model import actions as act
+from common.model.config import ClusterConfig
+from common.model.ids import Ipv4, Prefix
+from common.model.ledger import Address, AddressState, Ledger, Pace, Pool
+from common.model.names import PRIVATE_IPV4
+from common.model.pod import PodWish
+from tests.unit.decide.builders import (
+    NOW,
+    PRIMARY,
+    cninode,
+    desired,
+    kinds,
+    ledger,
+    left,
+    limits,
+    node,
+    options,
+    planned,
+    pod,
+    reasons,
+)
+
+IPAM = ClusterConfig(windows_ipam=True)
+PREFIX_MODE = ClusterConfig(windows_ipam=True, prefix_delegation=True)
+A, B, C, D = (Ipv4(f"10.0.3.{n}") for n in (11, 12, 13, 14))
+P = Prefix("10.0.4.0/28")
+
+
+def windows_pod(name: str = "a", **fields: Any) -> PodWish:
+    return pod(name, 0, addresses=1, **fields)
+
+
+def pool(*addresses: Address, **fields: Any) -> Pool:
+    return Pool(**{"addresses": {a.ip: a for a in addresses}, "suspect": False, **fields})
+
+
+def warm(*ips: Ipv4) -> list[Address]:
+    return [Address(ip=ip, since=1.0) for ip in ips]
+
+
+def owned(ip: Ipv4, of: PodWish, **fields: Any) -> Address:
+    return Address(
+        ip=ip,
+        state=AddressState.ASSIGNED,
+        pod_uid=of.uid,
+        pod_namespace=of.namespace,
+        pod_name=of.name,
+        since=NOW,
+        **fields,
+    )
+
+
+def of_windows(contents: Pool, **fields: Any) -> Ledger:
+    return ledger(pool=contents, **fields)
+
+
+def kept(contents: Pool, *pods: PodWish, config: ClusterConfig = IPAM, **fields: Any) -> Any:
+    capacity = str(9 * (16 if config.prefix_delegation and fields.get("nitro", True) else 1))
+    about = node(os="windows", capacity=fields.pop("capacity", {PRIVATE_IPV4: capacity}))
+    nitro = fields.pop("nitro", True)
+    wished = desired(*pods, of=about, cni=cninode(os_label="windows"), config=config)
+    opts = options(limits(nitro=nitro))
+    return planned(of_windows(contents, **fields.pop("record", {})), wished, opts=opts, **fields)
+
+
+def contents(done: Any) -> Pool:
+    found = left(done).pool
+    assert found is not None
+    return found
+
+
+def test_a_pool_at_its_targets_needs_nothing() -> None:
+    done = kept(pool(*warm(A, B, C)))
+    assert (done.actions, contents(done)) == ((), pool(*warm(A, B, C)))
+
+
+@pytest.mark.parametrize(
+    ("config", "nitro", "amount"),
+    [(IPAM, True, 9), (PREFIX_MODE, True, 144), (PREFIX_MODE, False, 9)],
+)
+def test_capacity_by_mode(config: ClusterConfig, nitro: bool, amount: int) -> None:
+    done = kept(pool(*warm(A, B, C), prefixes={P: 1.0}), config=config, nitro=nitro, capacity={})
+    (advertised,) = [a for a in done.actions if isinstance(a, act.Advertise)]
+    assert (advertised.resource, advertised.amount) == (PRIVATE_IPV4, amount)
+
+
+def test_a_node_that_is_not_nitro_is_told_that_it_has_no_prefixes() -> None:
+    assert reasons(kept(pool(*warm(A, B, C)), config=PREFIX_MODE, nitro=False).notices) == ["Unsupported"]
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "count"), [(IPAM, act.AssignAddresses, 3), (PREFIX_MODE, act.AssignPrefixes, 1)]
+)
+def test_what_is_missing_is_asked_for_in_one_call_and_recorded_first(
+    config: ClusterConfig, kind: type, count: int
+) -> None:
+    done = kept(pool(), config=config)
+    (action,) = done.actions
+    assert isinstance(action, act.AssignAddresses | act.AssignPrefixes)
+    assert type(action) is kind
+    assert (action.count, contents(done).assigning) == (count, count)
+
+
+def test_a_pod_gets_a_warm_address_at_once_and_the_pool_is_filled_up_after_that() -> None:
+    done = kept(pool(*warm(A, B, C)), windows_pod())
+    (action,) = done.actions
+    assert isinstance(action, act.Annotate)
+    assert (action.annotation, action.value) == (PRIVATE_IPV4, f"{A}/19")
+    assert contents(done).addresses[A].pod_uid == "uid-a"
+    assert not contents(done).addresses[A].annotated
+
+
+def test_an_address_out_of_a_prefix_is_written_as_a_host_address() -> None:
+    done = kept(pool(prefixes={P: 1.0}), windows_pod(), config=PREFIX_MODE)
+    assert [a.value for a in done.actions if isinstance(a, act.Annotate)] == ["10.0.4.0/32"]
+
+
+def test_pods_are_served_in_the_order_of_scheduling_and_the_others_told_why_they_wait() -> None:
+    done = kept(pool(*warm(A)), windows_pod("late"), windows_pod("first", scheduled_at=NOW - 9))
+    assert [a.pod_uid for a in done.actions if isinstance(a, act.Annotate)] == ["uid-first"]
+    assert "AssignAddresses" in kinds(done.actions)
+    assert reasons(done.notices) == ["ResourceAllocationFailed"]
+
+
+@pytest.mark.parametrize(
+    "quiet", [{"finished": True}, {"deleting": True}, {"addresses": 0}, {"ip_annotation": "10.9.9.9/19"}]
+)
+def test_a_pod_that_gets_nothing(quiet: dict[str, Any]) -> None:
+    done = kept(pool(*warm(A, B, C)), pod("a", 0, **{"addresses": 1, **quiet}))
+    assert [a for a in done.actions if isinstance(a, act.Annotate)] == []
+
+
+def test_a_living_pods_annotation_decides_whose_an_address_is() -> None:
+    alive = windows_pod(ip_annotation=f"{A}/19")
+    for recorded in (Address(ip=A), Address(ip=A, state=AddressState.RELEASING), owned(A, windows_pod("b"))):
+        address = contents(kept(pool(recorded, *warm(B, C, D)), alive)).addresses[A]
+        assert (address.state, address.pod_uid, address.annotated) == (AddressState.ASSIGNED, "uid-a", True)
+
+
+def test_an_annotation_that_cannot_be_read_is_told() -> None:
+    assert reasons(kept(pool(*warm(A, B, C)), windows_pod(ip_annotation="x")).notices) == ["PodAnnotationMalformed"]
+
+
+def test_an_address_named_by_an_annotation_is_given_to_nobody_else_and_not_given_back() -> None:
+    alive = windows_pod(ip_annotation="10.0.4.0/32")
+    done = kept(pool(prefixes={P: 1.0}), alive, windows_pod("b"), config=PREFIX_MODE)
+    assert [a.value for a in done.actions if isinstance(a, act.Annotate)] == ["10.0.4.1/32"]
+
+
+@pytest.mark.parametrize("pods", [(), (windows_pod(finished=True),)], ids=["gone", "finished"])
+def test_the_api_server_is_asked_before_an_address_leaves_a_pod(pods: tuple[PodWish, ...]) -> None:
+    held = owned(A, windows_pod(), annotated=True)
+    done = kept(pool(held, *warm(B, C, D)), *pods)
+    assert kinds(done.actions) == ["ConfirmGone"]
+    assert contents(done).addresses[A] == held
+
+
+def test_an_address_rests_for_half_a_minute() -> None:
+    resting = Address(ip=A, state=AddressState.COOLING, since=NOW - 29)
+    early = kept(pool(resting, *warm(B, C)))
+    assert contents(early).addresses[A] == resting
+    assert early.look_again == NOW + 1
+    late = kept(pool(Address(ip=A, state=AddressState.COOLING, since=NOW - 30), *warm(B, C)))
+    assert contents(late).addresses[A] == Address(ip=A, since=NOW)
+
+
+def test_what_is_too_much_is_given_back_and_recorded_first() -> None:
+    done = kept(pool(*warm(A, B, C, D)))
+    (action,) = done.actions
+    assert isinstance(action, act.UnassignAddresses)
+    assert (action.addresses, contents(done).addresses[D].state) == ((D,), AddressState.RELEASING)
+
+
+def test_what_may_be_given_back_already_is_given_back_again() -> None:
+    releasing = Address(ip=D, state=AddressState.RELEASING)
+    done = kept(pool(releasing, *warm(A, B, C)))
+    assert [a.addresses for a in done.actions if isinstance(a, act.UnassignAddresses)] == [(D,)]
+    again = kept(pool(*warm(A, B, C), releasing_prefixes=(P,)))
+    assert [a.prefixes for a in again.actions if isinstance(a, act.UnassignPrefixes)] == [(P,)]
+
+
+def test_a_switch_to_prefixes_gives_the_free_addresses_back_and_keeps_those_in_use() -> None:
+    alive = windows_pod(ip_annotation=f"{A}/19")
+    done = kept(pool(owned(A, alive, annotated=True), *warm(B, C)), alive, config=PREFIX_MODE)
+    assert sorted(kinds(done.actions)) == ["AssignPrefixes", "UnassignAddresses"]
+    assert [a.addresses for a in done.actions if isinstance(a, act.UnassignAddresses)] == [(C, B)]
+
+
+def test_a_switch_back_gives_empty_prefixes_back() -> None:
+    done = kept(pool(*warm(A, B, C), prefixes={P: 1.0}))
+    assert kinds(done.actions) == ["UnassignPrefixes"]
+    assert (contents(done).prefixes, contents(done).releasing_prefixes) == ({}, (P,))
+
+
+@pytest.mark.parametrize(
+    "unsure", [pool(suspect=True), pool(assigning=2)], ids=["new or a call failed", "an outcome was lost"]
+)
+def test_a_suspect_pool_is_looked_at_before_anything_else(unsure: Pool) -> None:
+    done = kept(unsure, windows_pod())
+    (action,) = done.actions
+    assert isinstance(action, act.InspectPool)
+    assert action.eni_id == PRIMARY
+    assert contents(done).suspect
+
+
+def test_an_assignment_under_way_is_no_lost_outcome() -> None:
+    done = kept(pool(assigning=3), busy=["pool"])
+    assert (done.actions, contents(done).suspect) == ((), False)
+
+
+def test_no_look_while_a_release_is_under_way() -> None:
+    assert kept(pool(suspect=True), busy=["pool/release"]).actions == ()
+
+
+def test_a_failed_assignment_waits_and_pods_are_told_why() -> None:
+    paces = {"pool": Pace(not_before=NOW + 60, code="InsufficientFreeAddressesInSubnet")}
+    done = kept(pool(), windows_pod(), record={"paces": paces})
+    assert done.actions == ()
+    assert done.look_again == NOW + 60
+    assert "InsufficientFreeAddressesInSubnet" in done.notices[0].message
+
+
+def test_audits_come_at_growing_intervals_and_only_look() -> None:
+    first = kept(pool(*warm(A, B, C)), record={"audit_at": 0.0, "audit_interval": 0.0})
+    assert (first.actions, left(first).audit_at, left(first).audit_interval) == ((), NOW + 60, 60.0)
+    due = kept(pool(*warm(A, B, C)), record={"audit_at": NOW, "audit_interval": 60.0})
+    assert (kinds(due.actions), left(due).audit_interval) == (["InspectPool"], 120.0)
+
+
+def test_an_unknown_type_is_told() -> None:
+    wished = desired(windows_pod(), of=node(os="windows"), config=IPAM)
+    done = planned(of_windows(pool()), wished, opts=options(limits("c5.large")))
+    assert "Unsupported" in reasons(done.notices)
+    assert not {"AssignAddresses", "Advertise"} & set(kinds(done.actions))
