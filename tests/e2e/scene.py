@@ -46,12 +46,18 @@ class Scene:
         })  # fmt: skip
 
     def add_trunk_nodes(self, *names: str) -> None:
-        """Linux nodes whose VPC CNI wants security groups for pods."""
+        """Linux nodes whose VPC CNI wants security groups for pods, with their trunks."""
+        self.begin_trunk_nodes(*names)
+        self.finish_trunk_nodes(*names)
+
+    def begin_trunk_nodes(self, *names: str) -> None:
         for name in names:
             self.add_node(name)
         self.wait(f"CNINodes of {names}", lambda: all(self.cninode(name) is not None for name in names))
         for name in names:
             self.ask_for_trunk(name)
+
+    def finish_trunk_nodes(self, *names: str) -> None:
         self.wait(f"capacity of {names}", lambda: all(self.amount("allocatable", name) == 9 for name in names))
 
     def ask_for_trunk(self, node: str) -> None:

@@ -1,4 +1,4 @@
-"""What ends gives its interfaces back: scaled down, completed, or gone with its node. All three wait at once."""
+"""What ends gives its interfaces back: scaled down, completed, or gone with its node. All of them wait at once."""
 
 import time
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ HOLD = "e2e/hold"
 
 @dataclass(frozen=True)
 class Ended:
-    """Three parts of the cluster whose pods have ended, and the moments (monotonic) at which they did."""
+    """Parts of the cluster whose pods have ended, and the moments (monotonic) at which they did."""
 
     scaled: Scene
     jobs: Scene
@@ -42,8 +42,11 @@ class Ended:
 @pytest.fixture(scope="module")
 def ended(product: Product) -> Ended:
     scaled, jobs, left, going = (Scene(product, f"ended-{name}") for name in ("scaled", "jobs", "left", "going"))
-    for scene, node in ((scaled, "scaled-down-1"), (jobs, "jobs-1"), (left, "left-1"), (going, "going-1")):
-        scene.add_trunk_nodes(node)
+    nodes = ((scaled, "scaled-down-1"), (jobs, "jobs-1"), (left, "left-1"), (going, "going-1"))
+    for scene, node in nodes:
+        scene.begin_trunk_nodes(node)
+    for scene, node in nodes:
+        scene.finish_trunk_nodes(node)
     scaled.deploy("app", 9)
     left.deploy("app", 3)
     jobs.api.make(f"/apis/batch/v1/namespaces/{jobs.name}/jobs", {
