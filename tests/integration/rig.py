@@ -17,6 +17,7 @@ from typing import Any
 
 from common.model.names import CONFIG_MAP, POD_ENI, SYSTEM_NAMESPACE
 from common.settings import DEFAULT_EC2_RATES
+from sandbox.kube.world import ADMIN
 from sandbox.redis import RedisServer, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,9 @@ ACCOUNT = "123456789012"
 LIFTED_RATES = json.dumps({action: {"burst": 1000, "refill": 1000} for action in DEFAULT_EC2_RATES})
 """VPC_RC_EC2_RATES of an account whose limits are out of the way."""
 MERGE = "application/merge-patch+json"
+JSON = {"Content-Type": "application/json"}
+WE = "tester"
+"""Who asks the API server here; everybody else is the product."""
 
 
 @dataclass(slots=True)
@@ -210,11 +214,12 @@ class Rig:
     # --- Kubernetes
 
     def kube(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        return _http(method, f"{self.kube_url}{path}", body, content_type)
+        return _http(method, f"{self.kube_url}{path}", body, {"Content-Type": content_type, "Impersonate-User": WE})
 
-    def kube_faults(self, *faults: dict[str, Any]) -> list[int]:
-        """Adds rules; their numbers."""
-        return [int(self.kube("POST", "/_sandbox/faults", fault)["id"]) for fault in faults]
+    def kube_fault(self, effect: int | str, rate: float = 1.0, count: int | None = None, **match: str) -> None:
+        """Requests of the product that match meet it; ours do not."""
+        rule = {"match": {"user": ADMIN.name, **match}, "effect": effect, "rate": rate, "count": count}
+        self.kube("POST", "/_sandbox/faults", rule)
 
     def end_kube_faults(self) -> None:
         self.kube("DELETE", "/_sandbox/faults")
@@ -352,9 +357,9 @@ def running(
             rig.stop()
 
 
-def _http(method: str, url: str, body: Any = None, content_type: str = "application/json") -> Any:
+def _http(method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
     data = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": content_type})
+    request = urllib.request.Request(url, data=data, method=method, headers=headers or JSON)
     with urllib.request.urlopen(request, timeout=30) as answer:
         text = answer.read()
     return json.loads(text) if text else None

@@ -18,8 +18,8 @@ RELEASE_SECONDS = 3
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("bad")
     with running(folder, VPC_RC_NODE_RELEASE_SECONDS=str(RELEASE_SECONDS)) as (found, _):
-        found.add_node("n0", "m5.xlarge")
-        found.wait("the node", lambda: found.capacity("n0") == "18")
+        found.add_node("n0", "m5.4xlarge")
+        found.wait("the node", lambda: found.capacity("n0") == "54")
         for number in range(4):
             found.add_pod(f"good-{number}", "n0")
         found.wait_for_none("unserved", lambda: unserved(found))

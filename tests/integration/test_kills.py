@@ -16,7 +16,7 @@ from sandbox.redis import RedisServer
 from tests.integration.rig import Process, Rig, running
 from tests.integration.standing import annotation, leaked, shared, unserved
 
-NODES = [f"n{number}" for number in range(8)]
+NODES = [f"n{number}" for number in range(10)]
 RECOVERY_SECONDS = 60.0
 """45 s are promised; the machine may be loaded. The time itself is printed."""
 BURST = 18
@@ -56,6 +56,7 @@ class Stand:
         self.rig.wait_for_none(f"unserved after {what}", lambda: unserved(self.rig), 2 * RECOVERY_SECONDS)
         seconds = time.monotonic() - since
         print(f"{what}: all served {seconds:.1f} s later; restarted: {self.rig.restarts}")
+        assert self.rig.events(reason="BranchCapacityReached") == []
         self.look()
         assert seconds < RECOVERY_SECONDS
 
