@@ -33,7 +33,7 @@ _LOOKUPS_AT_ONCE = 8
 POLICIES = Resource(
     name="securitygrouppolicies", path="/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies", optional=True
 )
-ACCOUNTS = Resource(name="serviceaccounts", path="/api/v1/serviceaccounts")
+ACCOUNTS = Resource(name="serviceaccounts", path="/api/v1/serviceaccounts", metadata_only=True)
 CONFIG = Resource(
     name="configmaps",
     path=f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps",

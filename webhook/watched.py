@@ -8,7 +8,7 @@ from typing import Any
 from common.clock import Clock
 from common.kube.reflector import OnEvent, Reflector, Resource
 from common.kube.status import failure
-from common.kube.transport import Response, Transport
+from common.kube.transport import JSON, Response, Transport
 from common.model.errors import OutsideError, Throttled, Unsure
 
 ABSENT_SECONDS = 2.0
@@ -33,12 +33,13 @@ class _ListOutcome:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout: float | None = None,
+        accept: str = JSON,
     ) -> Response:
         try:
             response = self._inner.request(
-                method, path, query=query, body=body, content_type=content_type, timeout=timeout
+                method, path, query=query, body=body, content_type=content_type, timeout=timeout, accept=accept
             )
         except OutsideError as error:
             self.failed = error
@@ -50,8 +51,10 @@ class _ListOutcome:
             self._told()
         return response
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
-        return self._inner.stream(path, query, read_timeout)
+    def stream(
+        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = JSON
+    ) -> Iterator[bytes]:
+        return self._inner.stream(path, query, read_timeout, accept=accept)
 
 
 class Watched:

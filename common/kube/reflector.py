@@ -19,7 +19,7 @@ from common.kube.lenient import Raw, decode, log_problem
 from common.kube.project import Identity, identity, identity_of
 from common.kube.raw import AnyObject, Page, Status, WatchLine
 from common.kube.status import failure, said_by
-from common.kube.transport import REQUEST_SECONDS, Response, Transport, WatchRefused
+from common.kube.transport import JSON, METADATA, METADATA_LIST, REQUEST_SECONDS, Response, Transport, WatchRefused
 from common.logging import get_logger
 from common.metrics import WATCH_RESTARTS
 from common.model.errors import OutsideError, Unsure
@@ -55,6 +55,8 @@ class Resource:
     field_selector: str = ""
     optional: bool = False
     """Not served (its CRD is not there) counts as a complete, empty list."""
+    metadata_only: bool = False
+    """Objects come without spec, status and data."""
 
 
 OnEvent = Callable[[str, Raw], None]
@@ -104,8 +106,11 @@ class Reflector:
         """Read all pages. Raises OutsideError, and then nothing is taken for deleted."""
         seen: set[tuple[str, str]] = set()
         query = self._query(limit=str(self._page_size))
+        accept = METADATA_LIST if self.resource.metadata_only else JSON
         while True:
-            response = self._transport.request("GET", self.resource.path, query=query, timeout=LIST_SECONDS)
+            response = self._transport.request(
+                "GET", self.resource.path, query=query, timeout=LIST_SECONDS, accept=accept
+            )
             if response.status == 404 and self.resource.optional and "continue" not in query:
                 return self._not_served()
             page = _page(response)
@@ -146,7 +151,8 @@ class Reflector:
         )
         silence = QUIET_SECONDS if self._bookmarks else seconds + READ_MARGIN_SECONDS
         began = self._clock.monotonic()
-        for line in self._transport.stream(self.resource.path, query, silence):
+        accept = METADATA if self.resource.metadata_only else JSON
+        for line in self._transport.stream(self.resource.path, query, silence, accept=accept):
             self._take(line)
             self.progress_at = self._clock.monotonic()
             self._failures = self._refusals = 0

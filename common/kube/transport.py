@@ -19,7 +19,12 @@ from common.clock import Clock
 from common.kube.pace import RequestPace
 from common.model.errors import ControllerError, Unsure
 
+JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
+METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
+"""To accept objects without what is not metadata: smaller answers, of the same shape as far as they go. A server that
+cannot do so sends them whole."""
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 """For the whole answer. kube-apiserver gives up on an ordinary request after 60 s."""
@@ -46,14 +51,17 @@ class Transport(Protocol):
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout: float | None = None,
+        accept: str = JSON,
     ) -> Response:
         """Any answer, whatever its status. `timeout`: seconds for the whole answer. Raises Unsure where the connection
         fails or the time is up."""
         ...
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+    def stream(
+        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = JSON
+    ) -> Iterator[bytes]:
         """The lines of an answer that goes on. `read_timeout`: longest silence, in seconds. Ends when the server ends
         it; raises Unsure where the connection breaks or is silent for too long, `WatchRefused` for any status but
         200."""
@@ -88,14 +96,15 @@ class HttpTransport:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout: float | None = None,
+        accept: str = JSON,
     ) -> Response:
         if self._pace is not None:
             self._pace.wait()
         seconds = timeout or REQUEST_SECONDS
         deadline = self._clock.monotonic() + seconds
-        headers = {"Accept": "application/json", **self._authorization()}
+        headers = {"Accept": accept, **self._authorization()}
         encoded = None
         if body is not None:
             headers["Content-Type"] = content_type
@@ -113,8 +122,10 @@ class HttpTransport:
             )
             return Response(answer.status, self._read(answer, deadline))
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
-        headers = {"Accept": "application/json", **self._authorization()}
+    def stream(
+        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = JSON
+    ) -> Iterator[bytes]:
+        headers = {"Accept": accept, **self._authorization()}
         with _connection_errors("GET", path):
             answer = self._pool.request(
                 "GET",

@@ -55,6 +55,7 @@ class KubeInProcess:
         body: Any = None,
         content_type: str = "application/json",
         timeout: float | None = None,
+        accept: str = "application/json",
     ) -> Response:
         if self.away:
             raise Unsure("ConnectionRefused", "the API server is away")
@@ -65,7 +66,9 @@ class KubeInProcess:
 
         return self.points.call(f"Kubernetes {method} {path}", effect)
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+    def stream(
+        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = "application/json"
+    ) -> Iterator[bytes]:
         raise NotImplementedError("the simulation pumps the watcher itself")
 
 

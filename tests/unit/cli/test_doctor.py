@@ -59,11 +59,12 @@ class ApiServer:
         body: Any = None,
         content_type: str = "application/json",
         timeout: float | None = None,
+        accept: str = "application/json",
     ) -> Response:
         status, body = self._answers.get(path, (404, "{}"))
         return Response(status, body.encode())
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+    def stream(self, path: str, query: Mapping[str, str], read_timeout: float, **_: Any) -> Iterator[bytes]:
         raise NotImplementedError
 
 

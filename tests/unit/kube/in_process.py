@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from common.kube.transport import Response, WatchRefused
+from common.kube.transport import JSON, Response, WatchRefused
 from common.model.errors import Unsure
 from sandbox.kube import KubeWorld
 from sandbox.kube.status import ApiError
@@ -46,23 +46,26 @@ class InProcess:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout: float | None = None,
+        accept: str = JSON,
     ) -> Response:
         self.calls.append((method, path))
         answer = self.before(method, path, query or {})
         if answer is not None:
             return answer
-        found = self.world.request(method, path, query, body, content_type)
+        found = self.world.request(method, path, query, body, content_type, accept=accept)
         return self.after(method, path, Response(found.status, found.body))
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+    def stream(
+        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = JSON
+    ) -> Iterator[bytes]:
         self.calls.append(("WATCH", path))
         answer = self.before("WATCH", path, query)
         if answer is not None:
             raise WatchRefused(answer)
         try:
-            watch = self.world.watch(path, query)
+            watch = self.world.watch(path, query, accept)
         except ApiError as error:
             refused = self.world.request("GET", path, {k: v for k, v in query.items() if k != "watch"})
             raise WatchRefused(Response(error.code, refused.body)) from error

@@ -236,7 +236,7 @@ class Scripted:
     def request(self, method: str, path: str, **_: Any) -> Response:
         return Response(200, b'{"metadata":{"resourceVersion":"5"},"items":[]}')
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+    def stream(self, path: str, query: Mapping[str, str], read_timeout: float, **_: Any) -> Iterator[bytes]:
         self.read_timeouts.append((float(query["timeoutSeconds"]), read_timeout))
         if not self.watches:
             raise WatchRefused(Response(429, b""))
@@ -300,3 +300,24 @@ def test_any_cuts_and_failures_end_in_what_is_there(seed: int) -> None:
     mirror.step(4)
     items = api.ok("GET", IN_DEFAULT)["items"]
     assert mirror.objects == {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
+
+
+def test_of_objects_known_by_metadata_alone_nothing_more_is_sent(api: InProcess, clock: VirtualClock) -> None:
+    accounts = Resource(name="accounts", path="/api/v1/serviceaccounts", metadata_only=True)
+    path = "/api/v1/namespaces/default/serviceaccounts"
+    told: list[tuple[str, dict[str, Any]]] = []
+    reflector = Reflector(
+        accounts,
+        api,
+        clock=clock,
+        rng=random.Random(1),
+        on_event=lambda event, raw: told.append((event, json.loads(bytes(raw)))),  # type: ignore[arg-type]
+        on_synced=lambda: None,
+    )
+    for name in ("listed", "watched"):
+        body = {"metadata": {"name": name, "labels": {"a": "b"}}, "automountServiceAccountToken": False}
+        api.ok("POST", path, body)
+        reflector.step()
+    assert [(event, found["metadata"]["name"]) for event, found in told] == [("ADDED", "listed"), ("ADDED", "watched")]
+    assert all(found["metadata"]["labels"] == {"a": "b"} for _, found in told)
+    assert not any("automountServiceAccountToken" in found for _, found in told)

@@ -52,7 +52,7 @@ class StandApi:
         items = [o for o in self.objects[path] if wanted in ("", o["metadata"]["name"])]
         return Response(200, json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode())
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[bytes]:
+    def stream(self, path: str, query: Mapping[str, str], read_timeout: float, **_: Any) -> Iterator[bytes]:
         raise WatchRefused(Response(410, b"{}"))
 
     def look_up(self, namespace: str, name: str) -> Mapping[str, str] | None:
