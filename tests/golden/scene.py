@@ -1,5 +1,6 @@
 """What people and the VPC CNI do in a cluster, in the words of the recorded cases."""
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from common.model.names import (
     cluster_tag,
 )
 from sandbox.ec2.behaviour import FaultRule
+from sandbox.kube.world import Response
 from tests.simulation.cluster import CLUSTER, SUBNET, VPC, Cluster
 from tests.simulation.watcher import PumpedWatcher
 
@@ -192,7 +194,8 @@ class Scene:
     # --- pods
 
     def pod(self, name: str, node: str = "node", count: int = 1, *, windows: bool = False, **more: Any) -> str:
-        """`more`: `labels`, `account`, `host_network`, `annotations`, `containers` (amounts, instead of `count`)."""
+        """`more`: `labels`, `account`, `host_network`, `annotations`, `containers` (amounts, instead of `count`),
+        `init_containers` (as in the API)."""
         resource = PRIVATE_IPV4 if windows else POD_ENI
         containers = [
             {
@@ -203,6 +206,8 @@ class Scene:
             for place, n in enumerate(more.get("containers", (count,)))
         ]
         spec = {"nodeName": node, "containers": containers, "hostNetwork": more.get("host_network", False)}
+        if "init_containers" in more:
+            spec["initContainers"] = more["init_containers"]
         if "account" in more:
             spec["serviceAccountName"] = more["account"]
         metadata = {
@@ -272,3 +277,20 @@ class Scene:
         path = "/api/v1/namespaces/default/serviceaccounts"
         body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "labels": labels}}
         assert self.cluster.kube.request("POST", path, body=body).status == 201
+
+    # --- an API server that refuses
+
+    def deny(self, method: str, part_of_path: str) -> None:
+        """These requests are answered 403, from everybody, until `allow`."""
+        answer, words = self.cluster.kube.request, "denied by the scene"
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403}
+
+        def request(verb: str, path: str, *args: Any, **more: Any) -> Response:
+            if verb == method and part_of_path in path:
+                return Response(status=403, body=json.dumps({**status, "message": words}).encode())
+            return answer(verb, path, *args, **more)
+
+        vars(self.cluster.kube)["request"] = request
+
+    def allow(self) -> None:
+        del vars(self.cluster.kube)["request"]
