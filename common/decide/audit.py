@@ -52,6 +52,8 @@ def _compare(draft: Draft, snapshot: InstanceSnapshot) -> None:
         eni for eni, i in shown.items() if eni not in known and is_branch(i, trunk.eni_id) and not being_made(ledger, i)
     }
     missing = _missing(draft, set(shown))
+    if trunk.eni_id not in {i.eni_id for i in snapshot.instance.interfaces}:
+        missing.add(trunk.eni_id)  # Deleted, or detached.
     suspects = strays | missing
     again = suspects & set(ledger.suspects)
     if again:
@@ -78,7 +80,7 @@ def _compare(draft: Draft, snapshot: InstanceSnapshot) -> None:
 
 
 def _missing(draft: Draft, shown: set[EniId]) -> set[EniId]:
-    """What the ledger has and EC2 does not show, old enough to be shown."""
+    """Branches that the ledger has and EC2 does not show, old enough to be shown."""
     trunk = draft.ledger.trunk
     missing = {
         b.eni_id
@@ -89,8 +91,6 @@ def _missing(draft: Draft, shown: set[EniId]) -> set[EniId]:
         and b.since < draft.now - SETTLED_SECONDS
         and f"branch/{b.key}" not in draft.busy
     }
-    if trunk.eni_id is not None and trunk.eni_id not in shown:
-        missing.add(trunk.eni_id)
     return missing
 
 
@@ -100,7 +100,7 @@ def _lost(draft: Draft, eni: EniId) -> None:
     if eni == trunk.eni_id:
         draft.tell_node(
             "TrunkInterfaceMissing",
-            f"The trunk interface {eni} is gone from EC2; another one is made",
+            f"The trunk interface {eni} is not on its instance any more; it is attached again, or another one is made",
             Severity.WARNING,
         )
         draft.change(

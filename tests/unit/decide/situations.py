@@ -119,7 +119,7 @@ class Situation:
             case "annotated":
                 pod = self.annotated(pod)
             case "foreign":
-                vlan = self.draw(st.integers(30, 33))
+                vlan = next(self.vlans)
                 entry = {"eniId": f"eni-foreign-{name}", "ifAddress": "", "privateIp": "", "vlanId": vlan}
                 pod = msgspec.structs.replace(pod, eni_annotation=make.json_of(entry))
             case "malformed":
@@ -187,7 +187,7 @@ class Situation:
 
     def ledger(self) -> Ledger:
         trunk = self.trunk()
-        known = self.draw(st.sampled_from(["known", "known", "known", "lost", "replaced"]))
+        known = self.draw(st.sampled_from(["known", "known", "lost", "replaced"]))
         taken = {b.vlan for b in self.branches if counts(b)}
         taken |= {e.on[1] for e in self.world.carried(make.TRUNK) if e.on}
         self.world.strays = set(self.world.enis) - {b.eni_id for b in self.branches if b.eni_id}

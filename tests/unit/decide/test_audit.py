@@ -156,6 +156,14 @@ def test_a_trunk_missed_twice_is_told_and_made_again() -> None:
     assert one.ledger.snapshot_after == NOW
 
 
+def test_a_trunk_that_somebody_detached_is_missed_too() -> None:
+    loose = trunk_interface(status="available", instance_id=None, attachment_id=None, attachment_status=None)
+    once = audited(due(), seen(loose, trunk=False))
+    assert once.ledger.suspects == (TRUNK,)
+    twice = audited(due(suspects=once.ledger.suspects), seen(loose, trunk=False))
+    assert (twice.ledger.trunk.state, twice.ledger.snapshot_after) == (TrunkState.ABSENT, NOW)
+
+
 def test_an_instance_that_is_not_shown_tells_nothing() -> None:
     of = due(branch("a"), suspects=("eni-a-0", TRUNK))
     one = audited(of, seen(trunk=False, instance=None))

@@ -141,6 +141,7 @@ def settles(one: Life) -> None:
 def assert_as_wished(world: WindowsWorld, ledger: Ledger) -> None:
     pool, mode = ledger.pool, mode_for(world.config, nitro=True)
     assert pool is not None
+    assert (pool.assigning, pool.suspect) == (0, False)
     wishes, slots = targets_for(world.config, mode), slots_of(world.slots + 1)
     waiting = [p for p in world.live() if p.ip_annotation is None]
     room = world.room_for_pods(prefixes=world.config.prefix_delegation)
