@@ -1,5 +1,6 @@
 """What must hold between all pods and EC2 when everything has come to rest."""
 
+import time
 from typing import Any
 
 from common.model.names import OWNER_OURS, OWNER_TAG
@@ -7,6 +8,14 @@ from tests.e2e.product import Product
 from tests.e2e.scene import given
 
 INSTANCE_TAG = "node.k8s.amazonaws.com/instance_id"
+
+
+def come_to_rest(product: Product, seconds: float, instances: set[str] | None = None) -> None:
+    """Wait until nothing is wrong; says what is when the time is up."""
+    deadline = time.monotonic() + seconds
+    while found := wrong(product, instances):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
 
 
 def wrong(product: Product, instances: set[str] | None = None) -> list[str]:

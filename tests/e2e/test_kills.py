@@ -1,15 +1,17 @@
-"""A worker and the leading watcher, both killed in the middle of a burst with one of each left; and Redis."""
+"""A worker and the leading watcher, both killed or ended in the middle of a burst with one of each left; and Redis."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.invariants import wrong
+from tests.e2e.invariants import come_to_rest
 from tests.e2e.product import Product
 from tests.e2e.scene import Scene, given
 
 RECOVERY_SECONDS = 45
+PROMPT_SECONDS = 20
+"""Less than a lock or a lease lives."""
 
 
 @pytest.fixture
@@ -47,7 +49,34 @@ def test_killed_in_a_burst(scene: Scene) -> None:
         f"\na worker and the leader killed with {before} of {pods} pods served; half of them were {half:.1f} s later,"
     )
     print(f"all {whole:.1f} s (a lock lives 30 s), pods that only another leader knows {led:.1f} s (a lease, 30 s)")
-    scene.wait("EC2 has what pods have", lambda: not wrong(product, set(scene.instances.values())), RECOVERY_SECONDS)
+    come_to_rest(product, RECOVERY_SECONDS, set(scene.instances.values()))
+
+
+@pytest.mark.usefixtures("full_strength")
+def test_ended_in_good_order_in_a_burst(scene: Scene) -> None:
+    """As in an upgrade: what they had under way is finished, and the others need not wait for anything to expire."""
+    product, pods = scene.product, 18
+    scene.wait("one watcher leads", lambda: product.leader() is not None, 60)
+    leader = product.leader()
+    assert leader is not None
+    scene.add_trunk_nodes("upgraded-1", "upgraded-2", "upgraded-3")
+    scene.deploy("app", pods)
+    scene.wait("some are served", lambda: _served(scene) > 0)
+    began, before = time.monotonic(), _served(scene)
+    assert before < pods, "too late to be in the middle"
+    for process in (leader, product.workers[0]):
+        process.popen.terminate()
+    scene.run(pods, seconds=PROMPT_SECONDS)
+    whole = time.monotonic() - began
+    scene.scale("app", 27)
+    scene.run(27, seconds=PROMPT_SECONDS)
+    led = time.monotonic() - began
+    print(
+        f"\na worker and the leader told to end when {before} of {pods} pods were served: all run {whole:.1f} s later,"
+    )
+    print(f"pods that only another leader knows {led:.1f} s later")
+    assert [process.popen.wait(RECOVERY_SECONDS) for process in (leader, product.workers[0])] == [0, 0]
+    come_to_rest(product, RECOVERY_SECONDS, set(scene.instances.values()))
 
 
 def test_redis_comes_back_empty(scene: Scene) -> None:
@@ -64,7 +93,7 @@ def test_redis_comes_back_empty(scene: Scene) -> None:
     seconds = scene.run(12, seconds=RECOVERY_SECONDS)
     print(f"\n6 new pods ran {seconds:.1f} s after Redis came back empty")
     assert before == {pod["metadata"]["uid"]: given(pod) for pod in scene.pods() if pod["metadata"]["uid"] in before}
-    scene.wait("EC2 has what pods have", lambda: not wrong(product, set(scene.instances.values())), RECOVERY_SECONDS)
+    come_to_rest(product, RECOVERY_SECONDS, set(scene.instances.values()))
 
 
 def _served(scene: Scene) -> int:

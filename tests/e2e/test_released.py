@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.e2e.invariants import INSTANCE_TAG, wrong
+from tests.e2e.invariants import INSTANCE_TAG, come_to_rest
 from tests.e2e.product import COOL_DOWN, NODE_RELEASE, Product
 from tests.e2e.scene import Scene, given
 from tests.integration.rig import SUBNET
@@ -130,8 +130,8 @@ def test_a_pod_being_deleted_keeps_its_interface(ended: Ended) -> None:
 def test_in_the_end_ec2_holds_what_live_pods_have(ended: Ended) -> None:
     """Of all cases of this run, not of this file's alone."""
     product = ended.scaled.product
-    ended.scaled.wait("EC2 has what pods have", lambda: not wrong(product), COOL_DOWN + 30)
-    assert len(_held(ended.scaled)) == 9, "there is something to hold"
+    come_to_rest(product, COOL_DOWN + 30)
+    assert _held(ended.going), "there is something to hold"
 
 
 def _wait_released(scene: Scene, interfaces: set[str], since: float, due: float) -> None:
