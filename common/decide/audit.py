@@ -82,7 +82,7 @@ def _compare(draft: Draft, snapshot: InstanceSnapshot) -> None:
 def _missing(draft: Draft, shown: set[EniId]) -> set[EniId]:
     """Branches that the ledger has and EC2 does not show, old enough to be shown."""
     trunk = draft.ledger.trunk
-    missing = {
+    return {
         b.eni_id
         for b in draft.ledger.branches.values()
         if b.eni_id is not None
@@ -91,7 +91,6 @@ def _missing(draft: Draft, shown: set[EniId]) -> set[EniId]:
         and b.since < draft.now - SETTLED_SECONDS
         and f"branch/{b.key}" not in draft.busy
     }
-    return missing
 
 
 def _lost(draft: Draft, eni: EniId) -> None:
