@@ -42,6 +42,9 @@ def _histogram(name: str, text: str, *labels: str) -> Histogram:
 
 POD_SECONDS = _histogram("pod_seconds", "From a pod's scheduling to its annotation.", "resource")
 PODS_WAITING = _gauge("pods_waiting", "Pods that ask for a resource and have none yet.", "resource")
+PODS_WITHOUT_GROUPS = _gauge(
+    "pods_without_groups", "Pods that match a SecurityGroupPolicy and were admitted without a branch.", "namespace"
+)
 
 EC2_CALLS = _counter("ec2_calls", "Calls to EC2; code is EC2's error code, or OK.", "action", "code")
 EC2_CALL_SECONDS = _histogram("ec2_call_seconds", "Duration of calls to EC2.", "action")

@@ -14,10 +14,13 @@ from common.kube.lenient import Raw
 from common.model.config import ClusterConfig
 from common.model.ids import NodeName, PodUid
 from common.model.node import CniNodeFacts, EniConfigFacts, NodeFacts, NodeView
+from common.model.notice import PodNotice
+from common.model.pod import BarePod, PodWish
 from watcher.cluster import ClusterSettings
 from watcher.kinds import NEEDED, Kind
 from watcher.owed import Batch, Debt, NodeChange, Owed
 from watcher.pods import WantedPods
+from watcher.uncovered import UncoveredPods
 
 DELETED = "DELETED"
 
@@ -33,7 +36,7 @@ class Desires:
         self._cninodes: dict[NodeName, CniNodeFacts] = {}
         self._eni_configs: dict[str, EniConfigFacts] = {}
         self._pods = WantedPods()
-        self._policies: set[tuple[str, str]] = set()
+        self._uncovered = UncoveredPods(clock)
         self._settings = ClusterSettings(prefix_feature=prefix_feature, on_problem=on_problem)
         self._synced: set[Kind] = set()
         self._leading = False
@@ -64,13 +67,28 @@ class Desires:
                     self._settings.set_legacy(not gone)
                     self._refresh_settings()
                 case Kind.POLICIES:
-                    self._note_policy(found.namespace, found.name, gone)
+                    policy = None if gone else project.policy(raw)
+                    self._uncovered.put_policy(found.namespace, found.name, policy, gone=gone)
+                    for node in self._pods.nodes_waiting(found.namespace):
+                        self._owe(node, Debt(reason="policy"))
+                case Kind.ACCOUNTS:
+                    labels = {} if gone else project.labels_of(raw)
+                    self._uncovered.put_account(found.namespace, found.name, labels)
 
     def synced(self, kind: Kind) -> None:
         """A full list of this kind was applied."""
         with self._lock:
             self._synced.add(kind)
+            if kind is Kind.POLICIES:
+                self._uncovered.policies_known()
+            elif kind is Kind.ACCOUNTS:
+                self._uncovered.accounts_known()
             self._refresh_settings()
+
+    def wants(self, kind: Kind) -> bool:
+        """Whether to follow this kind now."""
+        with self._lock:
+            return kind is not Kind.ACCOUNTS or self._uncovered.needs_accounts
 
     # --- for the writer
 
@@ -114,6 +132,11 @@ class Desires:
         with self._lock:
             self._pods.seen_before(node, uid, seen_at)
 
+    def uncovered(self, limit: int) -> list[PodNotice]:
+        """Look whether pods run without their security groups, at so many at most. What to say of those found."""
+        with self._lock:
+            return self._uncovered.look(self._nodes, limit) if self._synced >= NEEDED else []
+
     # --- to look at
 
     @property
@@ -150,8 +173,13 @@ class Desires:
                 Kind.PODS: len(self._pods),
                 Kind.CNINODES: len(self._cninodes),
                 Kind.ENI_CONFIGS: len(self._eni_configs),
-                Kind.POLICIES: len(self._policies),
+                Kind.POLICIES: self._uncovered.policies,
             }
+
+    def uncovered_counts(self) -> dict[str, int]:
+        """Pods that run without their security groups, by namespace."""
+        with self._lock:
+            return self._uncovered.counts()
 
     def waiting(self) -> tuple[int, int]:
         """Pods that wait for branch interfaces, and for addresses."""
@@ -181,12 +209,24 @@ class Desires:
             self._owe(name, Debt(view=True, reason="cninode"))
 
     def _put_pod(self, uid: PodUid, raw: Raw | None) -> None:
-        bound = None if raw is None else project.bound_wish(raw, self._clock.now())
-        if bound is None:
-            if (node := self._pods.remove(uid)) is not None:
-                self._owe(node, Debt(pods={uid}, reason="pod gone"))
-            return
-        node, wish = bound
+        bound = None if raw is None else project.bound_pod(raw, self._clock.now())
+        match bound:
+            case (node, PodWish() as wish):
+                self._uncovered.put_pod(uid, None)
+                self._put_wish(node, wish)
+            case (node, BarePod() as bare):
+                self._remove_wish(uid)
+                self._uncovered.put_pod(uid, (node, bare))
+            case None:
+                self._remove_wish(uid)
+                self._uncovered.put_pod(uid, None)
+
+    def _remove_wish(self, uid: PodUid) -> None:
+        if (node := self._pods.remove(uid)) is not None:
+            self._owe(node, Debt(pods={uid}, reason="pod gone"))
+
+    def _put_wish(self, node: NodeName, wish: PodWish) -> None:
+        uid = wish.uid
         before = self._pods.node_of(uid)
         if self._pods.put(node, wish):
             self._owe(node, Debt(pods={uid}, reason="pod"))
@@ -204,14 +244,6 @@ class Desires:
         for node in {*self._nodes, *self._cninodes}:
             if self._eni_config_of(node) == name:
                 self._owe(node, Debt(view=True, reason="eniconfig"))
-
-    def _note_policy(self, namespace: str, name: str, gone: bool) -> None:
-        if gone:
-            self._policies.discard((namespace, name))
-        else:
-            self._policies.add((namespace, name))
-        for node in self._pods.nodes_waiting(namespace):
-            self._owe(node, Debt(reason="policy"))
 
     def _refresh_settings(self) -> None:
         if self._settings.refresh() and self._leading:

@@ -16,6 +16,9 @@ def show(desires: Desires, store: Store) -> None:
     branches, addresses = desires.waiting()
     metrics.PODS_WAITING.labels(POD_ENI).set(branches)
     metrics.PODS_WAITING.labels(PRIVATE_IPV4).set(addresses)
+    metrics.PODS_WITHOUT_GROUPS.clear()
+    for namespace, count in desires.uncovered_counts().items():
+        metrics.PODS_WITHOUT_GROUPS.labels(namespace).set(count)
     config, views = desires.config, desires.views()
     standings = Counter(
         standing(view.node, view.cninode.spec if view.cninode else None, config) for view in views if view.node
@@ -32,5 +35,5 @@ def show(desires: Desires, store: Store) -> None:
 def hide() -> None:
     """We lead no more, or not yet: what we said is another's to say."""
     metrics.LEADER.set(0)
-    for gauge in (metrics.PODS_WAITING, metrics.NODES, metrics.QUEUE_DEPTH):
+    for gauge in (metrics.PODS_WAITING, metrics.PODS_WITHOUT_GROUPS, metrics.NODES, metrics.QUEUE_DEPTH):
         gauge.clear()

@@ -15,10 +15,12 @@ class Kind(StrEnum):
     LEGACY = "legacy"
     """The legacy controller's Deployment: Windows is its business while it is there."""
     POLICIES = "policies"
-    """SecurityGroupPolicies: only to wake nodes whose pods wait."""
+    """SecurityGroupPolicies: only to wake nodes whose pods wait, and to find pods that run without their groups."""
+    ACCOUNTS = "serviceaccounts"
+    """Only while a policy selects by labels of service accounts."""
 
 
-NEEDED = frozenset(Kind) - {Kind.POLICIES}
+NEEDED = frozenset(Kind) - {Kind.POLICIES, Kind.ACCOUNTS}
 """Known in full before anything is written: a node without its CNINode would look as if its features were off."""
 
 RESOURCES: dict[Kind, Resource] = {
@@ -41,4 +43,5 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.POLICIES: Resource(
         name=Kind.POLICIES, path="/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies", optional=True
     ),
+    Kind.ACCOUNTS: Resource(name=Kind.ACCOUNTS, path="/api/v1/serviceaccounts", metadata_only=True),
 }

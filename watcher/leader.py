@@ -7,6 +7,7 @@ from common import metrics
 from common.clock import Clock
 from common.logging import get_logger
 from common.model.errors import StoreUnavailable
+from common.model.notice import Notice
 from common.store.store import Store
 from watcher import gauges
 from watcher.desires import Desires
@@ -15,6 +16,8 @@ from watcher.writer import Writer
 
 BEAT_SECONDS = 5.0
 ROLE = "watcher"
+PODS_A_TICK = 2000
+"""Looked at for missing security groups, in some milliseconds."""
 
 _log = get_logger(__name__)
 
@@ -33,9 +36,12 @@ class Leader:
         identity: str,
         held: Callable[[], bool],
         tick_seconds: float,
+        tell: Callable[[Notice], None],
     ) -> None:
+        """`tell` is given what people should know of pods."""
         self._desires, self._store, self._writer, self._ticker = desires, store, writer, ticker
         self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
+        self._tell = tell
         self._started = f"{clock.now():.0f}"
         self._called = threading.Event()
         self._wake = threading.Event()
@@ -80,6 +86,8 @@ class Leader:
             if now >= self._tick_at:
                 self._tick_at = now + self._tick_seconds
                 self._ticker.tick()
+                for notice in self._desires.uncovered(PODS_A_TICK):
+                    self._tell(notice)
         if now >= self._beat_at:
             self._beat_at = now + BEAT_SECONDS
             self._beat()

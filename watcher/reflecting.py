@@ -12,6 +12,9 @@ from common.logging import get_logger
 from watcher.desires import Desires
 from watcher.kinds import RESOURCES, Kind
 
+UNWANTED_SECONDS = 1.0
+"""Interval of looks whether a kind is wanted by now."""
+
 _log = get_logger(__name__)
 
 
@@ -47,14 +50,16 @@ def reflector(
     )
 
 
-def follow(reflector: Reflector, stop: threading.Event, on_broken: Callable[[str], None]) -> threading.Thread:
-    """Step the reflector from a thread until `stop`. A fault of our own in it is told to `on_broken`: without this
-    kind the watcher is blind, and a fresh process may fare better."""
+def follow(
+    reflector: Reflector, stop: threading.Event, on_broken: Callable[[str], None], wanted: Callable[[], bool]
+) -> threading.Thread:
+    """Step the reflector from a thread until `stop`, as long as it is `wanted`. A fault of our own in it is told to
+    `on_broken`: without this kind the watcher is blind, and a fresh process may fare better."""
 
     def run() -> None:
         try:
             while not stop.is_set():
-                stop.wait(reflector.step())
+                stop.wait(reflector.step() if wanted() else UNWANTED_SECONDS)
         except Exception:  # noqa: BLE001  # reported, and the process ends
             _log.exception("reflector broke", kind=reflector.resource.name)
             on_broken(reflector.resource.name)

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from common.clock import Clock, SystemClock
 from common.kube.events import EventSink, Involved
@@ -17,7 +18,7 @@ from common.kube.transport import HttpTransport, NoCluster, connect
 from common.logging import get_logger
 from common.metrics import serve_metrics
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
-from common.model.notice import Severity
+from common.model.notice import Notice, Severity
 from common.settings import Settings, require
 from common.store import Store, keys
 from common.store import connect as connect_redis
@@ -111,15 +112,15 @@ class _Process:
         ticker = Ticker(store, publisher, announcer, writer, clock=clock, rng=rng, intervals=intervals)
         self._leader = Leader(
             self._desires, store, writer, ticker, clock=clock, identity=identity, held=held,
-            tick_seconds=settings.tick_seconds,
+            tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
         )  # fmt: skip
-        self._reflectors: list[Reflector] = [
-            reflector(
+        self._reflectors: dict[Kind, Reflector] = {
+            kind: reflector(
                 kind, transport, self._desires, clock=clock, rng=random.Random(secrets.randbits(64)),
                 page_size=settings.page_size, wake=self._leader.wake,
             )
             for kind in Kind
-        ]  # fmt: skip
+        }  # fmt: skip
 
     def run(self) -> int:
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -127,8 +128,13 @@ class _Process:
         with ExitStack() as stack:
             self._serve(stack)
             self._sink.start()
-            for each_reflector in self._reflectors:
-                follow(each_reflector, self._stop, lambda kind: self._end(BROKEN, f"reflector of {kind} broke"))
+            if self._settings.disable_controller:
+                _log.info("the controller is disabled: nodes are followed all the same, workers only clean up")
+            for kind, each_reflector in self._reflectors.items():
+                follow(
+                    each_reflector, self._stop, lambda name: self._end(BROKEN, f"reflector of {name} broke"),
+                    wanted=partial(self._desires.wants, kind),
+                )  # fmt: skip
             loop, stand = self._thread(self._loop, "leader"), self._thread(self._stand, "lease")
             while not self._stop.is_set():
                 self._clock.sleep(SIGNAL_SECONDS)
@@ -200,6 +206,11 @@ class _Process:
 
     def _unready(self) -> str | None:
         return None if self._desires.complete else "lists are not complete"
+
+    def _tell_of_pods(self, notice: Notice) -> None:
+        # Where the controller is disabled, security groups are another's business.
+        if not self._settings.disable_controller:
+            self._sink.emit(notice)
 
     def _tell_problem(self, problem: str) -> None:
         _log.warning("value of the ConfigMap is not used", configmap=CONFIG_MAP, problem=problem)

@@ -10,13 +10,11 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
-
 from common.clock import Clock
 from common.decide.cluster_config import parse_cluster_config
 from common.decide.security_groups import PolicySet
-from common.kube.lenient import Raw, decode, log_problem
-from common.kube.project import config_map_data, identity, policy
+from common.kube.lenient import Raw
+from common.kube.project import config_map_data, identity, labels_of, policy
 from common.kube.reflector import OnEvent, Resource
 from common.kube.transport import Transport
 from common.logging import get_logger
@@ -54,14 +52,6 @@ _OBJECT_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _NO_POLICIES = PolicySet(())
 _NO_LABELS: Mapping[str, str] = {}
 _log = get_logger(__name__)
-
-
-class _Labelled(msgspec.Struct, frozen=True, gc=False):
-    labels: dict[str, str] | None = None
-
-
-class _Account(msgspec.Struct, frozen=True, gc=False):
-    metadata: _Labelled = _Labelled()
 
 
 class ClusterView:
@@ -183,8 +173,7 @@ class ClusterView:
         if event == "DELETED":
             self._labels.pop((found.namespace, found.name), None)
         else:
-            account = decode(raw, _Account, log_problem)
-            self._labels[found.namespace, found.name] = (account and account.metadata.labels) or _NO_LABELS
+            self._labels[found.namespace, found.name] = labels_of(raw) or _NO_LABELS
 
     def _config_event(self, event: str, raw: Raw) -> None:
         self._config = None if event == "DELETED" else config_map_data(raw)

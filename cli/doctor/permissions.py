@@ -48,7 +48,7 @@ def needed(role: str, lease: str, lease_namespace: str) -> list[Permission]:
     if role == "watcher":
         leases = {"namespace": lease_namespace}
         return [
-            *_all(READ, "", "nodes", "pods"),
+            *_all(READ, "", "nodes", "pods", "serviceaccounts"),
             *_all(READ, VPC, "cninodes", "securitygrouppolicies"),
             *_all(READ, CRD, "eniconfigs"),
             *_all(("create", "patch"), "", "events"),

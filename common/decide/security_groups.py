@@ -41,6 +41,8 @@ class PolicySet:
             places.append(len(self._valid))
             self._valid.append(policy)
         self.skipped = tuple(skipped)
+        self.changed_at = {policy.name: policy.changed_at for policy in self._valid}
+        """Of the valid ones, by name; epoch seconds."""
 
     def match(self, labels: Mapping[str, str], account_labels: Mapping[str, str] | None) -> GroupMatch:
         """As `groups_for`."""

@@ -13,9 +13,16 @@ import msgspec
 from common.kube import raw as k
 from common.kube.lenient import Raw, Report, decode, log_problem
 from common.model.ids import GroupId, NodeName, PodUid, SubnetId, instance_id_of
-from common.model.names import CNINODE_FINALIZER, COMPUTE_TYPE_AUTO, LABEL_OS, POD_ENI, PRIVATE_IPV4
+from common.model.names import (
+    CNINODE_FINALIZER,
+    COMPUTE_TYPE_AUTO,
+    FARGATE_PROFILE,
+    LABEL_OS,
+    POD_ENI,
+    PRIVATE_IPV4,
+)
 from common.model.node import CniNodeFacts, CniNodeSpec, EniConfigFacts, Feature, NodeFacts
-from common.model.pod import PodWish
+from common.model.pod import BarePod, PodWish
 from common.model.policy import LabelSelector, Policy, Requirement
 
 _WHOLE_NUMBER = re.compile(r"\+?[0-9]{1,9}", re.ASCII)
@@ -94,17 +101,18 @@ def pod_facts(raw: Raw, report: Report = log_problem) -> PodFacts | None:
     )
 
 
-def bound_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodWish] | None:
-    """A pod and the node that it is bound to. None: not bound, or it neither asks for anything of ours nor carries
-    one of our annotations. `seen_at`: epoch seconds."""
+def bound_pod(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodWish | BarePod] | None:
+    """A pod and the node that it is bound to. None: not bound, or of no concern to us. `seen_at`: epoch seconds."""
     pod = decode(raw, k.Pod, report)
     if pod is None or not pod.metadata.uid or pod.spec is None or not pod.spec.node_name:
         return None
     annotations = pod.metadata.annotations or k.PodAnnotations()
     branches, addresses = _asked_for(pod.spec, report)
+    node = NodeName(pod.spec.node_name)
     if not branches and not addresses and annotations.eni is None and annotations.ip is None:
-        return None
-    return NodeName(pod.spec.node_name), PodWish(
+        bare = _bare(pod, pod.spec)
+        return None if bare is None else (node, bare)
+    return node, PodWish(
         uid=PodUid(pod.metadata.uid),
         namespace=pod.metadata.namespace,
         name=pod.metadata.name,
@@ -119,6 +127,16 @@ def bound_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[
         scheduled_at=_scheduled_at(pod),
         seen_at=seen_at,
     )
+
+
+def bound_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodWish] | None:
+    """As `bound_pod`; None, too, for a pod that neither asks for anything of ours nor carries one of our
+    annotations."""
+    found = bound_pod(raw, seen_at, report)
+    if found is None:
+        return None
+    node, pod = found
+    return (node, pod) if isinstance(pod, PodWish) else None
 
 
 def pod_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> PodWish | None:
@@ -185,6 +203,32 @@ def policy(raw: Raw, report: Report = log_problem) -> Policy | None:
         pod_selector=_selector(spec.pod_selector),
         account_selector=_selector(spec.service_account_selector),
         groups=tuple(GroupId(group) for group in groups if group),
+        changed_at=max(
+            _epoch(found.metadata.creation_timestamp),
+            *(_epoch(entry.time) for entry in found.metadata.managed_fields or ()),
+            0.0,
+        ),
+    )
+
+
+def labels_of(raw: Raw, report: Report = log_problem) -> dict[str, str]:
+    """Any object's labels."""
+    found = decode(raw, k.Labelled, report)
+    return (found and found.metadata.labels) or {}
+
+
+def _bare(pod: k.Pod, spec: k.PodSpec) -> BarePod | None:
+    labels = pod.metadata.labels or {}
+    ends = _finished(pod) or pod.metadata.deletion_timestamp is not None
+    if spec.host_network or ends or FARGATE_PROFILE in labels:
+        return None
+    return BarePod(
+        uid=PodUid(pod.metadata.uid),
+        namespace=pod.metadata.namespace,
+        name=pod.metadata.name,
+        labels=labels,
+        service_account=spec.service_account_name or "default",
+        created_at=_epoch(pod.metadata.creation_timestamp),
     )
 
 

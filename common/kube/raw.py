@@ -27,6 +27,12 @@ class Owner(_Fields, frozen=True, kw_only=True):
     controller: bool | None = None
 
 
+class ManagedFields(_Fields, frozen=True, kw_only=True):
+    """Who set which fields, as far as we ask: when."""
+
+    time: str | None = None
+
+
 class Metadata(_Fields, frozen=True, kw_only=True):
     name: str = ""
     namespace: str = ""
@@ -37,6 +43,7 @@ class Metadata(_Fields, frozen=True, kw_only=True):
     labels: dict[str, str] | None = None
     finalizers: tuple[str, ...] | None = None
     owner_references: tuple[Owner, ...] | None = None
+    managed_fields: tuple[ManagedFields, ...] | None = None
 
 
 class Name(_Fields, frozen=True, kw_only=True):
@@ -50,6 +57,16 @@ class AnyObject(_Fields, frozen=True, kw_only=True):
     """Any object, as far as its identity goes."""
 
     metadata: Name = Name()
+
+
+class Labels(_Fields, frozen=True, kw_only=True):
+    labels: dict[str, str] | None = None
+
+
+class Labelled(_Fields, frozen=True, kw_only=True):
+    """Any object, as far as its labels go."""
+
+    metadata: Labels = Labels()
 
 
 class PodAnnotations(_Fields, frozen=True, kw_only=True):
@@ -85,6 +102,7 @@ class Container(_Fields, frozen=True, kw_only=True):
 class PodSpec(_Fields, frozen=True, kw_only=True):
     node_name: str | None = None
     service_account_name: str | None = None
+    host_network: bool | None = None
     containers: tuple[Container, ...] | None = None
 
 

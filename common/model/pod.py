@@ -28,6 +28,19 @@ class PodWish(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds at which the watcher first saw it bound; answers older than this are too old for it."""
 
 
+class BarePod(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod bound to a node that asks for nothing of ours and carries none of our annotations, though it could: not
+    on the host's network, not on Fargate, not finished or being deleted."""
+
+    uid: PodUid
+    namespace: str
+    name: str
+    labels: dict[str, str] = {}
+    service_account: str = "default"
+    created_at: float = 0.0
+    """Epoch seconds."""
+
+
 class BranchAnnotation(msgspec.Struct, frozen=True, kw_only=True):
     """One object of the annotation `vpc.amazonaws.com/pod-eni`, as the VPC CNI plugin reads it."""
 

@@ -29,3 +29,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     pod_selector: LabelSelector | None = None
     account_selector: LabelSelector | None = None
     groups: tuple[GroupId, ...] = ()
+    changed_at: float = 0.0
+    """Epoch seconds at which it was made or anybody last changed it, 0 where that is not known."""

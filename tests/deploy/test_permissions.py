@@ -75,6 +75,7 @@ LEGACY = {"what": "deployments.apps", "namespace": "kube-system", "name": "vpc-r
         pytest.param("watcher", "watch", {"what": "pods"}, id="watcher watches pods"),
         pytest.param("watcher", "list", {"what": "nodes"}, id="watcher lists nodes"),
         pytest.param("watcher", "watch", {"what": "eniconfigs.crd.k8s.amazonaws.com"}, id="watcher watches ENIConfigs"),
+        pytest.param("watcher", "watch", {"what": "serviceaccounts"}, id="watcher watches service accounts"),
         pytest.param("watcher", "watch", {"what": "configmaps", "namespace": "kube-system"}, id="watcher: ConfigMap"),
         pytest.param("watcher", "list", {"what": "deployments.apps", "namespace": "kube-system"}, id="watcher: legacy"),
         pytest.param("watcher", "create", {**LEASE, "name": ""}, id="watcher makes its lease"),

@@ -9,6 +9,7 @@ from common.kube.reflector import Reflector
 from common.model.desired import Desired
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
+from common.model.notice import Notice
 from common.store import Store, keys
 from tests.unit.kube.in_process import InProcess, VirtualClock, cluster
 from watcher.announcer import Announcer
@@ -74,6 +75,7 @@ class Watch:
         self.store = store or Store(fakeredis.FakeRedis(server=self.redis), keys.prefix("bench"))
         self.published = Published()
         self.problems: list[str] = []
+        self.notices: list[Notice] = []
         self.held = True
         rng = random.Random(seed)
         self.desires = Desires(clock=self.clock, on_problem=self.problems.append, **settings)
@@ -86,7 +88,7 @@ class Watch:
         )
         self.leader = Leader(
             self.desires, self.store, self.writer, self.ticker, clock=self.clock, identity="w",
-            held=lambda: self.held, tick_seconds=0.1,
+            held=lambda: self.held, tick_seconds=0.1, tell=self.notices.append,
         )  # fmt: skip
         self.reflectors: dict[Kind, Reflector] = {
             kind: reflector(kind, self.api, self.desires, clock=self.clock, rng=rng, page_size=2) for kind in Kind
@@ -94,8 +96,9 @@ class Watch:
 
     def reflect(self, times: int = 2) -> None:
         for _ in range(times):
-            for each in self.reflectors.values():
-                each.step()
+            for kind, each in self.reflectors.items():
+                if self.desires.wants(kind):
+                    each.step()
 
     def turn(self, times: int = 1) -> None:
         for _ in range(times):

@@ -1,0 +1,34 @@
+"""Pods that run without the security groups that policies give them.
+
+The webhook has pods that match a policy ask for a branch interface. Where it was away (failurePolicy Ignore), or had
+not heard of the policy yet, a pod asks for nothing and runs with its node's groups.
+"""
+
+from collections.abc import Mapping
+
+from common.decide.managed import LINUX
+from common.decide.security_groups import PolicySet
+from common.model.node import NodeFacts
+from common.model.policy import LabelSelector, Policy
+
+
+def concerns(node: NodeFacts) -> bool:
+    """Whether a pod on this node should have had a branch interface. On unmanaged Linux nodes, too: had it been asked
+    for, the pod would wait for another node, and there it runs without its groups just the same. Windows pods get
+    none, and nodes of auto mode are somebody else's."""
+    return node.os == LINUX and not node.auto
+
+
+def reads_accounts(policy: Policy) -> bool:
+    """Whether it takes labels of service accounts to tell what the policy matches."""
+    return policy.account_selector not in (None, LabelSelector())
+
+
+def uncovered_by(
+    policies: PolicySet, labels: Mapping[str, str], account_labels: Mapping[str, str], created_at: float
+) -> tuple[str, ...]:
+    """Names of the policies that match a pod made at `created_at` (epoch seconds) and that were there already: policies
+    are for pods made after them, so that of one made or changed later nothing is said. Of the same second counts as
+    there: who applies both at once means both."""
+    matched = policies.match(labels, account_labels).matched
+    return tuple(name for name in matched if policies.changed_at[name] <= created_at)
