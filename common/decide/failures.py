@@ -18,6 +18,9 @@ from common.model.notice import CniNodeNotice, NodeNotice, Severity
 if TYPE_CHECKING:
     from common.decide.outcomes import Result
 
+LOOKS_BEFORE_GONE = 4
+"""EC2's Describe calls lag behind its writes by seconds: a trunk just attached is not gone because some looks, over
+14 s, do not show it."""
 PASSING = (Throttled, Unsure)
 """Errors that say nothing about the step itself."""
 TRUNKING_NOT_ALLOWED = (
@@ -31,7 +34,9 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
         case act.CreateTrunk() | act.PermitInterface() | act.AttachTrunk() | act.FinishTrunk():
             _trunk_failed(result, action, error, now)
         case act.AwaitTrunk() if isinstance(error, NotFound):
-            if _carries(result):
+            if result.ledger.paces[action.subject].attempts < LOOKS_BEFORE_GONE:
+                pass
+            elif _carries(result):
                 _look_anew(result, now)
             else:
                 result.trunk(state=TrunkState.UNDOING)

@@ -12,13 +12,14 @@ from common.decide.cninode import keep_cninode
 from common.decide.departure import depart
 from common.decide.draft import Draft, Options
 from common.decide.managed import LINUX, Standing, spec_of, standing
+from common.decide.retry import UNDONE
 from common.decide.trunk import SUBJECT as TRUNK
 from common.decide.trunk import branch_limit, keep_trunk
 from common.decide.windows import keep_windows
 from common.model.actions import Action
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
-from common.model.ledger import Ledger
+from common.model.ledger import Ledger, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import NodeFacts
 from common.model.notice import Notice, Severity
@@ -94,6 +95,8 @@ def _attend(draft: Draft, node: NodeFacts) -> None:
         case Standing.WINDOWS:
             if know_instance(draft, node):
                 keep_windows(draft, node)
+            if draft.ledger.instance is None or draft.ledger.instance.instance_type not in draft.options.limits:
+                _tell_waiting(draft)
             if draft.ledger.branches:  # Of a Linux node of this name.
                 keep_branches(draft, node, serving=False)
         case _:
@@ -120,18 +123,28 @@ def _tell_cooldown(draft: Draft) -> None:
 
 def _tell_waiting(draft: Draft) -> None:
     """Pods on a node that cannot serve them are told why, where there is more to say than `soon`."""
-    instance, pace = draft.ledger.instance, draft.ledger.paces.get(TRUNK)
-    if instance is not None and branch_limit(draft) == 0:
-        why = f"its instance type {instance.instance_type} has no trunk interface"
-    elif pace is not None and pace.code:
-        why = f"its trunk interface could not be made yet: {pace.code}"
-    elif "eniconfig" in draft.ledger.told:
-        why = draft.ledger.told["eniconfig"]
-    else:
-        return
-    for pod in draft.desired.pods.values():
-        if pod.branches and is_live(pod) and pod.eni_annotation is None:
+    why = _why_not(draft)
+    for pod in draft.desired.pods.values() if why else ():
+        unserved = (pod.branches and pod.eni_annotation is None) or (pod.addresses and pod.ip_annotation is None)
+        if unserved and is_live(pod):
             draft.tell_pod_once(pod, "WaitingForNode", f"The pod waits for its node: {why}", Severity.WARNING)
+
+
+def _why_not(draft: Draft) -> str:
+    instance, told = draft.ledger.instance, draft.ledger.told
+    if instance is None:
+        return told.get("instance", "")
+    if instance.instance_type not in draft.options.limits:
+        return f"its instance type {instance.instance_type} is not known"
+    if branch_limit(draft) == 0:
+        return f"its instance type {instance.instance_type} has no trunk interface"
+    failing = (draft.ledger.paces.get(subject) for subject in (TRUNK, UNDONE))
+    code = next((pace.code for pace in failing if pace is not None and pace.code), "")
+    if code:
+        return f"its trunk interface could not be made yet: {code}"
+    if draft.ledger.trunk.state is TrunkState.ABSENT and "index" in told:
+        return "its instance has no free device index for a trunk interface"
+    return told.get("eniconfig", "")
 
 
 def _forget(draft: Draft) -> None:
