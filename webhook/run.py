@@ -7,10 +7,10 @@ import signal
 
 from common.clock import SystemClock
 from common.kube.api import Kube
-from common.kube.transport import NoCluster, connect
+from common.kube.transport import connect
 from common.logging import get_logger
 from common.metrics import serve_metrics
-from common.settings import Settings
+from common.settings import Settings, SettingsError, variable
 from webhook.review import Reviews
 from webhook.server import ReviewServer
 from webhook.tls import BadCertificate, Certificate
@@ -25,23 +25,30 @@ _log = get_logger(__name__)
 
 
 def main(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. The process' exit status: 0 after a signal, 1 where it could not begin."""
+    """Serve until SIGTERM or SIGINT. The process' exit status: 0 after a signal, 1 where it could not begin. Raises
+    SettingsError."""
     try:
         asyncio.run(serve(settings))
-    except (BadCertificate, NoCluster, OSError) as error:
+    except OSError as error:
         _log.error("webhook cannot serve", error=str(error))
         return 1
     return 0
 
 
 async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> None:
-    """Raises BadCertificate, NoCluster, or OSError where a port is taken."""
+    """Raises SettingsError, or OSError where a port is taken."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     clock = SystemClock()
-    certificate = Certificate(settings.webhook_cert_file, settings.webhook_key_file)
+    try:
+        certificate = Certificate(settings.webhook_cert_file, settings.webhook_key_file)
+    except BadCertificate as error:
+        names = (variable("webhook_cert_file"), variable("webhook_key_file"))
+        files = (str(settings.webhook_cert_file), str(settings.webhook_key_file))
+        given = ", ".join(f"{name}={file!r}" for name, file in zip(names, files, strict=True))
+        raise SettingsError([f"{given}: {error}"]) from error
     transport = connect(kubeconfig=settings.kubeconfig, context=settings.kube_context, clock=clock)
     view = ClusterView(transport, Kube(transport).service_account_labels, clock=clock, rng=random.Random())
     reviews = Reviews(view, settings.service_account)

@@ -17,7 +17,8 @@ from kubernetes.client import ApiClient, Configuration
 
 from common.clock import Clock
 from common.kube.pace import RequestPace
-from common.model.errors import ControllerError, Unsure
+from common.model.errors import Unsure
+from common.settings import SettingsError
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -68,7 +69,7 @@ class Transport(Protocol):
         ...
 
 
-class NoCluster(ControllerError):
+class NoCluster(SettingsError):
     """No usable kubeconfig and no service account."""
 
 
@@ -184,7 +185,8 @@ def connect(
             file = str(kubeconfig) if kubeconfig is not None else None
             kube_config.load_kube_config(file, context or None, client_configuration=configuration)
     except (kube_config.ConfigException, OSError, ValueError) as error:
-        raise NoCluster(str(error)) from error
+        value = f"={str(kubeconfig)!r}" if kubeconfig is not None else ""
+        raise NoCluster([f"VPC_RC_KUBECONFIG{value}: {' '.join(str(error).split())}"]) from error
     configuration.connection_pool_maxsize = CONNECTIONS
     pace = RequestPace(qps=qps, burst=burst, clock=clock) if qps is not None else None
     return HttpTransport(configuration, clock, pace)

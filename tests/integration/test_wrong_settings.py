@@ -90,6 +90,16 @@ REFUSED: Mapping[str, tuple[str, dict[str, str], list[str]]] = {
         {"VPC_RC_INSTANCE_LIMITS_FILE": "/nowhere/limits.csv"},
         ["VPC_RC_INSTANCE_LIMITS_FILE='/nowhere/limits.csv': there is no such file"],
     ),
+    "worker without a cluster to ask": (
+        "worker",
+        {"VPC_RC_KUBECONFIG": "/nowhere/config"},
+        ["VPC_RC_KUBECONFIG='/nowhere/config': "],
+    ),
+    "webhook without a certificate": (
+        "webhook",
+        {"VPC_RC_WEBHOOK_CERT_FILE": "/nowhere/tls.crt"},
+        ["VPC_RC_WEBHOOK_CERT_FILE='/nowhere/tls.crt', VPC_RC_WEBHOOK_KEY_FILE='/etc/vpc-rc/tls/tls.key': "],
+    ),
 }
 
 
