@@ -162,6 +162,7 @@ class Stand:
         journal = Journal.read(self.rig)
         figures.add(
             ec2_calls=len(journal.calls),
+            ec2_calls_each=", ".join(f"{action} {number}" for action, number in sorted(journal.counts().items())),
             throttled=journal.throttled(),
             throttled_per_hundred=per_hundred(journal.throttled(), len(journal.calls)),
         )
