@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from common.decide.failures import LOOKS_BEFORE_GONE
 from common.decide.outcomes import Result, apply
 from common.decide.retry import UNDONE
 from common.model import actions as act
@@ -262,14 +263,17 @@ def test_a_trunk_that_pods_live_by_is_never_undone(error: Any) -> None:
     else:
         assert (result.ledger.trunk.state, result.ledger.trunk.eni_id) == (TrunkState.ATTACHED, TRUNK)
     assert "TrunkENICreationFailed" in reasons(result.notices)
-    waited = failed(ledger(branch("a"), trunk=trunk(TrunkState.ATTACHED)), AWAIT, errors.NotFound)
+    looked = {"trunk": Pace(attempts=LOOKS_BEFORE_GONE - 1)}
+    waited = failed(ledger(branch("a"), trunk=trunk(TrunkState.ATTACHED), paces=looked), AWAIT, errors.NotFound)
     assert (waited.ledger.trunk.state, waited.ledger.snapshot_after) == (TrunkState.ABSENT, NOW)
 
 
-def test_a_trunk_that_vanished_before_it_was_attached_is_undone() -> None:
-    assert failed(ledger(trunk=trunk(TrunkState.ATTACHED)), AWAIT, errors.NotFound).ledger.trunk.state is (
-        TrunkState.UNDOING
-    )
+@pytest.mark.parametrize("looks", range(1, LOOKS_BEFORE_GONE + 1))
+def test_a_trunk_that_vanished_before_it_was_attached_is_undone_after_several_looks(looks: int) -> None:
+    """Describe calls lag behind: one that does not show it yet says nothing."""
+    of = ledger(trunk=trunk(TrunkState.ATTACHED), paces={"trunk": Pace(attempts=looks - 1)})
+    wanted = TrunkState.UNDOING if looks == LOOKS_BEFORE_GONE else TrunkState.ATTACHED
+    assert failed(of, AWAIT, errors.NotFound).ledger.trunk.state is wanted
 
 
 @pytest.mark.parametrize("error", [*PASSING, errors.Denied, errors.InUse])
