@@ -14,7 +14,7 @@ from common.clock import Clock, SystemClock
 from common.kube.events import EventSink, Involved
 from common.kube.lease import Lease, LeaseTerms
 from common.kube.reflector import Reflector
-from common.kube.transport import HttpTransport, NoCluster, connect
+from common.kube.transport import HttpTransport, connect
 from common.logging import get_logger
 from common.metrics import serve_metrics
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
@@ -41,24 +41,20 @@ GRACE_SECONDS = 10.0
 """For the call under way and the release of the lease, each. Kubernetes kills after 30 s."""
 STALLED_SECONDS = 60.0
 """A loop that did not come round for so long hangs. Time-outs of Redis and broker are a few seconds each."""
-LOST_LEASE, BROKEN, NOT_CONFIGURED = 75, 70, 78
-"""Exit status, as sysexits.h: EX_TEMPFAIL, EX_SOFTWARE, EX_CONFIG. Whoever started the process starts it again."""
+LOST_LEASE, BROKEN = 75, 70
+"""Exit status, as sysexits.h: EX_TEMPFAIL, EX_SOFTWARE. Whoever started the process starts it again."""
 
 _log = get_logger(__name__)
 
 
 def main(settings: Settings) -> int:
     """Watch until SIGTERM or SIGINT (0), until the lease is lost (LOST_LEASE) or a thread broke (BROKEN).
-    Raises SettingsError where a needed setting is missing."""
+    Raises SettingsError where a needed setting is missing or names no cluster."""
     require(settings, "cluster_name")
     clock = SystemClock()
-    try:
-        transport = _transport(settings, clock, settings.kube_qps)
-        # Renewals never wait behind our own lists.
-        lease_transport = _transport(settings, clock, None)
-    except NoCluster as error:
-        _log.error("no cluster to watch", error=str(error))
-        return NOT_CONFIGURED
+    transport = _transport(settings, clock, settings.kube_qps)
+    # Renewals never wait behind our own lists.
+    lease_transport = _transport(settings, clock, None)
     return _Process(settings, transport, lease_transport, clock).run()
 
 

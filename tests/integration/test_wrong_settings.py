@@ -90,11 +90,14 @@ REFUSED: Mapping[str, tuple[str, dict[str, str], list[str]]] = {
         {"VPC_RC_INSTANCE_LIMITS_FILE": "/nowhere/limits.csv"},
         ["VPC_RC_INSTANCE_LIMITS_FILE='/nowhere/limits.csv': there is no such file"],
     ),
-    "worker without a cluster to ask": (
-        "worker",
-        {"VPC_RC_KUBECONFIG": "/nowhere/config"},
-        ["VPC_RC_KUBECONFIG='/nowhere/config': "],
-    ),
+    **{
+        f"{role} without a cluster to ask": (
+            role,
+            {"VPC_RC_KUBECONFIG": "/nowhere/config"},
+            ["VPC_RC_KUBECONFIG='/nowhere/config': "],
+        )
+        for role in ("watcher", "worker")
+    },
     "webhook without a certificate": (
         "webhook",
         {"VPC_RC_WEBHOOK_CERT_FILE": "/nowhere/tls.crt"},
