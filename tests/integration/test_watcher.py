@@ -213,6 +213,35 @@ def test_a_pod_reaches_redis_and_the_queue(watchers: Watchers) -> None:
     until(lambda: not watchers.store.desired(N1).pods)
 
 
+def test_a_pod_that_no_webhook_saw_is_told_what_it_lacks(watchers: Watchers) -> None:
+    cluster = watchers.cluster
+    port = watchers.running()
+    cluster.ok("POST", NODES, node("n1"))
+    api = "/apis/vpcresources.k8s.aws/v1beta1"
+    policy = f"{api}/namespaces/default/securitygrouppolicies"
+    account = "/api/v1/namespaces/default/serviceaccounts"
+    cluster.ok("POST", account, {"metadata": {"name": "pays", "labels": {"team": "pay"}}})
+    spec = {
+        "serviceAccountSelector": {"matchLabels": {"team": "pay"}},
+        "securityGroups": {"groupIds": ["sg-1"]},
+    }
+    kind = {"apiVersion": "vpcresources.k8s.aws/v1beta1", "kind": "SecurityGroupPolicy"}
+    cluster.ok("POST", policy, {**kind, "metadata": {"name": "web"}, "spec": spec})
+    try:
+        bare = pod("p")
+        bare["spec"]["serviceAccountName"] = "pays"
+        del bare["spec"]["containers"][0]["resources"]
+        uid = cluster.ok("POST", PODS, bare)["metadata"]["uid"]
+        path = f"/api/v1/namespaces/default/events?fieldSelector=involvedObject.uid%3D{uid}"
+        until(lambda: cluster.ok("GET", path)["items"])
+        (event,) = cluster.ok("GET", path)["items"]
+        assert (event["reason"], event["type"]) == ("SecurityGroupsNotApplied", "Warning")
+        until(lambda: 'vpc_rc_pods_without_groups{namespace="default"} 1.0' in get(port, "/metrics")[1])
+    finally:
+        cluster.ok("DELETE", f"{policy}/web")
+        cluster.ok("DELETE", f"{account}/pays")
+
+
 def test_an_orderly_end_hands_over_at_once(watchers: Watchers) -> None:
     process, port = watchers.start()
     until(lambda: get(port, "/readyz")[0] == 200 and watchers.leader())
