@@ -64,14 +64,19 @@ def test_an_annotation_written_meanwhile_is_never_overwritten(ready: Scene, afte
     """At any call made for the pod; what was made for it is released."""
     points, uid = ready.cluster.points, ready.pod("pod")
 
+    by_another = False
+
     def annotated() -> None:
+        nonlocal by_another
         if ready.annotation("pod") is None:
             body = {"metadata": {"annotations": {POD_ENI: "[]"}}}
             assert ready.cluster.kube.request("PATCH", f"{PODS}/pod", body=body, content_type=MERGE).status == 200
+            by_another = True
 
     points.pause_before, points.meanwhile = len(points.calls) + after, annotated
     ready.until("annotated", lambda: ready.annotation("pod") is not None)
     text = ready.annotation("pod")
+    assert (text == "[]") is by_another
     ready.run(150)
     assert ready.annotation("pod") == text
     assert len(sight.left(ready)) == 1 + len(json.loads(text or ""))
