@@ -17,6 +17,10 @@ class _Account(msgspec.Struct):
     metadata: Metadata
 
 
+_ACCOUNT = msgspec.json.Decoder(_Account)
+"""Made before there are threads: see common.kube.raw."""
+
+
 class PodCalls(Calls):
     def get_pod(self, namespace: str, name: str) -> PodFacts | None:
         """The pod as the API server itself has it (not its cache). None only where the server says that there is no
@@ -62,7 +66,7 @@ class PodCalls(Calls):
         if raw is None:
             return None
         try:
-            return msgspec.json.decode(raw, type=_Account).metadata.labels or {}
+            return _ACCOUNT.decode(raw).metadata.labels or {}
         except (msgspec.DecodeError, ValueError) as error:
             raise Unsure("MalformedServiceAccount", str(error)) from error
 

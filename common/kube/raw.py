@@ -245,3 +245,8 @@ class Status(_Fields, frozen=True, kw_only=True):
 
 Untyped = dict[str, Any]
 """An object decoded whole, for patches that must keep what is not ours."""
+
+# msgspec works a struct's fields out at its first use, and lets other threads see them half done: SIGSEGV (seen with
+# 0.22). So the first use is here, while one thread imports.
+for _kind in _Fields.__subclasses__():
+    msgspec.json.Decoder(_kind)
