@@ -38,3 +38,11 @@ def nothing_forbidden(product: Product, request: pytest.FixtureRequest) -> Itera
     yield
     news = product.plane.newly_forbidden()
     assert news == 0 or "forbids" in request.keywords, f"{news} requests were forbidden\n{product.rig.logs()}"
+
+
+@pytest.fixture(autouse=True)
+def all_alive(product: Product) -> Iterator[None]:
+    """A process that dies by itself is missed by nobody as long as there is another of its role."""
+    yield
+    dead = [f"{each.name}: {each.popen.returncode}" for each in product.processes() if not each.running]
+    assert not dead, product.rig.logs()

@@ -32,7 +32,7 @@ class Product:
             VPC_RC_LISTEN_ADDRESS="127.0.0.1",
         )
         self.flower_port = free_port()
-        rig.spawn(
+        self.flower = rig.spawn(
             "flower", "-m", "cli.main", "flower", "--port", str(self.flower_port), FLOWER_UNAUTHENTICATED_API="true"
         )
         self.workers = [self.start("worker") for _ in range(2)]
@@ -44,6 +44,10 @@ class Product:
         self._number += 1
         kubeconfig = str(self._kubeconfigs[role])
         return self.rig.spawn(f"{role}-{self._number}", "-m", "cli.main", role, VPC_RC_KUBECONFIG=kubeconfig)
+
+    def processes(self) -> list[Process]:
+        """Those that should run, the webhook apart."""
+        return [self.flower, *self.workers, *self.watchers]
 
     def kubeconfig(self, role: str) -> Path:
         return self._kubeconfigs[role]

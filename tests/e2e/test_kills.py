@@ -1,5 +1,6 @@
 """A worker and the leading watcher, both killed or ended in the middle of a burst with one of each left; and Redis."""
 
+import signal
 import time
 from collections.abc import Iterator
 
@@ -20,7 +21,8 @@ def full_strength(product: Product) -> Iterator[None]:
     yield
     for role, processes in (("worker", product.workers), ("watcher", product.watchers)):
         for index, process in enumerate(processes):
-            if process.popen.poll() is not None:
+            if not process.running:
+                assert process.popen.returncode in (0, -signal.SIGKILL), f"{process.name} died by itself"
                 processes[index] = product.start(role)
 
 
