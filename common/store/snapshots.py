@@ -33,6 +33,10 @@ class Snapshots:
         args: list[Value] = [instance, node, now, milliseconds(LOADING_SECONDS), milliseconds(QUEUE_SECONDS)]
         return bool(self._link.script("request_snapshot", self._queue(), args))
 
+    def requests(self) -> int:
+        """How many instances are asked for and not taken yet."""
+        return int(self._link.command("ZCARD", keys.wanted(self._prefix)))
+
     def take_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]:
         """The oldest requests, off the queue. Take until it answers nothing: a request made while others are left has
         no message published. Whoever dies with requests in hand loses them; the nodes ask again."""

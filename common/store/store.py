@@ -91,6 +91,9 @@ class Store:
     def is_dirty(self, name: NodeName) -> bool:
         return self._wakeups.is_dirty(name)
 
+    def dirty_among(self, names: Iterable[NodeName]) -> frozenset[NodeName]:
+        return self._wakeups.dirty_among(names)
+
     def forget_pending(self, name: NodeName) -> None:
         self._wakeups.forget_pending(name)
 
@@ -129,6 +132,9 @@ class Store:
 
     def request_snapshot(self, instance_id: InstanceId, node: NodeName, now: float) -> bool:
         return self._snapshots.request(instance_id, node, now)
+
+    def snapshot_requests(self) -> int:
+        return self._snapshots.requests()
 
     def take_snapshot_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]:
         return self._snapshots.take_requests(limit)

@@ -61,6 +61,14 @@ class WakeUps:
     def is_dirty(self, name: NodeName) -> bool:
         return self._link.command("ZSCORE", keys.dirty(self._prefix), name) is not None
 
+    def dirty_among(self, names: Iterable[NodeName]) -> frozenset[NodeName]:
+        """Those of these nodes that are dirty, with one command."""
+        asked = list(names)
+        if not asked:
+            return frozenset()
+        scores = self._link.command("ZMSCORE", keys.dirty(self._prefix), *asked)
+        return frozenset(name for name, score in zip(asked, scores, strict=True) if score is not None)
+
     def forget_pending(self, name: NodeName) -> None:
         """A message could not be published, or arrived. Never after `acquire` (which does it itself)."""
         self._link.command("DEL", keys.pending(self._prefix, name))

@@ -15,6 +15,11 @@ from common.model.ids import InstanceId, NodeName
 BATCH = 200
 """Instances read at once: as many as a filter of EC2 takes, so larger batches would save no calls; and the first nodes
 go on while the others are being read (an interface costs some 0.4 ms to parse, a thousand nodes take seconds)."""
+GATHER_SECONDS = 0.25
+"""Requests that still come in so often are waited for: nodes ask at the pace at which runs get to them, and a read at
+the first request would be a read of one node."""
+LONGEST_GATHER_SECONDS = 3.0
+"""What the first of many nodes waits at most."""
 SMALLER = 5
 """After a failure batches shrink by this: where answers break, short ones get through."""
 FAILURES = 3
@@ -31,6 +36,7 @@ _log = get_logger(__name__)
 
 class SnapshotStore(Protocol):
     def request_snapshot(self, instance_id: InstanceId, node: NodeName, now: float) -> bool: ...
+    def snapshot_requests(self) -> int: ...
     def take_snapshot_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]: ...
     def write_snapshots(self, snapshots: Mapping[InstanceId, InstanceSnapshot], ttl: float) -> None: ...
     def mark_dirty(self, names: Iterable[NodeName], now: float) -> list[NodeName]: ...
@@ -46,7 +52,7 @@ def load_instances(store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clo
     and, after a pause, by a task of its own: no node is lost. A worker killed here loses the requests in hand; nodes
     repeat theirs. Raises StoreUnavailable."""
     read, size, failures = 0, BATCH, 0
-    while requests := store.take_snapshot_requests(size):
+    while requests := _gathered(store, clock, size):
         began = clock.now()
         try:
             snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), began)
@@ -68,6 +74,19 @@ def load_instances(store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clo
             publisher.reconcile(node, "instance read")
         read, failures = read + len(requests), 0
     return read
+
+
+def _gathered(store: SnapshotStore, clock: Clock, limit: int) -> list[tuple[InstanceId, NodeName]]:
+    """The oldest requests, once hardly any more come in. They are left in the queue meanwhile, where they keep further
+    messages, and so smaller batches, from being published."""
+    waited, asked = 0.0, store.snapshot_requests()
+    while 0 < asked < limit and waited < LONGEST_GATHER_SECONDS:
+        clock.sleep(GATHER_SECONDS)
+        waited += GATHER_SECONDS
+        before, asked = asked, store.snapshot_requests()
+        if asked <= before:
+            break
+    return store.take_snapshot_requests(limit)
 
 
 def _pause(error: OutsideError | Deferred, clock: Clock) -> float:

@@ -95,14 +95,38 @@ def test_a_snapshot_is_as_old_as_the_beginning_of_its_reading() -> None:
     cluster = Cluster(1)
     cluster.ask()
 
+    began = []
+
     def slow(params: dict[str, Any]) -> dict[str, Any]:
+        began.append(cluster.clock.now())
         cluster.clock.sleep(5.0)
         return cluster._instances(params)
 
     cluster.load(DescribeInstances=slow)
     snapshot = cluster.store.snapshot(next(iter(cluster.nodes)))
     assert snapshot is not None
-    assert snapshot.taken_at == 1_000_000.0
+    assert snapshot.taken_at == began[0]
+
+
+def test_requests_that_come_one_by_one_are_read_together() -> None:
+    cluster = Cluster(9)
+    coming = list(cluster.nodes.items())
+    sleep = cluster.clock.sleep
+
+    def ask_next() -> None:
+        instance_id, node = coming.pop()
+        cluster.store.request_snapshot(instance_id, node, cluster.clock.now())
+
+    def asked_meanwhile(seconds: float) -> None:
+        sleep(seconds)
+        if coming:
+            ask_next()
+
+    ask_next()
+    cluster.clock.sleep = asked_meanwhile  # type: ignore[method-assign]
+    read, script = cluster.load()
+    assert read == 9
+    assert script.count()["DescribeInstances"] == 1
 
 
 @pytest.mark.parametrize(
