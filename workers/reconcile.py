@@ -23,6 +23,7 @@ from common.model.outcome import Done
 from common.store.publisher import Publisher
 from common.store.store import Store
 from workers.crew import Crew, Ended
+from workers.dirt import Dirt
 
 POLL_SECONDS = 0.05
 """How often a run with calls under way looks whether its node has become dirty: what a new pod waits at most."""
@@ -78,6 +79,7 @@ class Reconciler:
     owner: str
     lock_seconds: float
     slice_seconds: float
+    dirt: Dirt = field(default_factory=Dirt)
 
     def run(self, node: NodeName) -> Ending:
         """Look at the node until nothing is left to do now, or the time slice is over. Never raises for trouble of
@@ -101,7 +103,11 @@ class Reconciler:
                 renewed=began,
                 looked=began,
             )
-            ending = self._work(run)
+            self.dirt.begin(node)
+            try:
+                ending = self._work(run)
+            finally:
+                self.dirt.end(node)
             self._leave(run, ending)
         except (StaleToken, StoreUnavailable) as error:
             _log.warning("run_lost", node=node, error=str(error) or type(error).__name__)
@@ -135,11 +141,22 @@ class Reconciler:
                         self.store.park(run.node, planned.look_again)
                     return Ending.SETTLED
                 self.clock.sleep(min(max(wait, 0.0), POLL_SECONDS))
+                self._renew(run)
+                changed = self._is_dirty(run)
             else:
-                wait = min(POLL_SECONDS, planned.look_again - self.clock.now())
-                self._apply(run, run.crew.wait(wait))
+                changed = self._await(run, planned.look_again)
+
+    def _await(self, run: _Run, look_again: float) -> bool:
+        """With actions under way: until one ends, the node becomes dirty (True), or it is time to look again or to end
+        the slice. To plan before would give the same plan."""
+        while True:
+            ended = run.crew.wait(min(POLL_SECONDS, look_again - self.clock.now()))
+            self._apply(run, ended)
             self._renew(run)
-            changed = self._is_dirty(run)
+            if self._is_dirty(run):
+                return True
+            if ended or self.clock.now() >= look_again or self.clock.monotonic() - run.began > self.slice_seconds:
+                return False
 
     def _is_dirty(self, run: _Run) -> bool:
         """Looked at no more often than `POLL_SECONDS`, however many actions end meanwhile."""
@@ -147,11 +164,12 @@ class Reconciler:
         if now - run.looked < POLL_SECONDS:
             return False
         run.looked = now
-        return self.store.is_dirty(run.node)
+        return self.dirt.on(run.node, self.store, now)
 
     def _read(self, run: _Run) -> None:
         """The mark is cleared before the state is read: what is written after that marks it again."""
         self.store.clear_dirty(run.node)
+        self.dirt.forget(run.node)
         run.desired = self.store.desired(run.node)
         facts = run.desired.view.node
         wanted = facts is not None and facts.instance_id is not None and run.ledger.snapshot_after is not None
