@@ -2,7 +2,7 @@
 
 from tests.golden import sight
 from tests.golden.facts import Events, Facts, matches
-from tests.golden.scene import Scene
+from tests.golden.scene import MERGE, Scene
 
 KEY = "branch-eni-cooldown"
 
@@ -40,7 +40,8 @@ def test_cooldown_changed(scene: Scene, facts: Facts) -> None:
     seen |= {"events": Events(f"{n.severity} {n.reason}" for n in changed), "said": "1m15s" in changed[0].message}
     matches(facts, seen)
     assert len(changed) == 1
-    scene.cluster.configure({KEY: "x"})
+    path = "/api/v1/namespaces/kube-system/configmaps/amazon-vpc-cni"
+    scene.cluster.kube.request("PATCH", path, body={"data": {KEY: "x"}}, content_type=MERGE)
     again = release(scene, "another", 75.0)  # "unparsable: the value before stays"
     assert again["not before the cool-down"]
     assert again["soon after the cool-down"]

@@ -121,6 +121,7 @@ def test_ec2_deleted_by_another(ready: Scene, facts: Facts) -> None:
     ready.remove("pod")
     ready.run(10)
     (eni,) = sight.enis(ready, uid)
+    ready.strangers.add(eni)
     (association,) = [a.id for a in ready.cluster.ec2.associations() if a.branch_id == eni]
     ready.cluster.ec2.arrange("DisassociateTrunkInterface", {"AssociationId": association})
     ready.cluster.ec2.arrange("DeleteNetworkInterface", {"NetworkInterfaceId": eni})
