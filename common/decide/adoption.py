@@ -7,7 +7,7 @@ import msgspec
 from common.decide.annotations import interfaces_named
 from common.decide.draft import Draft
 from common.decide.managed import WINDOWS
-from common.decide.pool_contents import adopted_pool
+from common.decide.pool_contents import LOOK_AGAIN_SECONDS, adopted_pool
 from common.model.actions import RequestSnapshot
 from common.model.ec2 import Instance, InstanceSnapshot, Interface, Subnet
 from common.model.ids import BranchKey, EniId, InstanceId, PodUid, VlanId
@@ -102,7 +102,9 @@ def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
     )
     draft.change(instance=facts)
     if node.os == WINDOWS:
-        draft.change(pool=adopted_pool(primary, draft.desired.pods, draft.now), audit_at=0.0)
+        # Looked at again before anything found has rested: EC2's answer can be older than our last call.
+        pool = adopted_pool(primary, draft.desired.pods, draft.now)
+        draft.change(pool=pool, audit_at=draft.now + LOOK_AGAIN_SECONDS if pool.addresses else 0.0, audit_interval=0.0)
         return True
     if draft.ledger.trunk.state is TrunkState.ABSENT:
         limits = draft.options.limits.get(instance.instance_type)

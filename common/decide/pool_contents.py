@@ -11,6 +11,9 @@ from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, Pool
 from common.model.pod import PodWish
 
+LOOK_AGAIN_SECONDS = 20.0
+"""Less than an address rests, more than EC2's Describe calls lag."""
+
 
 def address_named(pod: PodWish) -> Ipv4 | None:
     """The address in a pod's annotation (`10.0.3.17/19`), None where there is none that can be read."""
@@ -61,15 +64,15 @@ def _taken(ip: Ipv4, prefix: Prefix | None, pod: PodWish | None, now: float) -> 
 
 
 def compared(pool: Pool, primary: Interface, now: float) -> tuple[Pool, bool]:
-    """The pool after a look at EC2, and whether something was found that nobody here asked for (then the look is
+    """The pool after a look at EC2, and whether something was found that is not in the record (then the look is
     repeated before that has rested: EC2's answers can be older than our last call).
 
-    What a call of ours with unknown outcome may have brought is warm; anything else unknown rests first. What is
-    gone is dropped, except what a pod has; a pod's annotation that names something found is seen at the next plan.
+    What is not in the record rests first, even where a call of ours with unknown outcome may have brought it: it may
+    as well be what we gave back a moment ago. What is gone is dropped, except what a pod has; a pod's annotation that
+    names something found is seen at the next plan.
     What is being given back and still shown is given back again.
     """
     shown_ips, shown_prefixes = set(primary.secondary_ips), set(primary.prefixes)
-    ours = pool.assigning > 0
     addresses: dict[Ipv4, Address] = {}
     prefixes = {p: since for p, since in pool.prefixes.items() if p in shown_prefixes}
     new_prefixes = shown_prefixes - set(pool.prefixes) - set(pool.releasing_prefixes)
@@ -80,11 +83,10 @@ def compared(pool: Pool, primary: Interface, now: float) -> tuple[Pool, bool]:
             addresses[ip] = address
     unknown = [ip for ip in primary.secondary_ips if ip not in addresses]
     for ip in unknown:
-        addresses[ip] = Address(ip=ip, state=AddressState.WARM if ours else AddressState.COOLING, since=now)
-    if not ours:
-        for prefix in new_prefixes:
-            for ip in addresses_of(prefix):
-                addresses[ip] = Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now)
+        addresses[ip] = Address(ip=ip, state=AddressState.COOLING, since=now)
+    for prefix in new_prefixes:
+        for ip in addresses_of(prefix):
+            addresses[ip] = Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now)
     changed = msgspec.structs.replace(
         pool,
         addresses=addresses,
@@ -93,7 +95,7 @@ def compared(pool: Pool, primary: Interface, now: float) -> tuple[Pool, bool]:
         suspect=False,
         releasing_prefixes=tuple(p for p in pool.releasing_prefixes if p in shown_prefixes),
     )
-    return changed, bool(unknown or new_prefixes) and not ours
+    return changed, bool(unknown or new_prefixes)
 
 
 def missing(pool: Pool, primary: Interface) -> list[Address]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from common.decide.pool_contents import compared, missing
+from common.decide.pool_contents import LOOK_AGAIN_SECONDS, compared, missing
 from common.model import actions as act
 from common.model.errors import Denied, LimitExceeded, OutsideError, SubnetExhausted, Throttled, Unsure
 from common.model.ids import Ipv4, PodUid
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from common.decide.outcomes import Result
 
 PoolAction = act.InspectPool | act.AssignAddresses | act.AssignPrefixes | act.UnassignAddresses | act.UnassignPrefixes
-LOOK_AGAIN_SECONDS = 20.0
-"""Less than an address rests, more than EC2's Describe calls lag."""
 
 
 def annotated(result: Result, action: act.Annotate, stands: str, now: float) -> None:
