@@ -52,7 +52,7 @@ def burst_of(stand: Stand, figures: Figures, pods: int, nodes: int, rates: dict[
     waits = stand.serve(asked, EVERY_SECONDS, figures)
     stand.account(figures, meter, pods)
     first = min(asked.values())
-    last = max(stand.watch.served[name] for name in asked if name in stand.watch.served) - first
+    last = max((stand.watch.served[name] for name in asked if name in stand.watch.served), default=first) - first
     ideal = ideal_seconds(linux_calls(pods), rates)
     figures.add(creating_pods_s=max(asked.values()) - first, all_served_s=last, ideal_s=ideal)
     figures.add(times_ideal=last / ideal if ideal else None)
