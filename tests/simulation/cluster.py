@@ -39,6 +39,9 @@ from workers.steps import Ports, carry_out
 CLUSTER = "simulated"
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
 LOCK_SECONDS = 30.0
+NEVER_SECONDS = 1e9
+LOOK_SECONDS = 5.0
+"""What a look may come earlier than what it sees."""
 ACCOUNT = "123456789012"
 BRISK = {"latencies": {"describe": (0.05, 0.1), "mutate": (0.05, 0.1)}, "attach_delay": (0.3, 0.6)}
 VPC, SUBNET, GROUP = "vpc-0000000000000001", "subnet-0000000000000001", "sg-0000000000000001"
@@ -82,7 +85,16 @@ class Cluster:
     crashes: int = 0
     pause: float = 0.5
     """Seconds that pass where nothing is to be done."""
+    audits: bool = True
     redis_lost: bool = False
+    cooldown: float = 60.0
+    """Seconds; the shortest that was in force."""
+    nodes_ended: bool = False
+    """Interfaces of an instance that is gone need not rest."""
+    ended: dict[str, float] = field(default_factory=dict)
+    """When each pod ended, by uid."""
+    used: dict[str, str] = field(default_factory=dict)
+    """Which pod's annotation named an interface, by interface."""
     server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
 
     def __post_init__(self) -> None:
@@ -134,7 +146,13 @@ class Cluster:
             publisher=self.queue,
             crew=lambda: SimulatedCrew(perform, self.clock, self.rng),
             tell=self.notices.append,
-            options=Options(cluster=CLUSTER, version="simulated", limits=load_limits(None)),
+            options=Options(
+                cluster=CLUSTER,
+                version="simulated",
+                limits=load_limits(None),
+                audit_first=60.0 if self.audits else NEVER_SECONDS,
+                audit_longest=900.0 if self.audits else NEVER_SECONDS,
+            ),
             clock=self.clock,
             rng=self.rng,
             owner=f"worker-{self.rng.getrandbits(32)}",
@@ -231,6 +249,7 @@ class Cluster:
 
     def remove_node(self, name: str, *, terminate: str | None = None) -> None:
         """As the garbage collector does it: what the node owned goes with it."""
+        self.nodes_ended = True
         self.kube.request("DELETE", f"/api/v1/nodes/{name}")
         self.kube.request("DELETE", f"/apis/vpcresources.k8s.aws/v1alpha1/cninodes/{name}")
         if terminate is not None:
@@ -257,9 +276,19 @@ class Cluster:
         return uid
 
     def remove_pod(self, name: str) -> None:
+        self._ends(name)
         self.kube.request("DELETE", f"/api/v1/namespaces/default/pods/{name}", {"gracePeriodSeconds": "0"})
 
+    def _ends(self, name: str) -> None:
+        answer = self.kube.request("GET", f"/api/v1/namespaces/default/pods/{name}")
+        if answer.status == 200:
+            self.used |= {
+                entry["eniId"]: answer.json()["metadata"]["uid"] for entry in self.annotation(answer.json()) or ()
+            }
+            self.ended.setdefault(answer.json()["metadata"]["uid"], self.clock.now())
+
     def finish_pod(self, name: str, phase: str = "Succeeded") -> None:
+        self._ends(name)
         self.kube.request(
             "PATCH",
             f"/api/v1/namespaces/default/pods/{name}/status",
@@ -288,6 +317,8 @@ class Cluster:
 
     def configure(self, data: dict[str, str]) -> None:
         """The ConfigMap's whole content."""
+        text = data.get("branch-eni-cooldown", "60")
+        self.cooldown = min(self.cooldown, max(30.0, float(text))) if text.isdigit() else self.cooldown
         path = "/api/v1/namespaces/kube-system/configmaps"
         self.kube.request("DELETE", f"{path}/amazon-vpc-cni")
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "amazon-vpc-cni"}, "data": data}
@@ -360,6 +391,11 @@ class Cluster:
                 owners[ip] = name
                 if ip not in self._assigned(shown.values()):
                     self.problems.append(f"{ip} was taken from living pod {name}")
+        on_trunk = {a for a, i in shown.items() if i.get("InterfaceType") == "branch"}
+        for eni in [e for e in self.used if e not in on_trunk]:
+            rested = self.clock.now() - self.ended.get(self.used.pop(eni), float("inf"))
+            if 0 <= rested < self.cooldown - LOOK_SECONDS and not self.nodes_ended:
+                self.problems.append(f"{eni} rested only {rested:.0f} s")
         over = [c for c in self.ec2.journal.of("AssociateTrunkInterface") if c.outcome == "AttachmentLimitExceeded"]
         if over:
             self.problems.append("more branches asked for than the trunk has places")

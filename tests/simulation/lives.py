@@ -11,6 +11,8 @@ from tests.simulation.cluster import GROUP, OTHER_GROUP, OTHER_SUBNET, SUBNET, C
 
 Life = Callable[[Cluster], None]
 
+TRUNK_AND_BRANCHES = 8
+"""What five pods, one made again and one asking for two, cost in EC2: a crash never makes one more."""
 PATIENCE = 400.0
 """Virtual seconds within which a step of a life must be over, crashes and all."""
 
@@ -32,6 +34,8 @@ def linux_life(cluster: Cluster) -> None:
     done(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "all branches are released")
     assert len(cluster.ours(TRUNK_DESCRIPTION)) == 1
     assert cluster.capacity("n1", POD_ENI) == "9"
+    made = sum(call.effect for call in cluster.ec2.journal.of("CreateNetworkInterface"))
+    assert cluster.redis_lost or made == TRUNK_AND_BRANCHES, f"{made} interfaces were made"
     cluster.remove_node("n1", terminate=instance)
     forgotten(cluster)
     clean(cluster)
@@ -39,6 +43,19 @@ def linux_life(cluster: Cluster) -> None:
 
 def forgotten(cluster: Cluster) -> None:
     done(cluster, lambda: cluster.plain.load_ledger(NodeName("n1")) is None, "the record ends")
+
+
+def brief_life(cluster: Cluster) -> None:
+    """A pod is deleted while its interface is made. No audit helps: what was begun is known from its intent."""
+    cluster.audits = False
+    cluster.start_worker()
+    instance = cluster.add_node("n1")
+    done(cluster, lambda: cluster.capacity("n1") == "9", "capacity")
+    cluster.add_pod("brief", "n1")
+    done(cluster, lambda: bool(cluster.ours(BRANCH_DESCRIPTION)), "its interface is made")
+    cluster.remove_pod("brief")
+    done(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "it is taken back")
+    leave(cluster, instance)
 
 
 def served(cluster: Cluster) -> None:

@@ -17,6 +17,7 @@ SHARES = 8
 """The points of a life are dealt to so many tests, which run side by side."""
 LIVES: dict[str, lives.Life] = {
     "linux": lives.linux_life,
+    "pod-deleted-early": lives.brief_life,
     "node-replaced": lives.replaced_life,
     "cninode-deleted": lives.cninode_life,
     "eniconfig-changed": lives.eniconfig_life,
