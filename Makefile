@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Folders of tests that can share the machine, and those that want it to themselves.
-PARALLEL_TESTS := $(wildcard tests/unit tests/sandbox tests/simulation tests/integration)
-E2E_TESTS := $(wildcard tests/e2e)
+# Tests in one process each, tests whose modules share servers, and those that want the machine to themselves.
+PURE_TESTS := tests/unit tests/simulation tests/golden
+SERVER_TESTS := tests/sandbox tests/integration
+E2E_TESTS := tests/e2e
 PYTEST := $(BIN)/pytest -m "not slow"
 
 .DEFAULT_GOAL := help
@@ -27,15 +28,16 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: setup ## Run the whole product against its own sandbox on this machine
 	$(BIN)/vpc-rc demo
 
-test: setup ## Unit, sandbox, integration, simulation and end-to-end tests
-	$(if $(PARALLEL_TESTS),$(PYTEST) -n 2 --dist loadscope $(PARALLEL_TESTS))
-	$(if $(E2E_TESTS),$(PYTEST) $(E2E_TESTS))
+test: setup ## Unit, simulation, golden, sandbox, integration and end-to-end tests
+	$(PYTEST) -n 2 $(PURE_TESTS)
+	$(PYTEST) -n 2 --dist loadscope $(SERVER_TESTS)
+	$(PYTEST) $(E2E_TESTS)
 
 integration: setup ## Tests against a real Redis, the sandbox and, with KUBEBUILDER_ASSETS, a real API server
-	$(if $(wildcard tests/integration),$(PYTEST) tests/integration)
+	$(PYTEST) -n 2 --dist loadscope tests/integration
 
 e2e: setup ## The product as processes; in a full control plane where KUBEBUILDER_ASSETS names one
-	$(if $(E2E_TESTS),$(PYTEST) $(E2E_TESTS))
+	$(PYTEST) $(E2E_TESTS)
 
 lint: setup ## Style
 	$(BIN)/ruff check .
