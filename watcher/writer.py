@@ -14,6 +14,7 @@ from common.logging import get_logger
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.model.node import NodeView
+from common.model.pod import PodWish
 from common.store.store import Store
 from watcher.announcer import Announcer
 from watcher.desires import Desires
@@ -21,6 +22,11 @@ from watcher.owed import Batch, NodeChange
 
 NODES_A_BATCH = 50
 """Small, so that a lost lease is noticed soon."""
+CALM_REASONS = frozenset({"takeover", "resync"})
+"""Reasons to look at every node that lose nothing by a moment's delay: Redis was there all the time."""
+CALM_SECONDS = 60.0
+"""Nodes of which nothing changed and where nobody waits are looked at within so long, spread out: a thousand at once
+would hold up the pods that come meanwhile."""
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.2, 5.0
 
 _log = get_logger(__name__)
@@ -51,6 +57,8 @@ class Writer:
         to leave everything as it is, and nobody would call the next one."""
         self._server: str | None = None
         """The run of Redis that everything was compared with; a later one may lack what we wrote."""
+        self._calm = False
+        """The cluster's configuration is as it was written before."""
         self._failures = 0
         self._not_before = float("-inf")
 
@@ -140,17 +148,24 @@ class Writer:
     def _pay(self, batch: Batch) -> None:
         """Raises StoreUnavailable, and then everything must be owed again."""
         if batch.config is not None:
+            written = self._store.desired(batch.changes[0].name).config if batch.changes else None
+            self._calm = written == batch.config
             self._store.write_config(batch.config)
+        looks = {}
         for change in batch.changes:
-            if change.debt.whole:
-                self._write_whole(change)
-            else:
+            if not change.debt.whole:
                 self._write(change)
-        looks = {change.name: change.debt.reason for change in batch.changes}
+            elif not self._write_whole(change) and self._can_wait(change):
+                self._store.park(change.name, self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS))
+                continue
+            looks[change.name] = change.debt.reason
         if self._listing:
             self._held.update(looks)
         else:
             self._announcer.changed(looks.items())
+
+    def _can_wait(self, change: NodeChange) -> bool:
+        return self._calm and not self._listing and change.debt.reason in CALM_REASONS and not in_need(change)
 
     def _write(self, change: NodeChange) -> None:
         if change.debt.view:
@@ -159,9 +174,11 @@ class Writer:
         if change.pods or removed:
             self._store.write_pods(change.name, change.pods.values(), removed)
 
-    def _write_whole(self, change: NodeChange) -> None:
+    def _write_whole(self, change: NodeChange) -> bool:
+        """Whether anything was not written yet."""
         written = self._store.desired(change.name)
-        if written.view != (change.view or NodeView()) or change.view is None:
+        news = written.view != (change.view or NodeView()) or change.view is None
+        if news:
             self._store.write_node(change.name, change.view)
         upserts = []
         for uid, wish in change.pods.items():
@@ -175,3 +192,14 @@ class Writer:
         removed = (written.pods.keys() | change.debt.pods) - change.pods.keys()
         if upserts or removed:
             self._store.write_pods(change.name, upserts, removed)
+        return bool(news or upserts or removed)
+
+
+def in_need(change: NodeChange) -> bool:
+    """Somebody may wait: a pod for what it asks for, or a node for its capacity."""
+    node = change.view.node if change.view is not None else None
+    return node is None or not node.capacity or any(unserved(pod) for pod in change.pods.values())
+
+
+def unserved(pod: PodWish) -> bool:
+    return not pod.finished and pod.eni_annotation is None and pod.ip_annotation is None

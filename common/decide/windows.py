@@ -40,6 +40,8 @@ from common.model.pod import PodWish
 SUBJECT = "pool"
 RELEASE = "pool/release"
 CAPACITY = "capacity"
+BURST_SECONDS = 0.5
+"""Pods that come closer together than this are one burst."""
 
 
 def keep_windows(draft: Draft, node: NodeFacts) -> None:
@@ -223,11 +225,21 @@ def _balance(
     targets, slots = targets_for(config, mode), slots_of(limits.ipv4_per_interface)
     names = frozenset(reserved(draft.desired.pods))
     wanted = deviation(pool, targets, slots, len(waiting), names)
-    if wanted > 0 and draft.may(SUBJECT):
+    filled_at = draft.now if waiting else _burst_over(pool)
+    if wanted > 0 and filled_at > draft.now:
+        draft.look_at(filled_at)
+    elif wanted > 0 and draft.may(SUBJECT):
         _set(draft, msgspec.structs.replace(pool, assigning=wanted))
         kind = AssignPrefixes if mode is PoolMode.PREFIX else AssignAddresses
         draft.start(kind(subject=SUBJECT, eni_id=instance.primary_eni, count=wanted))
     _give_back(draft, instance, releasable(_pool(draft), targets, slots, len(waiting), names))
+
+
+def _burst_over(pool: Pool) -> float:
+    """The moment at which the pool may be filled up again: pods that come together are served from what is there, and
+    their addresses replaced in one call."""
+    given = [a.since for a in pool.addresses.values() if a.state is AddressState.ASSIGNED]
+    return max(given, default=0.0) + BURST_SECONDS
 
 
 def _give_back(draft: Draft, instance: InstanceFacts, excess: GiveBack) -> None:

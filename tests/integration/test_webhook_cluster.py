@@ -204,6 +204,6 @@ def test_it_says_why_it_cannot_begin(tmp_path: Path) -> None:
         env=environment,
         timeout=60,
     )
-    assert done.returncode == 1
-    assert "No such file" in done.stderr
+    assert done.returncode == 2
+    assert "VPC_RC_WEBHOOK_CERT_FILE" in done.stderr
     assert "Traceback" not in done.stderr

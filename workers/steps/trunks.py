@@ -58,8 +58,10 @@ def finish_trunk(action: FinishTrunk, ports: Ports) -> None:
 
 
 def await_trunk(action: AwaitTrunk, ports: Ports) -> bool:
-    """Whether it is `attached`, by one look."""
+    """Whether it is `attached`, by one look. Raises NotFound where it is attached to nothing."""
     found = _look(action.eni_id, ports)
+    if found.attachment_id is None:
+        raise NotFound("InvalidAttachmentID.NotFound", f"The trunk {action.eni_id} is not attached to anything")
     return found.attachment_status == ATTACHED and found.instance_id == action.instance_id
 
 

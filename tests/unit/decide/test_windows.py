@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from common.decide.windows import BURST_SECONDS
 from common.model import actions as act
 from common.model.config import ClusterConfig
 from common.model.ids import Ipv4, Prefix
@@ -51,8 +52,7 @@ def owned(ip: Ipv4, of: PodWish, **fields: Any) -> Address:
         pod_uid=of.uid,
         pod_namespace=of.namespace,
         pod_name=of.name,
-        since=NOW,
-        **fields,
+        **{"since": NOW, **fields},
     )
 
 
@@ -185,9 +185,22 @@ def test_what_may_be_given_back_already_is_given_back_again() -> None:
     assert [a.prefixes for a in again.actions if isinstance(a, act.UnassignPrefixes)] == [(P,)]
 
 
+def test_the_pool_is_filled_up_when_a_burst_is_over_and_at_once_where_a_pod_waits() -> None:
+    served = windows_pod(ip_annotation=f"{A}/19")
+    just_given = pool(owned(A, served, annotated=True), *warm(B, C))
+    held = kept(just_given, served)
+    assert kinds(held.actions) == []
+    assert held.look_again == NOW + BURST_SECONDS
+    assert kinds(kept(pool(owned(A, served, annotated=True, since=NOW - 1), *warm(B, C)), served).actions) == [
+        "AssignAddresses"
+    ]
+    waits = windows_pod("waits")
+    assert "AssignAddresses" in kinds(kept(pool(owned(A, served, annotated=True)), served, waits).actions)
+
+
 def test_a_switch_to_prefixes_gives_the_free_addresses_back_and_keeps_those_in_use() -> None:
     alive = windows_pod(ip_annotation=f"{A}/19")
-    done = kept(pool(owned(A, alive, annotated=True), *warm(B, C)), alive, config=PREFIX_MODE)
+    done = kept(pool(owned(A, alive, annotated=True, since=NOW - 60), *warm(B, C)), alive, config=PREFIX_MODE)
     assert sorted(kinds(done.actions)) == ["AssignPrefixes", "UnassignAddresses"]
     assert [a.addresses for a in done.actions if isinstance(a, act.UnassignAddresses)] == [(C, B)]
 

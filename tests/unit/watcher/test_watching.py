@@ -31,7 +31,7 @@ from tests.unit.watcher.bench import (
 from watcher.announcer import Announcer
 from watcher.desires import Desires
 from watcher.kinds import NEEDED, Kind
-from watcher.writer import LAST_BACKOFF_SECONDS
+from watcher.writer import CALM_SECONDS, LAST_BACKOFF_SECONDS
 
 
 def cninode(name: str, *features: tuple[str, str]) -> dict[str, object]:
@@ -299,6 +299,26 @@ def test_a_restart_publishes_every_node_and_keeps_what_was_seen(watch: Watch) ->
     (pod_after,) = again.desired(N1).pods.values()
     (pod_before,) = before.pods.values()
     assert pod_after.seen_at == pod_before.seen_at
+
+
+def test_a_takeover_looks_at_nodes_where_nobody_waits_within_a_minute_and_not_all_at_once(watch: Watch) -> None:
+    watch.api.ok("PATCH", f"{NODES}/n1/status", {"status": {"capacity": {"vpc.amazonaws.com/pod-eni": "9"}}}, MERGE)
+    annotated = {"metadata": {"annotations": {"vpc.amazonaws.com/pod-eni": "[]"}}}
+    watch.api.ok("PATCH", f"{PODS}/p", annotated, MERGE)
+    watch.settle()
+    watch.worked()
+    again = Watch(watch.api, watch.redis, watch.clock).lead()
+    assert again.published.nodes == []
+    assert again.store.due(again.clock.now() + CALM_SECONDS, 10) == ["n1"]
+
+
+def test_a_takeover_after_a_change_of_the_configuration_looks_at_every_node_at_once(watch: Watch) -> None:
+    test_a_takeover_looks_at_nodes_where_nobody_waits_within_a_minute_and_not_all_at_once(watch)
+    watch.worked()
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "amazon-vpc-cni"}}
+    watch.api.ok("POST", CONFIG_MAPS, {**body, "data": {"branch-eni-cooldown": "45"}})
+    again = Watch(watch.api, watch.redis, watch.clock).lead()
+    assert again.published.nodes == [("n1", "takeover")]
 
 
 def test_what_ended_while_nobody_watched_is_removed_at_the_takeover(watch: Watch) -> None:
