@@ -29,7 +29,7 @@ demo: setup ## Run the whole product against its own sandbox on this machine
 	$(BIN)/vpc-rc demo
 
 test: setup ## Unit, simulation, golden, sandbox, integration and end-to-end tests
-	$(PYTEST) -n 2 $(PURE_TESTS)
+	$(PYTEST) -n 2 --dist worksteal $(PURE_TESTS)
 	$(PYTEST) -n 2 --dist loadscope $(SERVER_TESTS)
 	$(PYTEST) $(E2E_TESTS)
 

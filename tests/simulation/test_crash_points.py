@@ -3,7 +3,7 @@ its end, nothing leaks, nothing is shared, nothing is taken from a living pod.
 
 Between two outside calls of a worker nothing happens that anybody could see, so the cut after one call is the cut
 before the next one. The first life, every step of a branch interface, is cut after every call that has an effect, which
-is each state that a crash can leave; of the other lives every third of these (`slow`: both ways at every call).
+is each state that a crash can leave; of the other lives every fifth of these (`slow`: both ways at every call).
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def calls_of(life: str, simulate: Callable[..., Cluster]) -> list[str]:
 def test_every_crash_point_converges(life: str, share: int, simulate: Callable[..., Cluster]) -> None:
     calls = calls_of(life, simulate)
     effects = [2 * number + 1 for number, call in enumerate(calls) if not call.startswith(LOOKS)]
-    cut(life, effects[:: 1 if life in WHOLE else 3][share::SHARES], calls, simulate)
+    cut(life, effects[:: 1 if life in WHOLE else 5][share::SHARES], calls, simulate)
 
 
 @pytest.mark.slow
