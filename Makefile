@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Tests in one process each, tests whose modules share servers, and those that want the machine to themselves.
+# Tests in one process each; tests whose modules share servers and mostly wait for them; those that want the machine to
+# themselves.
 PURE_TESTS := tests/unit tests/simulation tests/golden
 SERVER_TESTS := tests/sandbox tests/integration
 E2E_TESTS := tests/e2e
@@ -30,11 +31,11 @@ demo: setup ## Run the whole product against its own sandbox on this machine
 
 test: setup ## Unit, simulation, golden, sandbox, integration and end-to-end tests
 	$(PYTEST) -n 2 --dist worksteal $(PURE_TESTS)
-	$(PYTEST) -n 2 --dist loadscope $(SERVER_TESTS)
+	$(PYTEST) -n 3 --dist loadscope $(SERVER_TESTS)
 	$(PYTEST) $(E2E_TESTS)
 
 integration: setup ## Tests against a real Redis, the sandbox and, with KUBEBUILDER_ASSETS, a real API server
-	$(PYTEST) -n 2 --dist loadscope tests/integration
+	$(PYTEST) -n 3 --dist loadscope tests/integration
 
 e2e: setup ## The product as processes; in a full control plane where KUBEBUILDER_ASSETS names one
 	$(PYTEST) $(E2E_TESTS)
