@@ -35,6 +35,7 @@ class Answers:
         self._clock = clock
         self._answers: dict[tuple[str, ...], _Answer] = {}
         self._subnets: dict[SubnetId, Subnet] = {}
+        self._asking_subnets = threading.Lock()
         self._guard = threading.Lock()
 
     def policies(self, namespace: str, *, since: float) -> tuple[Policy, ...]:
@@ -59,14 +60,13 @@ class Answers:
     def subnet(self, ec2: Ec2, subnet: SubnetId) -> Subnet | None:
         """A subnet's CIDR blocks hardly ever change: read once. None: EC2 has no such subnet. Raises OutsideError."""
         known = self._subnets.get(subnet)
-        if known is None:
-            known = ec2.describe_subnets([subnet]).get(subnet)
+        if known is not None:
+            return known
+        with self._asking_subnets:  # One asks; who came meanwhile finds the answer.
+            known = self._subnets.get(subnet) or ec2.describe_subnets([subnet]).get(subnet)
             if known is not None:
                 self._subnets[subnet] = known
         return known
-
-    def remember(self, subnet: Subnet) -> None:
-        self._subnets[subnet.subnet_id] = subnet
 
     def _ask(self, key: tuple[str, ...], since: float, read: Callable[[], Any]) -> Any:
         with self._guard:

@@ -143,7 +143,7 @@ def _resolve(draft: Draft, node: NodeFacts, pod: PodWish, *, first: bool) -> Non
             subject=subject,
             pod=pod,
             instance_groups=instance.groups,
-            instance_subnet=instance.subnet.subnet_id,
+            instance_subnet=instance.subnet,
             eni_config=eni_config_name(node, draft.ledger.cninode_spec),
             first=first,
         )

@@ -6,6 +6,7 @@ The planner records the intent in the ledger before an action starts; its outcom
 
 import msgspec
 
+from common.model.ec2 import Subnet
 from common.model.ids import (
     AssociationId,
     AttachmentId,
@@ -138,7 +139,7 @@ class ResolvePod(_Step, frozen=True, kw_only=True, tag=True):
 
     pod: PodWish
     instance_groups: tuple[GroupId, ...]
-    instance_subnet: SubnetId
+    instance_subnet: Subnet
     eni_config: str | None
     first: bool
     """It was not resolved before: people are told."""

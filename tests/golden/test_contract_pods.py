@@ -41,7 +41,7 @@ def test_a_pod_asking_only_in_init_containers_asks_for_nothing(ready: Scene) -> 
     assert sight.left(ready) == ONLY_TRUNK
 
 
-@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("after", range(6))
 def test_a_pod_replaced_on_the_way_gets_nothing_of_the_first(ready: Scene, after: int) -> None:
     """ "Annotate with a patch that cannot hit a different pod of the same name"; at any call made for the first."""
     points, first = ready.cluster.points, ready.pod("pod")
@@ -59,7 +59,7 @@ def test_a_pod_replaced_on_the_way_gets_nothing_of_the_first(ready: Scene, after
     assert sight.left(ready) == ["aws-k8s-branch-eni: in-use", *ONLY_TRUNK]
 
 
-@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("after", range(6))
 def test_an_annotation_written_meanwhile_is_never_overwritten(ready: Scene, after: int) -> None:
     """At any call made for the pod; what was made for it is released."""
     points, uid = ready.cluster.points, ready.pod("pod")

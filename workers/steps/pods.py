@@ -13,7 +13,7 @@ CONFLICTS = 5
 
 def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
     """Groups by the policies of the pod's namespace, else the node's; subnet of the ENIConfig, else the node's."""
-    pod, subnet_id, fallback = action.pod, action.instance_subnet, action.instance_groups
+    pod, subnet_id, fallback = action.pod, action.instance_subnet.subnet_id, action.instance_groups
     problem = ""
     if action.eni_config is not None:
         config = ports.kube.get_eni_config(action.eni_config) if action.eni_config else None
@@ -26,7 +26,8 @@ def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
     if any(policy.account_selector is not None for policy in policies):
         labels = ports.answers.account_labels(pod.namespace, pod.service_account, since=pod.seen_at)
     match = groups_for(policies, pod.namespace, pod.labels, labels)
-    subnet = ports.answers.subnet(ports.ec2, subnet_id)
+    own = action.instance_subnet
+    subnet = own if subnet_id == own.subnet_id else ports.answers.subnet(ports.ec2, subnet_id)
     if subnet is None:
         raise NotFound("InvalidSubnetID.NotFound", f"The subnet {subnet_id} does not exist")
     return Resolution(groups=match.groups or fallback, matched=bool(match.groups), subnet=subnet, problem=problem)

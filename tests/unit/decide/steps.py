@@ -50,7 +50,7 @@ RESOLVE = act.ResolvePod(
     subject="claim/uid-a",
     pod=pod("a"),
     instance_groups=(GROUP,),
-    instance_subnet=SUBNET.subnet_id,
+    instance_subnet=SUBNET,
     eni_config=None,
     first=True,
 )

@@ -65,7 +65,7 @@ def resolving(actions: Iterable[Any]) -> list[str]:
 def test_a_pods_groups_are_found_first() -> None:
     (action,) = kept(ledger(), pod("a")).actions
     assert isinstance(action, ResolvePod)
-    assert (action.pod, action.instance_groups, action.instance_subnet) == (pod("a"), (GROUP,), SUBNET.subnet_id)
+    assert (action.pod, action.instance_groups, action.instance_subnet) == (pod("a"), (GROUP,), SUBNET)
     assert action.first
     assert action.eni_config is None
 
