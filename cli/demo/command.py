@@ -75,9 +75,11 @@ def demo(
     if problem := room_problem(plan):
         raise click.UsageError(problem)
     screen = console()
+    listener = Listener()
     try:
-        _perform(plan, screen, hold=hold)
+        _perform(plan, screen, listener, hold=hold)
     except Told as told:
+        listener.ignore()
         click.echo(f"{told}: everything has been ended.")
         sys.exit(SIGNALLED + told.number)
     except (DemoFailed, ControllerError, Refused, OSError) as error:
@@ -89,8 +91,8 @@ def demo(
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _perform(plan: Plan, out: Console, *, hold: bool) -> None:
-    clock, listener = SystemClock(), Listener()
+def _perform(plan: Plan, out: Console, listener: Listener, *, hold: bool) -> None:
+    clock = SystemClock()
     screen: Screen = Tables(out, clock) if out.is_terminal else Lines(out, clock)
     with Processes(STOP_SECONDS) as processes:
         with screen:

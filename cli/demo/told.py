@@ -28,5 +28,11 @@ class Listener:
         if self._number is not None:
             raise Told(self._number)
 
+    def ignore(self) -> None:
+        """Everything has been ended: what comes now does not change the status that the process ends with. Handlers of
+        Python itself are undone while the interpreter ends, these stay."""
+        for number in NUMBERS:
+            signal.signal(number, signal.SIG_IGN)
+
     def _note(self, number: int, _: FrameType | None) -> None:
         self._number = self._number or number
