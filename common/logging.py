@@ -10,15 +10,11 @@ import sys
 from collections.abc import Mapping
 from typing import Literal, TextIO
 
-import redis
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LIBRARIES = ("aiohttp", "asyncio", "boto3", "botocore", "kombu", "kubernetes", "tornado", "urllib3")
 """They log requests, credentials and bodies included, when asked for everything."""
-
-_OUTAGES = (OSError, redis.ConnectionError, redis.TimeoutError)
-"""What Celery's loggers print a trace of while Redis is away: their text names it already."""
 
 _SECRET_KEYS = re.compile(r"(?i)(password|passwd|secret|authorization|session_?token|bearer)")
 _SECRETS_IN_TEXT = (
@@ -63,7 +59,6 @@ def configure_logging(level: str, style: Literal["json", "console"], stream: Tex
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                drop_traces_of_outages,
                 structlog.processors.format_exc_info,
                 mask_secrets,
                 _renderer(style, stream),
@@ -83,18 +78,6 @@ def _renderer(style: Literal["json", "console"], stream: TextIO) -> Processor:
     return structlog.dev.ConsoleRenderer(
         colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
     )
-
-
-def drop_traces_of_outages(_logger: WrappedLogger, _method: str, entry: EventDict) -> EventDict:
-    """A broker that cannot be reached is no fault in the program: a line tells it, without a hundred lines of trace."""
-    exception = entry.get("exc_info")
-    if (
-        str(entry.get("logger", "")).startswith(("celery", "kombu"))
-        and isinstance(exception, tuple)
-        and isinstance(exception[1], _OUTAGES)
-    ):
-        del entry["exc_info"]
-    return entry
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, entry: EventDict) -> EventDict:

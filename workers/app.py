@@ -1,6 +1,5 @@
 """The workers' Celery application."""
 
-import logging
 from functools import cache
 from typing import Any
 
@@ -9,6 +8,7 @@ from celery import Celery, signals
 from common.logging import configure_logging
 from common.settings import Settings, load_settings
 from common.store.broker import celery_app
+from workers import noise
 from workers.progress import Progress
 
 TASKS = "workers.tasks"
@@ -64,6 +64,4 @@ def track(progress: Progress) -> None:
 
 
 def _leave_logging(**_: Any) -> None:
-    # Two lines a task, most of which find little to do; runs log what they did.
-    for noisy in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    noise.lower()

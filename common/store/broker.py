@@ -9,6 +9,7 @@ import ssl
 from celery import Celery
 from kombu import Exchange, Queue
 
+from common.store import transport
 from common.store.connect import CONNECT_SECONDS, HEALTH_CHECK_SECONDS, SOCKET_SECONDS, sentinels
 
 APP_NAME = "vpc-rc"
@@ -29,8 +30,9 @@ RESTORE_SECONDS = 5
 
 def celery_app(redis_url: str) -> Celery:
     """An app bound to the broker; it connects when first used."""
+    transport.use()
     app = Celery(APP_NAME, set_as_current=False)
-    transport: dict[str, object] = {
+    options: dict[str, object] = {
         "visibility_timeout": VISIBILITY_SECONDS,
         "unacked_restore_interval": RESTORE_SECONDS,
         "unacked_restore_throttle": 1,
@@ -52,14 +54,14 @@ def celery_app(redis_url: str) -> Celery:
         credentials = redis_url.removeprefix("sentinel://").rpartition("@")[0]
         login = f"{credentials}@" if user or password else ""
         broker_url = ";".join(f"sentinel://{login}{host}:{port}/{database}" for host, port in addresses)
-        transport["master_name"] = master
-        transport["sentinel_kwargs"] = {
+        options["master_name"] = master
+        options["sentinel_kwargs"] = {
             "socket_timeout": CONNECT_SECONDS,
             "socket_connect_timeout": CONNECT_SECONDS,
         }
     app.conf.update(
         broker_url=broker_url,
-        broker_transport_options=transport,
+        broker_transport_options=options,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # One for each thread that may publish at a time; made when needed.

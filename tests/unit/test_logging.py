@@ -9,7 +9,6 @@ from typing import Any, Literal
 from urllib.request import urlopen
 
 import pytest
-import redis
 import structlog
 
 from common.logging import configure_logging, get_logger
@@ -76,28 +75,6 @@ def test_context_that_was_bound_is_in_every_entry() -> None:
         get_logger("a").info("one")
         logging.getLogger("b").info("two")
     assert [entry["node"] for entry in entries(stream)] == ["node-1", "node-1"]
-
-
-@pytest.mark.parametrize(
-    ("logger", "error", "traced"),
-    [
-        ("celery.worker.request", redis.ConnectionError("refused"), False),
-        ("kombu.connection", redis.TimeoutError("slow"), False),
-        ("celery.worker.consumer.consumer", BrokenPipeError("broken"), False),
-        ("celery.worker.request", redis.ResponseError("OOM"), True),
-        ("celery.worker.request", KeyError("node"), True),
-        ("workers.reconcile", redis.ConnectionError("refused"), True),
-    ],
-)
-def test_celery_tells_of_a_lost_broker_in_a_line(logger: str, error: Exception, traced: bool) -> None:
-    stream = logging_to()
-    try:
-        raise error
-    except type(error):
-        logging.getLogger(logger).critical("Couldn't ack, reason: %r", error, exc_info=True)
-    (entry,) = entries(stream)
-    assert repr(error) in entry["event"]
-    assert ("exception" in entry) is traced
 
 
 @pytest.mark.parametrize("style", ["json", "console"])

@@ -1,0 +1,49 @@
+"""A connection to the broker that breaks with a message under way is a lost connection, and nothing else."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kombu import Connection
+from kombu.message import Message
+
+from common.store.broker import celery_app
+from sandbox.redis import RedisServer
+
+
+def _taken(connection: Connection) -> Message:
+    """A message that a consumer took and has not acknowledged."""
+    queue = connection.SimpleQueue("asked")
+    queue.put({"node": "n"})
+    return queue.get(timeout=5)
+
+
+@pytest.fixture
+def lost() -> Iterator[tuple[Connection, Message]]:
+    """As they are after a failed attempt to connect again."""
+    with RedisServer() as server:
+        connection = celery_app(server.url).connection_for_read()
+        message = _taken(connection)
+        server.kill()
+        channel: Any = connection.default_channel
+        channel._disconnect_pools()
+        connection.transport.client = None
+        yield connection, message
+        # Else it is given back when the interpreter ends, to nobody.
+        channel.qos._on_collect.cancel()
+
+
+def test_its_channel_can_be_closed(lost: tuple[Connection, Message]) -> None:
+    connection, _ = lost
+    connection.close()
+    assert connection.connected is False
+
+
+def test_an_acknowledgement_fails_as_one_over_any_lost_connection(
+    lost: tuple[Connection, Message], caplog: pytest.LogCaptureFixture
+) -> None:
+    connection, message = lost
+    message.ack_log_error(logging.getLogger("celery"), connection.connection_errors)
+    assert "Couldn't ack" in caplog.text
+    assert not message.acknowledged

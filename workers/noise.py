@@ -1,0 +1,21 @@
+"""What Celery logs louder than it is worth."""
+
+import logging
+
+from common.store.transport import LOST
+
+
+def lower() -> None:
+    """Of every task two lines, most of which find little to do (runs log what they did); of a broker that is away, a
+    hundred lines of trace."""
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("celery.worker.request", "celery.worker.consumer.consumer"):
+        logging.getLogger(name).addFilter(without_trace_of_outage)
+
+
+def without_trace_of_outage(record: logging.LogRecord) -> bool:
+    """A filter: a broker that cannot be reached is no fault in the program, and the text names it already."""
+    if record.exc_info and isinstance(record.exc_info[1], LOST):
+        record.exc_info = None
+    return True
