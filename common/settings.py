@@ -174,7 +174,7 @@ class Settings(BaseSettings):
         description="redis://HOST:PORT/DB, rediss://HOST:PORT/DB or sentinel://H1:P1,H2:P2/DB?master=NAME.",
     )
     worker_threads: int = Field(24, ge=1, le=256, description="Nodes that one worker process reconciles at a time.")
-    lock_seconds: Seconds = Field(30, description="Lifetime of a node's lock: what a killed worker costs at most.")
+    lock_seconds: Seconds = Field(15, description="Lifetime of a node's lock, renewed by its run: the price of a kill.")
     slice_seconds: Seconds = Field(20, description="Longest run on one node before others get their turn.")
     node_release_seconds: Seconds = Field(60, description="From a node's leaving to the release of its branches.")
     audit_min_seconds: Seconds = Field(60, description="First comparison of a node's record with its pods.")
@@ -222,7 +222,6 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         for lower, upper in (
-            ("slice_seconds", "lock_seconds"),
             ("lease_retry_seconds", "lease_renew_seconds"),
             ("lease_renew_seconds", "lease_duration_seconds"),
             ("audit_min_seconds", "audit_max_seconds"),

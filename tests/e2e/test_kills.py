@@ -50,7 +50,7 @@ def test_killed_in_a_burst(scene: Scene) -> None:
     print(
         f"\na worker and the leader killed with {before} of {pods} pods served; half of them were {half:.1f} s later,"
     )
-    print(f"all {whole:.1f} s (a lock lives 30 s), pods that only another leader knows {led:.1f} s (a lease, 30 s)")
+    print(f"all {whole:.1f} s (a lock lives 15 s), pods that only another leader knows {led:.1f} s (a lease, 30 s)")
     come_to_rest(product, RECOVERY_SECONDS, set(scene.instances.values()))
 
 

@@ -38,7 +38,7 @@ from workers.steps import Ports, carry_out
 
 CLUSTER = "simulated"
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
-LOCK_SECONDS = 30.0
+LOCK_SECONDS = 15.0
 NEVER_SECONDS = 1e9
 LOOK_SECONDS = 5.0
 """What a look may come earlier than what it sees."""

@@ -102,7 +102,6 @@ def test_every_wrong_setting_gets_its_line(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("small", "large"),
     [
-        pytest.param("VPC_RC_SLICE_SECONDS", "VPC_RC_LOCK_SECONDS", id="a run ends before its lock"),
         pytest.param("VPC_RC_LEASE_RENEW_SECONDS", "VPC_RC_LEASE_DURATION_SECONDS", id="renewed before it ends"),
         pytest.param("VPC_RC_AUDIT_MIN_SECONDS", "VPC_RC_AUDIT_MAX_SECONDS", id="audits grow"),
     ],
