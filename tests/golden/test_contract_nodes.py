@@ -145,7 +145,6 @@ def test_a_quiet_node_makes_no_calls_but_looks(scene: Scene) -> None:
     scene.pod("pod")
     scene.served("pod")
     scene.run(5)
-    scene.cluster.pause = 5.0
     calls, before = sight.Calls(scene), len(scene.cluster.ec2.journal.calls)
     scene.run(3600)
     assert calls() == []

@@ -105,7 +105,6 @@ def test_ec2_delete_fails(ready: Scene, facts: Facts) -> None:
 
 def test_ec2_delete_fails_long(ready: Scene, facts: Facts) -> None:
     """The record: forgotten after three rounds. "failing actions back off and stay visible until they succeed"."""
-    ready.cluster.pause = 5.0
     seen = failing_release(ready, "DeleteNetworkInterface", 30, 1200)
     left = ["aws-k8s-branch-eni: in-use", "aws-k8s-trunk-eni: in-use"]
     matches(but(facts, ends=["deleted"], left=left), seen)

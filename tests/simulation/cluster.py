@@ -1,9 +1,11 @@
 """A cluster under virtual time: its worlds, its watcher, one worker at a time, and what must hold in it."""
 
+import copy
 import json
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,11 @@ class CountedRedis(fakeredis.FakeRedis):
         return effect() if self.points is None else self.points.call(f"Redis {args[0]}", effect)
 
 
+@cache
+def _definitions() -> list[dict[str, Any]]:
+    return [yaml.safe_load(file.read_text()) for file in sorted(CRDS.glob("*_*.yaml"))]
+
+
 @dataclass(slots=True)
 class Cluster:
     """Everything in one process and one thread. The same seed has the same history."""
@@ -79,12 +86,14 @@ class Cluster:
     plain: Store = field(init=False)
     queue: TaskQueue = field(default_factory=TaskQueue)
     watcher: PumpedWatcher = field(init=False)
+    _peek: Any = field(init=False)
+    """Redis, not counted."""
     rng: random.Random = field(init=False)
     worker: Reconciler = field(init=False)
     ports: Ports = field(init=False)
     crashes: int = 0
-    pause: float = 0.5
-    """Seconds that pass where nothing is to be done."""
+    longest_pause: float = 5.0
+    """Seconds that pass at most where nothing is to be done."""
     audits: bool = True
     redis_lost: bool = False
     cooldown: float = 60.0
@@ -106,11 +115,12 @@ class Cluster:
         self.ec2.add_security_group(vpc_id=VPC, name="web", group_id=GROUP)
         self.ec2.add_security_group(vpc_id=VPC, name="other", group_id=OTHER_GROUP)
         self.kube = KubeWorld(clock=self.clock.now, seed=self.seed)
-        for file in sorted(CRDS.glob("*_*.yaml")):
-            self._post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(file.read_text()))
+        for definition in _definitions():
+            self._post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", copy.deepcopy(definition))
         self.redis = CountedRedis(server=self.server)
         prefix = keys.prefix(CLUSTER)
-        self.plain = Store(fakeredis.FakeRedis(server=self.server), prefix)
+        self._peek = fakeredis.FakeRedis(server=self.server)
+        self.plain = Store(self._peek, prefix)
         self.watcher = PumpedWatcher(self.kube, self.plain, self.queue, self.clock)
         self.start_worker()
 
@@ -222,7 +232,12 @@ class Cluster:
             if self.clock.now() >= end:
                 return until is None
             if not worked and not self.queue.tasks:
-                self.clock.sleep(self.pause)
+                self.clock.sleep(min(self._until_due(), end - self.clock.now(), self.longest_pause))
+
+    def _until_due(self) -> float:
+        """Seconds to the next wake-up, or, for want of one, longer than anybody waits. Never none at all."""
+        next_one = self._peek.zrange(keys.parked(keys.prefix(CLUSTER)), 0, 0, withscores=True)
+        return max(0.1, next_one[0][1] - self.clock.now()) if next_one else NEVER_SECONDS
 
     # --- people and their objects
 
