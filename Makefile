@@ -4,12 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Tests in one process each; tests whose modules share servers and mostly wait for them; those that want the machine to
-# themselves.
+# Tests that only compute; tests that share servers and mostly wait for them.
 PURE_TESTS := tests/unit tests/simulation tests/golden
-SERVER_TESTS := tests/sandbox tests/integration
-E2E_TESTS := tests/e2e
+SERVED_TESTS := tests/sandbox tests/integration tests/e2e
 PYTEST := $(BIN)/pytest -m "not slow"
+SHARED := -n 4 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format types imports integration e2e bench manifests check lock
@@ -31,14 +30,13 @@ demo: setup ## Run the whole product against its own sandbox on this machine
 
 test: setup ## Unit, simulation, golden, sandbox, integration and end-to-end tests
 	$(PYTEST) -n 2 --dist worksteal $(PURE_TESTS)
-	$(PYTEST) -n 3 --dist loadscope $(SERVER_TESTS)
-	$(PYTEST) $(E2E_TESTS)
+	$(PYTEST) $(SHARED) $(SERVED_TESTS)
 
 integration: setup ## Tests against a real Redis, the sandbox and, with KUBEBUILDER_ASSETS, a real API server
-	$(PYTEST) -n 3 --dist loadscope tests/integration
+	$(PYTEST) $(SHARED) tests/integration
 
 e2e: setup ## The product as processes; in a full control plane where KUBEBUILDER_ASSETS names one
-	$(PYTEST) $(E2E_TESTS)
+	$(PYTEST) tests/e2e
 
 lint: setup ## Style
 	$(BIN)/ruff check .

@@ -14,13 +14,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "forbids: makes requests that RBAC does not allow, on purpose")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     with control_plane(tmp_path_factory.mktemp("e2e") / "plane") as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     with running(plane, tmp_path_factory.mktemp("e2e") / "product") as started:
         yield started

@@ -2,8 +2,8 @@
 its end, nothing leaks, nothing is shared, nothing is taken from a living pod.
 
 Between two outside calls of a worker nothing happens that anybody could see, so the cut after one call is the cut
-before the next one. The first life, every step of a branch interface, is cut after every call that has an effect, which
-is each state that a crash can leave; of the other lives every fifth of these (`slow`: both ways at every call).
+before the next one. So every life is cut after each call that has an effect, which is each state that a crash can
+leave; `slow` cuts both ways at every call.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,6 @@ LIVES: dict[str, lives.Life] = {
 }
 LOOKS = ("Redis ZSCORE", "Redis ZMSCORE", "Redis GET", "Redis HGET", "Redis SCRIPT", "EC2 Describe", "Kubernetes GET")
 """Calls that leave nothing behind."""
-WHOLE = ("linux", "pod-deleted-early")
 
 
 def cut(life: str, points: list[int], calls: list[str], simulate: Callable[..., Cluster]) -> None:
@@ -53,7 +52,7 @@ def calls_of(life: str, simulate: Callable[..., Cluster]) -> list[str]:
 def test_every_crash_point_converges(life: str, share: int, simulate: Callable[..., Cluster]) -> None:
     calls = calls_of(life, simulate)
     effects = [2 * number + 1 for number, call in enumerate(calls) if not call.startswith(LOOKS)]
-    cut(life, effects[:: 1 if life in WHOLE else 5][share::SHARES], calls, simulate)
+    cut(life, effects[share::SHARES], calls, simulate)
 
 
 @pytest.mark.slow
