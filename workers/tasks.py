@@ -19,7 +19,8 @@ def reconcile_node(node: str, reason: str) -> str:
 def load_instances() -> int:
     """Read the instances that nodes have asked for, many with a few calls."""
     shared = context()
-    return load(shared.ports.store, shared.patient_ec2(), shared.ports.publisher, shared.ports.clock)
+    ports, known_types = shared.ports, shared.reconciler.options.limits
+    return load(ports.store, shared.patient_ec2(), ports.publisher, ports.clock, known_types)
 
 
 @shared_task(name=SWEEP_LEAKS)

@@ -99,6 +99,7 @@ def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
         subnet=snapshot.subnet,
         primary_eni=primary.eni_id,
         groups=primary.groups,
+        limits=snapshot.limits,
     )
     draft.change(instance=facts)
     if node.os == WINDOWS:

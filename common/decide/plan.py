@@ -15,7 +15,7 @@ from common.decide.managed import LINUX, Standing, spec_of, standing
 from common.decide.retry import UNDONE
 from common.decide.trunk import SUBJECT as TRUNK
 from common.decide.trunk import branch_limit, keep_trunk
-from common.decide.windows import keep_windows
+from common.decide.windows import keep_windows, windows_limits
 from common.model.actions import Action
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
@@ -95,7 +95,7 @@ def _attend(draft: Draft, node: NodeFacts) -> None:
         case Standing.WINDOWS:
             if know_instance(draft, node):
                 keep_windows(draft, node)
-            if draft.ledger.instance is None or draft.ledger.instance.instance_type not in draft.options.limits:
+            if draft.ledger.instance is None or windows_limits(draft, draft.ledger.instance) is None:
                 _tell_waiting(draft)
             if draft.ledger.branches:  # Of a Linux node of this name.
                 keep_branches(draft, node, serving=False)

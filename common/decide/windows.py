@@ -48,7 +48,7 @@ def keep_windows(draft: Draft, node: NodeFacts) -> None:
     instance, config = draft.ledger.instance, draft.desired.config
     assert instance is not None
     assert config is not None
-    limits = draft.options.limits.get(instance.instance_type)
+    limits = windows_limits(draft, instance)
     if limits is None:
         draft.tell_node_once(
             "unsupported",
@@ -70,6 +70,11 @@ def keep_windows(draft: Draft, node: NodeFacts) -> None:
     if waiting:
         _tell_waiting(draft, waiting)
     draft.look_at(next_rested_at(_pool(draft)) or NEVER)
+
+
+def windows_limits(draft: Draft, instance: InstanceFacts) -> InstanceLimits | None:
+    """Ours, else those that EC2 tells: they lack only what a trunk needs."""
+    return draft.options.limits.get(instance.instance_type, instance.limits)
 
 
 def _mode(draft: Draft, instance: InstanceFacts, limits: InstanceLimits, config: ClusterConfig) -> PoolMode:

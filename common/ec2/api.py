@@ -21,6 +21,7 @@ from common.model.ids import (
     SubnetId,
     VlanId,
 )
+from common.model.limits import InstanceLimits
 
 Invoke = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Makes one EC2 call: the action's name and boto3's parameters in, boto3's answer out; raises botocore's errors."""
@@ -88,14 +89,16 @@ class Ec2:
             found = [shapes.interface(raw) for raw in raws]
         return list({one.eni_id: one for one in found}.values())
 
-    def describe_instance_type(self, instance_type: str) -> shapes.InstanceTypeFacts | None:
-        """None: EC2 has no such type in this region."""
+    def describe_instance_types(self, types: Iterable[str]) -> dict[str, InstanceLimits]:
+        """Those that EC2 has in this region, without their branch interfaces, which it does not tell."""
         action = "DescribeInstanceTypes"
-        wanted = shapes.filters({"instance-type": [instance_type]})
-        raws = self._pages(action, "InstanceTypes", {"Filters": wanted})
-        with _whole(action):
-            found = [shapes.instance_type(raw) for raw in raws]
-        return next((one for one in found if one.instance_type == instance_type), None)
+        found = []
+        for some in shapes.chunks(types, FILTER_VALUES):
+            # Without MaxResults: of types EC2 allows a hundred to a page, of all else a thousand.
+            raws = self._pages(action, "InstanceTypes", {"Filters": shapes.filters({"instance-type": some})})
+            with _whole(action):
+                found += [shapes.instance_limits(raw) for raw in raws]
+        return {one.instance_type: one for one in found}
 
     def trunk_associations(self) -> list[tuple[EniId, EniId, VlanId, AssociationId]]:
         """(branch, trunk, VLAN, association) of the account. Denied to assumed roles."""

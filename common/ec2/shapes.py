@@ -4,26 +4,11 @@ short: KeyError, which the caller reports as Unsure."""
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from common.model.ec2 import Instance, Interface, Subnet
 from common.model.ids import AttachmentId, EniId, GroupId, InstanceId, Ipv4, Prefix, SubnetId
+from common.model.limits import InstanceLimits
 
 Answer = Mapping[str, Any]
-
-
-class InstanceTypeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What DescribeInstanceTypes says of a type. How many branch interfaces it takes is not among it."""
-
-    instance_type: str
-    max_interfaces: int
-    ipv4_per_interface: int
-    default_card_interfaces: int
-    """Of the default network card."""
-    network_cards: int
-    hypervisor: str
-    """`nitro`, `xen` or "" (bare metal)."""
-    bare_metal: bool
 
 
 def _of_attachment(attachment: Answer, instance_id: str | None) -> dict[str, Any]:
@@ -89,21 +74,25 @@ def subnet(raw: Answer) -> Subnet:
     )
 
 
-def instance_type(raw: Answer) -> InstanceTypeFacts:
+def instance_limits(raw: Answer) -> InstanceLimits:
+    """Of a type, as far as EC2 tells them: how many branch interfaces it takes is not among it, so it gets none. Bare
+    metal has no hypervisor to name, and is Nitro."""
     network = raw["NetworkInfo"]
     cards = network.get("NetworkCards") or ()
     default = network.get("DefaultNetworkCardIndex", 0)
     most = network["MaximumNetworkInterfaces"]
-    return InstanceTypeFacts(
+    bare_metal = bool(raw.get("BareMetal", False))
+    return InstanceLimits(
         instance_type=raw["InstanceType"],
         max_interfaces=most,
         ipv4_per_interface=network["Ipv4AddressesPerInterface"],
+        max_branch_interfaces=0,
         default_card_interfaces=next(
             (card["MaximumNetworkInterfaces"] for card in cards if card.get("NetworkCardIndex", 0) == default), most
         ),
         network_cards=network.get("MaximumNetworkCards", len(cards) or 1),
-        hypervisor=raw.get("Hypervisor", ""),
-        bare_metal=bool(raw.get("BareMetal", False)),
+        nitro=bare_metal or raw.get("Hypervisor") == "nitro",
+        bare_metal=bare_metal,
     )
 
 

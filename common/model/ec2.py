@@ -3,6 +3,7 @@
 import msgspec
 
 from common.model.ids import AttachmentId, EniId, GroupId, InstanceId, Ipv4, Prefix, SubnetId
+from common.model.limits import InstanceLimits
 from common.model.names import TRUNK_TAG, VLAN_TAG
 
 
@@ -77,3 +78,5 @@ class InstanceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     subnet: Subnet | None = None
     interfaces: tuple[Interface, ...] = ()
     """Every interface that carries the instance's tag or names its trunk as theirs, attached ones included."""
+    limits: InstanceLimits | None = None
+    """Of the instance's type, as far as EC2 tells them; only where ours (common.model.limits) do not have it."""

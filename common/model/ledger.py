@@ -23,6 +23,7 @@ from common.model.ids import (
     SubnetId,
     VlanId,
 )
+from common.model.limits import InstanceLimits
 from common.model.node import CniNodeSpec
 
 
@@ -50,6 +51,8 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     primary_eni: EniId
     groups: tuple[GroupId, ...]
     """Of the primary interface."""
+    limits: InstanceLimits | None = None
+    """As EC2 told them of a type that ours (common.model.limits) did not have."""
 
 
 class TrunkState(StrEnum):

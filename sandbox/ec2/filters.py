@@ -10,8 +10,9 @@ from sandbox.ec2.errors import Ec2Fault
 from sandbox.ec2.table import Record, View
 
 MAX_FILTER_VALUES = 200
+T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-Property = Callable[[R], Iterable[str]]
+Property = Callable[[T], Iterable[str]]
 """All values that a record has for a filter."""
 
 
@@ -55,31 +56,41 @@ def _tag_property(name: str) -> Property[Any] | None:
     return None
 
 
-def select(
-    view: View[R], filters: Sequence[Mapping[str, Any]], properties: Mapping[str, Property[R]], indexed: frozenset[str]
-) -> list[R]:
-    """The records that meet every filter, oldest first.
+def _named(given: Mapping[str, Any]) -> tuple[str, list[str]]:
+    return str(given.get("Name", "")), [str(value) for value in given.get("Values", ())]
 
-    `indexed` names the filters that the table has an index for; `tag:` filters always have one.
+
+def meets(filters: Sequence[Mapping[str, Any]], properties: Mapping[str, Property[T]]) -> Callable[[T], bool]:
+    """Whether a record meets every filter.
+
     Raises InvalidParameterValue for an unknown filter and FilterLimitExceeded for too many values.
     """
     if sum(len(given.get("Values", ())) for given in filters) > MAX_FILTER_VALUES:
         raise Ec2Fault("FilterLimitExceeded", f"The maximum number of filter values is {MAX_FILTER_VALUES}.")
-    tests: list[tuple[Property[R], Callable[[Iterable[str]], bool]]] = []
-    keys: list[tuple[str, str]] | None = None
-    for given in filters:
-        name, values = str(given.get("Name", "")), [str(value) for value in given.get("Values", ())]
+    tests: list[tuple[Property[T], Callable[[Iterable[str]], bool]]] = []
+    for name, values in map(_named, filters):
         values_of = _tag_property(name) or properties.get(name)
         if values_of is None:
             raise Ec2Fault("InvalidParameterValue", f"The filter '{name}' is invalid")
         if not values:
             raise Ec2Fault("InvalidParameterValue", f"The filter '{name}' needs a value")
         tests.append((values_of, _test(values)))
-        usable = (name in indexed or name.startswith("tag:")) and not any(map(_wild, values))
+    return lambda record: all(test(values_of(record)) for values_of, test in tests)
+
+
+def select(
+    view: View[R], filters: Sequence[Mapping[str, Any]], properties: Mapping[str, Property[R]], indexed: frozenset[str]
+) -> list[R]:
+    """The records that meet every filter, oldest first. Raises as `meets`.
+
+    `indexed` names the filters that the table has an index for; `tag:` filters always have one.
+    """
+    met = meets(filters, properties)
+    keys: list[tuple[str, str]] | None = None
+    for name, values in map(_named, filters):
         # An instance is the narrowest index that there is; else the first usable filter.
+        usable = (name in indexed or name.startswith("tag:")) and not any(map(_wild, values))
         if usable and (keys is None or name == "attachment.instance-id"):
             keys = [(name, value) for value in values]
     records = view.all() if keys is None else view.candidates(keys)
-    for values_of, test in tests:
-        records = [record for record in records if test(values_of(record))]
-    return records
+    return [record for record in records if met(record)]

@@ -20,6 +20,14 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 
 @pytest.fixture
+def scene_of_new_types(scene: Scene) -> Scene:
+    """The product's own data know no instance type at all."""
+    scene.cluster.limits = {}
+    scene.cluster.start_worker()
+    return scene
+
+
+@pytest.fixture
 def facts(request: pytest.FixtureRequest) -> Facts:
     """Of the case `a-b-c`, for a test called test_a_b_c."""
     test: Any = request.node

@@ -121,3 +121,24 @@ def test_assign_refused_for_good_is_told_and_heals(scene: Scene) -> None:
     scene.served("pod", within=120)
     scene.run(10)
     assert held(scene) == {"addresses": 4, "prefixes": 0}
+
+
+def test_a_type_that_only_ec2_knows_serves_windows(scene_of_new_types: Scene) -> None:
+    """Its addresses are known from DescribeInstanceTypes, which is asked once."""
+    scene = scene_of_new_types
+    start(scene, PREFIXES)
+    pods(scene, "pod")
+    scene.served("pod")
+    assert capacity(scene) == "144"
+    assert "Warning Unsupported" not in sight.node_events(scene)
+    assert len(scene.cluster.ec2.journal.of("DescribeInstanceTypes")) == 1
+
+
+def test_where_the_permission_is_missing_the_type_is_unsupported(scene_of_new_types: Scene) -> None:
+    scene = scene_of_new_types
+    scene.fault("DescribeInstanceTypes", "UnauthorizedOperation")
+    start(scene, IPAM)
+    pods(scene, "pod")
+    scene.run(30)
+    assert scene.annotation("pod") is None
+    assert "Warning Unsupported" in sight.node_events(scene)

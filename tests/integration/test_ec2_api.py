@@ -29,6 +29,8 @@ from sandbox.ec2.server import serving_in_thread
 from tests.sandbox.ec2_fixtures import ACCOUNT, UNKNOWN_ENI, small_world
 from tests.sandbox.ec2_fixtures import Ec2 as Site
 
+KNOWN = ("m5.large",)
+
 
 class Cloud:
     """A world behind HTTP, and our way to it."""
@@ -266,10 +268,9 @@ def test_an_ipv6_subnet_gives_its_addresses(cloud_of: Callable[..., Cloud]) -> N
 
 
 def test_types_groups_and_tags(cloud: Cloud) -> None:
-    facts = cloud.ec2.describe_instance_type("m5.large")
-    assert facts is not None
-    assert (facts.max_interfaces, facts.ipv4_per_interface, facts.hypervisor) == (3, 10, "nitro")
-    assert cloud.ec2.describe_instance_type("m99.huge") is None
+    described = cloud.ec2.describe_instance_types(["m5.large", "m99.huge", "t2.micro"])
+    shown = {name: (one.max_interfaces, one.ipv4_per_interface, one.nitro) for name, one in described.items()}
+    assert shown == {"m5.large": (3, 10, True), "t2.micro": (2, 2, False)}
     eni = cloud.make("t").eni_id
     cloud.ec2.modify_groups(eni, [GroupId(one) for one in cloud.site.groups[1:3]])
     cloud.ec2.create_tags([eni], {"team": "blue"})
@@ -288,24 +289,24 @@ def test_more_than_a_page_is_read_whole_and_a_fault_within_is_an_error(cloud_of:
     cloud = cloud_of(cidr="10.0.0.0/20")
     tags = [{"ResourceType": "network-interface", "Tags": [{"Key": INSTANCE_TAG, "Value": cloud.instance}]}]
     made = {cloud.site.create(TagSpecifications=tags) for _ in range(1100)}
-    snapshot = load_snapshots(cloud.ec2, [cloud.instance], 1.0)[cloud.instance]
+    snapshot = load_snapshots(cloud.ec2, [cloud.instance], KNOWN, 1.0)[cloud.instance]
     assert {one.eni_id for one in snapshot.interfaces} == made
     pages = [one for one in cloud.world.journal.calls if one.action == "DescribeNetworkInterfaces"]
     assert len(pages) == 2
     cloud.world.inject(FaultRule(action="DescribeNetworkInterfaces", match={"NextToken": "?*"}, code="reset"))
     with pytest.raises(Unsure):
-        load_snapshots(cloud.ec2, [cloud.instance], 1.0)
+        load_snapshots(cloud.ec2, [cloud.instance], KNOWN, 1.0)
 
 
 def test_a_snapshot_has_trunk_and_branches_until_the_instance_terminates(cloud: Cloud) -> None:
     trunk, _ = cloud.attached_trunk()
     branch = cloud.permitted_branch(trunk, 1)
-    snapshot = load_snapshots(cloud.ec2, [cloud.instance], 1.0)[cloud.instance]
+    snapshot = load_snapshots(cloud.ec2, [cloud.instance], KNOWN, 1.0)[cloud.instance]
     assert snapshot.instance is not None
     assert snapshot.subnet is not None
     assert {one.eni_id for one in snapshot.interfaces} == {trunk, branch}
     cloud.world.terminate_instance(cloud.instance)
-    snapshot = load_snapshots(cloud.ec2, [cloud.instance], 1.0)[cloud.instance]
+    snapshot = load_snapshots(cloud.ec2, [cloud.instance], KNOWN, 1.0)[cloud.instance]
     assert snapshot.instance is None
     assert branch in {one.eni_id for one in snapshot.interfaces}
 

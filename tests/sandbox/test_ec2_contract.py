@@ -261,6 +261,12 @@ def test_instance_types_tell_interfaces_and_addresses_but_no_branches(ec2: Ec2) 
     assert not any("ranch" in name for name in network)
 
 
+def test_instance_types_are_found_by_filter(ec2: Ec2) -> None:
+    wanted = [{"Name": "instance-type", "Values": ["m5.large", "t2.mic*", "m5.gigantic"]}]
+    found = ec2.client.describe_instance_types(Filters=wanted)["InstanceTypes"]  # type: ignore[arg-type]
+    assert [one["InstanceType"] for one in found] == ["m5.large", "t2.micro"]
+
+
 def test_permissions_are_described(ec2: Ec2) -> None:
     interface = ec2.permitted()
     answer = ec2.client.describe_network_interface_permissions(

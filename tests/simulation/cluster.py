@@ -3,7 +3,7 @@
 import copy
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from common.ec2.gate import OpenGate, TurnGate
 from common.kube.api import Kube
 from common.model.actions import Action
 from common.model.ids import NodeName, Prefix
-from common.model.limits import load_limits
+from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
 from common.model.outcome import Outcome
@@ -95,6 +95,8 @@ class Cluster:
     longest_pause: float = 5.0
     """Seconds that pass at most where nothing is to be done."""
     audits: bool = True
+    limits: Mapping[str, InstanceLimits] = field(default_factory=load_limits)
+    """Of the types that the product knows; EC2 has all."""
     redis_lost: bool = False
     cooldown: float = 60.0
     """Seconds; the shortest that was in force."""
@@ -159,7 +161,7 @@ class Cluster:
             options=Options(
                 cluster=CLUSTER,
                 version="simulated",
-                limits=load_limits(None),
+                limits=self.limits,
                 audit_first=60.0 if self.audits else NEVER_SECONDS,
                 audit_longest=900.0 if self.audits else NEVER_SECONDS,
             ),
@@ -209,7 +211,7 @@ class Cluster:
             case ("reconcile", node):
                 self.worker.run(NodeName(node))
             case ("load",):
-                load_instances(self.ports.store, self._patient(), self.queue, self.clock)
+                load_instances(self.ports.store, self._patient(), self.queue, self.clock, self.limits)
             case _:
                 sweep_leaks(self.ports.store, self._patient(), self.clock, CLUSTER, VPC)
 

@@ -1,6 +1,6 @@
 """Reading instances from EC2 in batches: nodes ask one by one, EC2 is asked for many at once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Protocol
 
 from common.clock import Clock
@@ -47,15 +47,17 @@ class NodePublisher(Protocol):
     def load_instances(self) -> None: ...
 
 
-def load_instances(store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clock: Clock) -> int:
+def load_instances(
+    store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clock: Clock, known_types: Container[str]
+) -> int:
     """Read every instance that is asked for and wake its node; the number read. What cannot be read is asked for again
     and, after a pause, by a task of its own: no node is lost. A worker killed here loses the requests in hand; nodes
-    repeat theirs. Raises StoreUnavailable."""
+    repeat theirs. Of types that are not among `known_types` the limits are read, too. Raises StoreUnavailable."""
     read, size, failures = 0, BATCH, 0
     while requests := _gathered(store, clock, size):
         began = clock.now()
         try:
-            snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), began)
+            snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), known_types, began)
         except (OutsideError, Deferred) as error:
             _log.warning("instances not read", instances=len(requests), error=str(error))
             # Behind the others: what cannot be read holds up nobody.

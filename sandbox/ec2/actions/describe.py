@@ -13,10 +13,11 @@ from sandbox.ec2.actions.properties import (
     INTERFACE_FILTERS,
     PERMISSION_FILTERS,
     SUBNET_FILTERS,
+    TYPE_FILTERS,
     VPC_FILTERS,
 )
 from sandbox.ec2.errors import Ec2Fault
-from sandbox.ec2.filters import Property, select
+from sandbox.ec2.filters import Property, meets, select
 from sandbox.ec2.paging import MAX_PAGE, page
 from sandbox.ec2.state import INDEXED_INTERFACE_FILTERS, Ec2State, Params, Result
 from sandbox.ec2.table import Record, View
@@ -149,7 +150,7 @@ def associations(state: Ec2State, params: Params) -> Result:
 
 
 def instance_types(state: Ec2State, params: Params) -> Result:
-    """DescribeInstanceTypes: by name, or all, 100 to an answer."""
+    """DescribeInstanceTypes: by name or by filter, or all, 100 to an answer."""
     wanted = params.get("InstanceTypes") or ()
     missing = sorted(set(wanted) - set(state.limits))
     if missing:
@@ -158,8 +159,9 @@ def instance_types(state: Ec2State, params: Params) -> Result:
         )
     if len(wanted) > _MAX_TYPES:
         raise Ec2Fault("InvalidParameterValue", f"InstanceTypes takes at most {_MAX_TYPES} types.")
+    met = meets(params.get("Filters") or (), TYPE_FILTERS)
     after = params.get("NextToken") or ""
-    names = [name for name in sorted(wanted or state.limits) if name > after]
+    names = [name for name in sorted(wanted or state.limits) if name > after and met(state.limits[name])]
     size = min(params.get("MaxResults") or _MAX_TYPES, _MAX_TYPES)
     token = names[size - 1] if len(names) > size else None
     items = [render.instance_type(name, state.limits[name]) for name in names[:size]]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sandbox.ec2.filters import Property, flag
+from sandbox.ec2.limits import InstanceLimits
 from sandbox.ec2.records import Association, Instance, Interface, Permission, SecurityGroup, Subnet, Vpc
 
 
@@ -74,4 +75,9 @@ ASSOCIATION_FILTERS: Mapping[str, Property[Association]] = {
     "association-id": _association,
     "gre-key": lambda one: (),
     "interface-protocol": lambda one: ("VLAN",),
+}
+TYPE_FILTERS: Mapping[str, Property[InstanceLimits]] = {
+    "bare-metal": lambda one: flag(one.bare_metal),
+    "hypervisor": lambda one: () if one.bare_metal else ("nitro" if one.nitro else "xen",),
+    "instance-type": lambda one: (one.instance_type,),
 }

@@ -198,12 +198,23 @@ def test_an_instance_type_has_the_limits_of_its_default_card() -> None:
     }
     raw = {"InstanceType": "p4d.24xlarge", "Hypervisor": "nitro", "BareMetal": False, "NetworkInfo": network}
     script = Script(DescribeInstanceTypes={"InstanceTypes": [raw]})
-    facts = script.ec2().describe_instance_type("p4d.24xlarge")
-    assert facts is not None
-    assert (facts.max_interfaces, facts.default_card_interfaces, facts.network_cards) == (15, 8, 2)
-    assert (facts.ipv4_per_interface, facts.hypervisor, facts.bare_metal) == (50, "nitro", False)
+    limits = script.ec2().describe_instance_types(["p4d.24xlarge"])["p4d.24xlarge"]
+    assert (limits.max_interfaces, limits.default_card_interfaces, limits.network_cards) == (15, 8, 2)
+    assert (limits.ipv4_per_interface, limits.nitro, limits.bare_metal) == (50, True, False)
+    assert limits.max_branch_interfaces == 0
     assert "MaxResults" not in script.params  # EC2 allows at most 100 here
-    assert Script(DescribeInstanceTypes={"InstanceTypes": []}).ec2().describe_instance_type("x") is None
+    assert Script(DescribeInstanceTypes={"InstanceTypes": []}).ec2().describe_instance_types(["x"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "nitro"),
+    [({"Hypervisor": "nitro"}, True), ({"Hypervisor": "xen"}, False), ({"BareMetal": True}, True), ({}, False)],
+)
+def test_only_nitro_and_bare_metal_can_have_prefixes(said: dict[str, Any], nitro: bool) -> None:
+    network = {"MaximumNetworkInterfaces": 3, "Ipv4AddressesPerInterface": 10}
+    raw = {"InstanceType": "x", "NetworkInfo": network, **said}
+    limits = Script(DescribeInstanceTypes={"InstanceTypes": [raw]}).ec2().describe_instance_types(["x"])["x"]
+    assert limits.nitro is nitro
 
 
 def test_a_branch_is_made_as_an_ordinary_interface_with_its_tags() -> None:

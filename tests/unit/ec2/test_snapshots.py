@@ -10,6 +10,8 @@ from common.model.ids import InstanceId
 from common.model.names import INSTANCE_TAG, TRUNK_TAG
 from tests.unit.ec2.scripted import Script, fault, filters_of
 
+KNOWN = ("m5.large",)
+
 
 def raw_interface(eni: str, **tags: str) -> dict[str, Any]:
     return {
@@ -64,19 +66,20 @@ class Cloud:
         end = start + params.get("MaxResults", 1000)
         return {"NetworkInterfaces": found[start:end], **({"NextToken": str(end)} if end < len(found) else {})}
 
-    def script(self) -> Script:
+    def script(self, **answers: Any) -> Script:
         subnet = {"SubnetId": "subnet-1", "VpcId": "vpc-1", "CidrBlock": "10.0.0.0/16"}
         return Script(
             DescribeInstances=self.instances,
             DescribeSubnets={"Subnets": [subnet]},
             DescribeNetworkInterfaces=self.network_interfaces,
+            **answers,
         )
 
 
 def test_a_thousand_nodes_of_ten_branches_take_few_calls() -> None:
     cloud = Cloud(1000, 10)
     script = cloud.script()
-    snapshots = load_snapshots(script.ec2(), cloud.ids, 5.0)
+    snapshots = load_snapshots(script.ec2(), cloud.ids, KNOWN, 5.0)
     assert len(snapshots) == 1000
     assert all(len(one.interfaces) == 11 and one.instance and one.subnet for one in snapshots.values())
     assert sum(script.count().values()) < 50
@@ -86,7 +89,7 @@ def test_a_thousand_nodes_of_ten_branches_take_few_calls() -> None:
 @pytest.mark.parametrize("branches_tagged", [True, False])
 def test_interfaces_are_found_by_instance_or_by_trunk(trunk_tagged: bool, branches_tagged: bool) -> None:
     cloud = Cloud(3, 2, trunk_tagged=trunk_tagged, branches_tagged=branches_tagged)
-    snapshots = load_snapshots(cloud.script().ec2(), cloud.ids, 5.0)
+    snapshots = load_snapshots(cloud.script().ec2(), cloud.ids, KNOWN, 5.0)
     for one in cloud.ids:
         names = sorted(i.eni_id for i in snapshots[one].interfaces)
         assert names == sorted([f"trunk-{one}", f"eni-0-{one}", f"eni-1-{one}"])
@@ -95,7 +98,7 @@ def test_interfaces_are_found_by_instance_or_by_trunk(trunk_tagged: bool, branch
 def test_a_trunk_that_only_its_instance_shows_yet_is_told() -> None:
     cloud = Cloud(1, 0)
     cloud.interfaces.clear()
-    (snapshot,) = load_snapshots(cloud.script().ec2(), cloud.ids, 5.0).values()
+    (snapshot,) = load_snapshots(cloud.script().ec2(), cloud.ids, KNOWN, 5.0).values()
     assert [one.eni_id for one in snapshot.interfaces] == [f"trunk-{cloud.ids[0]}"]
 
 
@@ -109,13 +112,13 @@ def test_a_terminating_instance_is_none_but_its_interfaces_are_told(state: str) 
         return answer
 
     script = Script(DescribeInstances=terminating, DescribeNetworkInterfaces=cloud.network_interfaces)
-    snapshot = load_snapshots(script.ec2(), cloud.ids, 5.0)[cloud.ids[0]]
+    snapshot = load_snapshots(script.ec2(), cloud.ids, KNOWN, 5.0)[cloud.ids[0]]
     assert (snapshot.instance, snapshot.subnet, len(snapshot.interfaces)) == (None, None, 2)
 
 
 def test_an_unknown_instance_has_a_snapshot_that_says_so() -> None:
     unknown = InstanceId("i-0123456789abcdef0")
-    snapshot = load_snapshots(Cloud(1, 1).script().ec2(), [unknown], 5.0)[unknown]
+    snapshot = load_snapshots(Cloud(1, 1).script().ec2(), [unknown], KNOWN, 5.0)[unknown]
     assert (snapshot.instance, snapshot.interfaces, snapshot.taken_at) == (None, (), 5.0)
 
 
@@ -130,4 +133,42 @@ def test_a_failed_page_leaves_no_snapshot_at_all() -> None:
 
     script = Script(DescribeInstances=cloud.instances, DescribeSubnets={"Subnets": []}, DescribeNetworkInterfaces=cut)
     with pytest.raises(Unsure):
-        load_snapshots(script.ec2(), cloud.ids, 5.0)
+        load_snapshots(script.ec2(), cloud.ids, KNOWN, 5.0)
+
+
+TYPE = {
+    "InstanceType": "m5.large",
+    "Hypervisor": "nitro",
+    "NetworkInfo": {"MaximumNetworkInterfaces": 3, "Ipv4AddressesPerInterface": 10},
+}
+
+
+def test_limits_are_asked_for_once_and_only_for_types_that_are_not_known() -> None:
+    cloud = Cloud(3, 0)
+    script = cloud.script()
+    assert all(one.limits is None for one in load_snapshots(script.ec2(), cloud.ids, KNOWN, 5.0).values())
+    assert "DescribeInstanceTypes" not in script.count()
+    script = cloud.script(DescribeInstanceTypes={"InstanceTypes": [TYPE]})
+    limits = {one.limits for one in load_snapshots(script.ec2(), cloud.ids, (), 5.0).values()}
+    assert [one.ipv4_per_interface for one in limits if one] == [10]
+    assert script.count()["DescribeInstanceTypes"] == 1
+
+
+def test_limits_that_may_not_be_read_keep_nothing_else_from_being_known() -> None:
+    def denied(params: dict[str, Any]) -> dict[str, Any]:
+        raise fault("UnauthorizedOperation", 403)
+
+    cloud = Cloud(1, 1)
+    (snapshot,) = load_snapshots(cloud.script(DescribeInstanceTypes=denied).ec2(), cloud.ids, (), 5.0).values()
+    assert snapshot.limits is None
+    assert snapshot.instance is not None
+    assert len(snapshot.interfaces) == 2
+
+
+def test_limits_that_could_not_be_read_now_are_read_with_all_else_later() -> None:
+    def unavailable(params: dict[str, Any]) -> dict[str, Any]:
+        raise fault("Unavailable", 503)
+
+    cloud = Cloud(1, 1)
+    with pytest.raises(Unsure):
+        load_snapshots(cloud.script(DescribeInstanceTypes=unavailable).ec2(), cloud.ids, (), 5.0)

@@ -12,6 +12,8 @@ from common.store import Store, keys
 from tests.unit.ec2.scripted import Script, fault, filters_of
 from workers.maintenance.load import load_instances
 
+KNOWN = ("m5.large",)
+
 
 class VirtualClock:
     def __init__(self) -> None:
@@ -62,7 +64,7 @@ class Cluster:
                 **answers,
             }
         )
-        return load_instances(self.store, script.ec2(), self.published, self.clock), script
+        return load_instances(self.store, script.ec2(), self.published, self.clock, KNOWN), script
 
     def _instances(self, params: dict[str, Any]) -> dict[str, Any]:
         ids = filters_of(params)["instance-id"]
