@@ -27,6 +27,8 @@ def webhook(figures: Figures) -> None:
         figures.wrong.append(f"exit status {ended.returncode}")
     if not str(figures.values.get("patched / errors", "")).endswith("/ 0"):
         figures.wrong.append("reviews answered wrongly")
+    if figures.values.get("certificate replaced") != "yes":
+        figures.wrong.append("the certificate was not replaced")
 
 
 BENCHMARKS: dict[str, Benchmark] = {

@@ -1,9 +1,10 @@
 """How fast pods are admitted: the webhook as a process, its view from the sandbox's API server, reviews over TLS.
 
-    python -m benchmarks.webhook [--rate 500] [--seconds 15] [--policies 1000] [--accounts 5000] [--namespaces 100]
+    python -m benchmarks.webhook [--rate 500] [--seconds 60] [--policies 1000] [--accounts 5000] [--namespaces 100]
 
 Reviews are sent at a fixed rate whether or not earlier ones were answered; a time counts from the moment at which its
-review was due, so that a stall shows in every review that it held up.
+review was due, so that a stall shows in every review that it held up. A little before the middle the certificate's
+files are replaced; from the middle on connections are new ones.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +24,14 @@ from time import perf_counter
 from typing import Any
 
 import aiohttp
+from cryptography import x509
 
-from webhook.certificates import self_signed
+from webhook.certificates import ServingPair, self_signed
 
 ROOT = Path(__file__).parents[1]
 WARM_UP_SECONDS = 2.0
+RENEWAL_SECONDS = 5.0
+"""From the replacement of the files to the first connection that must be shown the new certificate."""
 POLICIES = "/apis/vpcresources.k8s.aws/v1beta1/namespaces/{}/securitygrouppolicies"
 
 
@@ -91,18 +96,21 @@ async def fill(url: str, options: argparse.Namespace) -> None:
         await asyncio.gather(*made)
 
 
-async def load(url: str, ca: str, options: argparse.Namespace) -> Result:
-    trust = ssl.create_default_context(cadata=ca)
+async def load(url: str, cas: str, replace: Callable[[], None], options: argparse.Namespace) -> Result:
+    trust = ssl.create_default_context(cadata=cas)
     result, rng = Result(), random.Random(1)
     accounts = max(1, options.accounts // options.namespaces)
     bodies = [
         review(f"ns-{rng.randrange(options.namespaces)}", f"sa-{rng.randrange(accounts)}", n) for n in range(1000)
     ]
     headers = {"Content-Type": "application/json"}
-    connector = aiohttp.TCPConnector(ssl=trust, limit=options.connections)
-    async with aiohttp.ClientSession(connector=connector) as client:
 
-        async def ask(number: int, due: float, target: Result) -> None:
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust, limit=options.connections))
+
+    async with session() as first, session() as second:
+
+        async def ask(client: aiohttp.ClientSession, number: int, due: float, target: Result) -> None:
             try:
                 body = bodies[number % len(bodies)]
                 async with client.post(f"{url}/mutate-v1-pod", data=body, headers=headers) as answer:
@@ -114,18 +122,30 @@ async def load(url: str, ca: str, options: argparse.Namespace) -> Result:
                 target.errors += 1
             target.seconds.append(perf_counter() - due)
 
-        async def run(seconds: float, target: Result) -> None:
+        async def run(client: aiohttp.ClientSession, seconds: float, target: Result) -> None:
             began, asked = perf_counter(), []
             for number in range(int(options.rate * seconds)):
                 due = began + number / options.rate
                 if (wait := due - perf_counter()) > 0:
                     await asyncio.sleep(wait)
-                asked.append(asyncio.create_task(ask(number, due, target)))
+                asked.append(asyncio.create_task(ask(client, number, due, target)))
             await asyncio.gather(*asked)
 
-        await run(WARM_UP_SECONDS, Result())
-        await run(options.seconds, result)
+        async def replaced() -> None:
+            await asyncio.sleep(max(0.0, options.seconds / 2 - RENEWAL_SECONDS))
+            replace()
+
+        await run(first, WARM_UP_SECONDS, Result())
+        renewal = asyncio.create_task(replaced())
+        await run(first, options.seconds / 2, result)
+        await renewal
+        await run(second, options.seconds / 2, result)
     return result
+
+
+def serial_number(port: int) -> int:
+    """Of the certificate that a new connection is shown."""
+    return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", port)).encode()).serial_number
 
 
 def resident_mebibytes(pid: int) -> float:
@@ -154,16 +174,20 @@ async def wait_ready(url: str, ca: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("rate", 500), ("seconds", 15), ("policies", 1000), ("accounts", 5000)):
+    for name, default in (("rate", 500), ("seconds", 60), ("policies", 1000), ("accounts", 5000)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--namespaces", type=int, default=100)
     parser.add_argument("--connections", type=int, default=32)
     options = parser.parse_args()
-    pair = self_signed(("127.0.0.1",), datetime.now(UTC))
+    pair, newer = (self_signed(("127.0.0.1",), datetime.now(UTC)) for _ in range(2))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "tls.crt").write_bytes(pair.certificate)
-        (folder / "tls.key").write_bytes(pair.key)
+
+        def write(serving: ServingPair) -> None:
+            (folder / "tls.crt").write_bytes(serving.certificate)
+            (folder / "tls.key").write_bytes(serving.key)
+
+        write(pair)
         kube = subprocess.Popen(
             [sys.executable, "-m", "sandbox.kube", "--kubeconfig", str(folder / "kubeconfig"), "--crds", "deploy/crds"],
             cwd=ROOT,
@@ -192,10 +216,12 @@ def main() -> None:
             url = f"https://127.0.0.1:{port}"
             asyncio.run(wait_ready(url, pair.ca.decode()))
             ready = perf_counter() - began
-            began, used = perf_counter(), cpu_seconds(webhook.pid)
-            result = asyncio.run(load(url, pair.ca.decode(), options))
+            before, began, used = serial_number(port), perf_counter(), cpu_seconds(webhook.pid)
+            cas = (pair.ca + newer.ca).decode()
+            result = asyncio.run(load(url, cas, lambda: write(newer), options))
             took, used = perf_counter() - began, cpu_seconds(webhook.pid) - used
             report(options, result, took - WARM_UP_SECONDS, ready)
+            print(f"certificate replaced   {'yes' if serial_number(port) != before else 'NO':>8}")
             reviews = options.rate * WARM_UP_SECONDS + len(result.seconds)
             print(f"CPU of the webhook     {used / reviews * 1000:8.2f} ms a review")
             print(f"memory at its highest  {resident_mebibytes(webhook.pid):8.0f} MiB")

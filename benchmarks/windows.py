@@ -9,9 +9,9 @@ from benchmarks.figures import Figures, ideal_seconds, spread
 from benchmarks.measure import Journal
 from benchmarks.stand import WINDOWS, Stand, instance_id, named, spread_over, standing
 from common.model.names import PRIVATE_IPV4
+from tests.integration.windows_churn import IPAM, PREFIXES, Churn
 
 ASSIGN = "AssignPrivateIpAddresses"
-IPAM = {"enable_windows_ipam": "true"}
 SECONDS = 180.0
 
 
@@ -45,6 +45,21 @@ def start(figures: Figures) -> None:
         _burst(stand, figures, names, 14)
         # One call for a node's pool and one for the addresses that its pods need beyond it.
         figures.add(ideal_s=ideal_seconds({ASSIGN: 2 * len(names)}))
+
+
+def switch(figures: Figures) -> None:
+    """Five pods a second for two minutes on six nodes, each alive for 5 to 15 s; the mode changes four times."""
+    switches = [(at, PREFIXES if number % 2 == 0 else IPAM) for number, at in enumerate((24.0, 48.0, 72.0, 96.0))]
+    with standing(figures, config=IPAM) as stand:
+        names = _nodes(stand, 6, "m5.16xlarge", 49)
+        stand.rig.wait("full pools", lambda: min(_held(stand, names)) >= 3, 60)
+        churn = Churn(stand.rig, {name: instance_id(name) for name in names}, 5, 120.0, switches)
+        churn.run()
+        figures.add(pods=len(churn.asked), last_served_after_s=churn.settled(SECONDS))
+        figures.waits("wait", churn.waits)
+        stand.calls(figures)
+        figures.wrong += churn.problems
+        stand.check(figures, branches=False)
 
 
 def _nodes(stand: Stand, number: int, instance_type: str, capacity: int, prefix: str = "w") -> list[str]:
@@ -109,4 +124,4 @@ def _misplaced(stand: Stand) -> list[str]:
     return found
 
 
-BENCHMARKS = {"windows-warm": warm, "windows-burst": burst, "windows-start": start}
+BENCHMARKS = {"windows-warm": warm, "windows-burst": burst, "windows-start": start, "windows-switch": switch}

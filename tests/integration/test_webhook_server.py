@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from typing import Any
 import aiohttp
 import pytest
 from cryptography import x509
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common.clock import SystemClock
-from tests.unit.webhook.stand import OWN_ACCOUNT, StandView, pod, review
+from tests.unit.webhook.any_review import REVIEWS
+from tests.unit.webhook.stand import EVERYTHING, OWN_ACCOUNT, StandView, pod, policy, review
 from webhook import server as server_module
 from webhook.certificates import self_signed
 from webhook.facts import Account
@@ -400,3 +404,29 @@ def test_a_review_that_does_not_end_does_not_hold_up_the_end(tmp_path: Path) -> 
                 await under_way
 
     asyncio.run(scenario())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_of_ten_thousand_reviews_none_is_an_error_of_the_server(tmp_path: Path) -> None:
+    """The seed of hypothesis is a new one each time; a failure prints its review."""
+    counts = Counter[int]()
+    view = StandView(given=(policy("all", "sg-1", pod=EVERYTHING),))
+    with asyncio.Runner() as runner:
+        place = running(tmp_path, view)
+        at = runner.run(place.__aenter__())
+
+        @settings(max_examples=10_000, deadline=None, database=None)
+        @given(path=st.sampled_from(PATHS), sent=REVIEWS)
+        def answered(path: str, sent: Any) -> None:
+            status, response = runner.run(post(at, path, json.dumps(sent).encode()))
+            counts[status] += 1
+            assert status in (200, 400)
+            if status == 200:
+                assert response["uid"] == (((sent or {}).get("request") or {}).get("uid") or "")
+                assert response["allowed"] in (True, False)
+
+        answered()
+        runner.run(place.__aexit__(None, None, None))
+    print(f"answers by status: {dict(counts)}")
+    assert counts.total() >= 10_000
