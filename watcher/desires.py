@@ -110,10 +110,12 @@ class Desires:
             self._leading, self._owed = leading, Owed()
 
     def owe_everything(self, written: Iterable[NodeName], reason: str) -> None:
-        """Every node that we know, and those of `written` that we do not know."""
+        """Every node that we know, and those of `written` that we do not know; first those whose pods wait."""
         with self._lock:
             self._owed.config = True
-            for name in {*written, *self._nodes, *self._cninodes, *self._pods.nodes()}:
+            names = {*written, *self._nodes, *self._cninodes, *self._pods.nodes()}
+            waiting = self._pods.nodes_waiting()
+            for name in sorted(names, key=lambda name: name not in waiting):
                 self._owe(name, Debt(whole=True, reason=reason))
 
     def take(self, limit: int) -> Batch:

@@ -64,9 +64,10 @@ class WantedPods:
     def nodes(self) -> set[NodeName]:
         return set(self._by_node)
 
-    def nodes_waiting(self, namespace: str) -> set[NodeName]:
-        """Nodes with pods of the namespace that were given nothing yet."""
-        return {self._node[uid] for uid in self._waiting.get(namespace, ())}
+    def nodes_waiting(self, namespace: str | None = None) -> set[NodeName]:
+        """Nodes with pods, of the namespace or of any, that were given nothing yet."""
+        waiting = self._waiting.values() if namespace is None else [self._waiting.get(namespace, ())]
+        return {self._node[uid] for uids in waiting for uid in uids}
 
     def waiting(self) -> tuple[int, int]:
         """How many pods wait for branch interfaces, and for addresses."""

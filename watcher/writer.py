@@ -14,11 +14,11 @@ from common.logging import get_logger
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.model.node import NodeView
-from common.model.pod import PodWish
 from common.store.store import Store
 from watcher.announcer import Announcer
 from watcher.desires import Desires
 from watcher.owed import Batch, NodeChange
+from watcher.pods import waits
 
 NODES_A_BATCH = 50
 """Small, so that a lost lease is noticed soon."""
@@ -198,8 +198,4 @@ class Writer:
 def in_need(change: NodeChange) -> bool:
     """Somebody may wait: a pod for what it asks for, or a node for its capacity."""
     node = change.view.node if change.view is not None else None
-    return node is None or not node.capacity or any(unserved(pod) for pod in change.pods.values())
-
-
-def unserved(pod: PodWish) -> bool:
-    return not pod.finished and pod.eni_annotation is None and pod.ip_annotation is None
+    return node is None or not node.capacity or any(waits(pod) for pod in change.pods.values())

@@ -312,6 +312,19 @@ def test_a_takeover_looks_at_nodes_where_nobody_waits_within_a_minute_and_not_al
     assert again.store.due(again.clock.now() + CALM_SECONDS, 10) == ["n1"]
 
 
+def test_a_takeover_comes_to_nodes_with_waiting_pods_before_all_others(watch: Watch) -> None:
+    for number in range(20):
+        watch.api.ok("POST", NODES, node(f"idle-{number}"))
+    watch.settle()
+    again = Watch(watch.api, watch.redis, watch.clock)
+    again.reflect(4)
+    again.desires.lead(True)
+    again.desires.owe_everything([], "takeover")
+    first, second = again.desires.take(1), again.desires.take(1)
+    assert [change.name for change in first.changes] == [N1]
+    assert second.changes[0].name.startswith("idle-")
+
+
 def test_a_takeover_after_a_change_of_the_configuration_looks_at_every_node_at_once(watch: Watch) -> None:
     test_a_takeover_looks_at_nodes_where_nobody_waits_within_a_minute_and_not_all_at_once(watch)
     watch.worked()
