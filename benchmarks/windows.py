@@ -50,7 +50,8 @@ def start(figures: Figures) -> None:
 def switch(figures: Figures) -> None:
     """Five pods a second for two minutes on six nodes, each alive for 5 to 15 s; the mode changes four times."""
     switches = [(at, PREFIXES if number % 2 == 0 else IPAM) for number, at in enumerate((24.0, 48.0, 72.0, 96.0))]
-    with standing(figures, config=IPAM) as stand:
+    feature = {"VPC_RC_ENABLE_WINDOWS_PREFIX_DELEGATION": "true"}
+    with standing(figures, config=IPAM, settings=feature) as stand:
         names = _nodes(stand, 6, "m5.16xlarge", 49)
         stand.rig.wait("full pools", lambda: min(_held(stand, names)) >= 3, 60)
         churn = Churn(stand.rig, {name: instance_id(name) for name in names}, 5, 120.0, switches)

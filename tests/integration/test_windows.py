@@ -39,7 +39,8 @@ TYPE, SLOTS = "m5.16xlarge", 49
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running(tmp_path_factory.mktemp("windows")) as (found, _):
+    feature = {"VPC_RC_ENABLE_WINDOWS_PREFIX_DELEGATION": "true"}
+    with running(tmp_path_factory.mktemp("windows"), **feature) as (found, _):
         yield found
         assert found.faults_logged() == []
         assert found.restarts == []
@@ -179,5 +180,8 @@ def test_a_change_of_mode_under_churn_loses_no_pod_and_no_address(nodes: Nodes, 
     for pod in rig.pods():
         rig.remove_pod(pod["metadata"]["name"])
     # Nothing is left of the mode that is off, and nothing above the target of the one that is on.
-    rig.wait("pools at their targets", lambda: {nodes.secondary(n) for n in nodes.instances} == {(0, 3, 3)}, 90)
-    assert all(primary(rig, instance)["prefixes"] == [] for instance in nodes.instances.values())
+    rig.wait(
+        "pools at their targets",
+        lambda: all((nodes.secondary(n), nodes.packed(n)) == ((0, 3, 3), (0, [], 0)) for n in nodes.instances),
+        90,
+    )
