@@ -6,7 +6,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-FIRST = ("e2e", "test_kills", "test_outages", "test_life", "test_demo", "test_watcher")
+FIRST = ("e2e", "test_windows", "test_kills", "test_outages", "test_life", "test_demo", "test_watcher")
 """They wait long. What is short fills the time beside them."""
 
 
