@@ -1,13 +1,13 @@
 """Chapter: our record beside EC2's, again and again: after a minute, then at growing intervals."""
 
 from common.decide.adoption import adopt_branches, being_made, is_branch, take_snapshot
-from common.decide.branches import is_live
 from common.decide.draft import Draft
 from common.decide.endings import undo_claim
 from common.model.ec2 import InstanceSnapshot
 from common.model.ids import EniId
 from common.model.ledger import BranchState, Trunk, TrunkState
 from common.model.notice import PodNotice, Severity
+from common.model.pod import is_live
 
 SETTLED_SECONDS = 60.0
 """EC2's Describe calls lag behind its writes by seconds: what is younger than this is not missed."""

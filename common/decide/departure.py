@@ -3,7 +3,8 @@ when nothing is left."""
 
 import msgspec
 
-from common.decide.branches import advance, release_ended
+from common.decide.branches.advancing import advance
+from common.decide.branches.observing import release_ended
 from common.decide.cninode import let_cninode_go
 from common.decide.draft import Draft
 from common.decide.endings import end_pod

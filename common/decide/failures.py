@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.decide import windows_outcomes
-from common.decide.branches import without
+from common.decide.branches.advancing import without
 from common.decide.endings import undo_claim
 from common.decide.retry import UNDONE, after_failure
 from common.model import actions as act

@@ -6,7 +6,7 @@ from typing import Any, assert_never
 import msgspec
 
 from common.decide import windows_outcomes
-from common.decide.branches import without
+from common.decide.branches.advancing import without
 from common.decide.endings import end_pod
 from common.decide.failures import failed, not_begun
 from common.decide.retry import UNDONE, after_failure

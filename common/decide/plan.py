@@ -7,7 +7,8 @@ import msgspec
 
 from common.decide.adoption import know_instance
 from common.decide.audit import audit
-from common.decide.branches import cooldown, is_live, keep_branches
+from common.decide.branches import keep_branches
+from common.decide.branches.advancing import cooldown
 from common.decide.cninode import keep_cninode
 from common.decide.departure import depart
 from common.decide.draft import Draft, Options
@@ -23,6 +24,7 @@ from common.model.ledger import Ledger, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import NodeFacts
 from common.model.notice import Notice, Severity
+from common.model.pod import is_live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from common.decide.branches import is_live
 from common.decide.draft import NEVER, Draft
 from common.decide.pool_contents import address_named, prefix_of, reserved
 from common.decide.warm_pool import (
@@ -35,7 +34,7 @@ from common.model.limits import InstanceLimits
 from common.model.names import PRIVATE_IPV4
 from common.model.node import NodeFacts
 from common.model.notice import Severity
-from common.model.pod import PodWish
+from common.model.pod import PodWish, is_live
 
 SUBJECT = "pool"
 RELEASE = "pool/release"

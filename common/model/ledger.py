@@ -95,6 +95,10 @@ class BranchState(StrEnum):
     DISASSOCIATED = "disassociated"
 
 
+ON_TRUNK = (BranchState.ASSOCIATED, BranchState.ASSIGNED)
+"""Ready for a pod, or its own."""
+
+
 class Branch(msgspec.Struct, frozen=True, kw_only=True):
     """One branch interface, from intent to deletion. It leaves the ledger when EC2 has deleted it."""
 

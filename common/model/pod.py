@@ -41,6 +41,11 @@ class BarePod(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds."""
 
 
+def is_live(pod: PodWish | None) -> bool:
+    """Whether what it has is its own: it is wished for, and its containers have not all ended."""
+    return pod is not None and not pod.finished
+
+
 class BranchAnnotation(msgspec.Struct, frozen=True, kw_only=True):
     """One object of the annotation `vpc.amazonaws.com/pod-eni`, as the VPC CNI plugin reads it."""
 

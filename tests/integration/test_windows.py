@@ -39,8 +39,8 @@ TYPE, SLOTS = "m5.16xlarge", 49
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    feature = {"VPC_RC_ENABLE_WINDOWS_PREFIX_DELEGATION": "true"}
-    with running(tmp_path_factory.mktemp("windows"), **feature) as (found, _):
+    folder = tmp_path_factory.mktemp("windows")
+    with running(folder, VPC_RC_ENABLE_WINDOWS_PREFIX_DELEGATION="true") as (found, _):
         yield found
         assert found.faults_logged() == []
         assert found.restarts == []

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from common.decide.branches import counts
+from common.decide.branches.serving import counts
 from common.model.ids import AssociationId, EniId, PodUid, VlanId
 from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, Trunk, TrunkState
 from common.model.names import POD_UID_TAG, TRUNK_TAG, VLAN_TAG

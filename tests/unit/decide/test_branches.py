@@ -6,7 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from common.decide.branches import advance, counts, free_vlans, keep_branches, release_ended
+from common.decide.branches import keep_branches
+from common.decide.branches.advancing import advance
+from common.decide.branches.observing import release_ended
+from common.decide.branches.serving import counts, free_vlans
 from common.decide.draft import Draft
 from common.model.actions import Annotate, AssociateBranch, CreateBranch, DisassociateBranch, ResolvePod
 from common.model.config import ClusterConfig

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from common.decide.annotations import interfaces_named
-from common.decide.branches import counts
+from common.decide.branches.serving import counts
 from common.model.ledger import Ledger
 from common.model.names import POD_ENI
 from tests.unit.decide import builders as make

@@ -1,0 +1,77 @@
+"""What is seen of pods: the interfaces that they have already, and their end."""
+
+import msgspec
+
+from common.decide.annotations import interfaces_named
+from common.decide.draft import Draft
+from common.decide.endings import drop_pod
+from common.model.actions import ConfirmGone
+from common.model.ids import EniId
+from common.model.ledger import Branch, BranchState, Claim
+from common.model.names import POD_ENI
+from common.model.notice import Severity
+from common.model.pod import is_live
+
+
+def observe_annotations(draft: Draft) -> None:
+    """A pod whose annotation names interfaces has them: whoever wrote it, whatever the ledger thought."""
+    by_eni: dict[EniId, Branch] = {b.eni_id: b for b in draft.ledger.branches.values() if b.eni_id is not None}
+    branches, claims = dict(draft.ledger.branches), dict(draft.ledger.claims)
+    for pod in draft.desired.pods.values():
+        if pod.eni_annotation is None or pod.finished:
+            continue
+        named, problem = interfaces_named(pod)
+        if problem:
+            draft.tell_node_once(
+                f"annotation/{pod.uid}",
+                "PodAnnotationMalformed",
+                f"Pod {pod.namespace}/{pod.name} carries an annotation {POD_ENI} that cannot be read: {problem}",
+                Severity.WARNING,
+            )
+        claim = claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
+        if not claim.annotated:
+            claims[pod.uid] = msgspec.structs.replace(claim, annotated=True)
+        for entry in named:
+            branch = by_eni.get(entry.eni_id)
+            if branch is None or branch.state is BranchState.DISASSOCIATED or f"branch/{branch.key}" in draft.busy:
+                continue
+            if branch.state is not BranchState.ASSIGNED or not is_live(draft.desired.pods.get(branch.pod_uid)):
+                branches[branch.key] = msgspec.structs.replace(
+                    branch,
+                    state=BranchState.ASSIGNED,
+                    pod_uid=pod.uid,
+                    pod_namespace=pod.namespace,
+                    pod_name=pod.name,
+                    vlan=entry.vlan,
+                    unwanted=False,
+                    since=draft.now,
+                    association=branch.association or entry.association or None,
+                )
+    draft.change(branches=branches, claims=claims)
+
+
+def release_ended(draft: Draft) -> None:
+    """Pods that are not wished for any more: nothing leaves them before the API server itself has confirmed it."""
+    if not draft.desired.complete:
+        return
+    for uid, claim in list(draft.ledger.claims.items()):
+        if not is_live(draft.desired.pods.get(uid)) and not any(b.pod_uid == uid for b in _in_use(draft)):
+            draft.ledger = drop_pod(draft.ledger, claim.pod_uid, draft.now)
+    ended = {b.pod_uid: b for b in _in_use(draft) if b.pod_uid and not is_live(draft.desired.pods.get(b.pod_uid))}
+    for uid, branch in ended.items():
+        subject = f"pod/{uid}"
+        if draft.may(subject):
+            draft.start(
+                ConfirmGone(
+                    subject=subject,
+                    pod_uid=uid,
+                    namespace=branch.pod_namespace,
+                    name=branch.pod_name,
+                )
+            )
+
+
+def _in_use(draft: Draft) -> list[Branch]:
+    """Branches that their pods have, or are being made for them."""
+    resting = (BranchState.COOLING, BranchState.DISASSOCIATED)
+    return [b for b in draft.ledger.branches.values() if b.state not in resting and not b.unwanted]
