@@ -198,7 +198,7 @@ class Settings(BaseSettings):
     lease_namespace: str = Field("kube-system", min_length=1, description="Namespace of the watchers' lease.")
     lease_duration_seconds: Seconds = Field(30, description="Age at which others may take an unrenewed lease.")
     lease_renew_seconds: Seconds = Field(15, description="Time within which the holder renews the lease or exits.")
-    lease_retry_seconds: Seconds = Field(5, description="Interval of attempts to take or renew the lease.")
+    lease_retry_seconds: Seconds = Field(5, description="Interval of the holder's renewals.")
 
     # --- what a process serves
     listen_address: str = Field("0.0.0.0", description="Address that servers bind; `::` in IPv6 clusters.")

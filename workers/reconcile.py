@@ -9,6 +9,7 @@ import structlog
 
 from common.clock import Clock
 from common.decide.draft import Options
+from common.decide.managed import WINDOWS
 from common.decide.outcomes import apply
 from common.decide.plan import Plan, plan
 from common.metrics import POD_SECONDS, RECONCILE_SECONDS, RECONCILES
@@ -29,6 +30,8 @@ POLL_SECONDS = 0.05
 """How often a run with calls under way looks whether its node has become dirty: what a new pod waits at most."""
 LINGER_SECONDS = 0.5
 """A run whose next moment is nearer than this waits for it; a later one is parked."""
+
+ASSIGN = "AssignPrivateIpAddresses"
 
 _log = structlog.get_logger(__name__)
 
@@ -185,6 +188,7 @@ class Reconciler:
             jitter=self.rng.random(),
             busy=frozenset(run.busy),
             options=self.options,
+            spare=self._spare(run),
         )
         run.ledger = planned.ledger or Ledger(node=run.node)
         self._save(run, planned.ledger)
@@ -194,6 +198,10 @@ class Reconciler:
             run.busy.add(action.subject)
             run.crew.start(action)
         return planned
+
+    def _spare(self, run: _Run) -> float:
+        facts = run.desired.view.node
+        return self.store.rate_left(ASSIGN) if facts is not None and facts.os == WINDOWS else 1.0
 
     def _apply(self, run: _Run, ended: list[Ended]) -> None:
         for action, outcome in ended:

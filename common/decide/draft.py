@@ -48,6 +48,8 @@ class Draft:
     """In [0, 1): spreads what must not happen on all nodes at once."""
     busy: frozenset[str]
     options: Options
+    spare: float = 1.0
+    """Share of what EC2 allows of address calls that is left, 0 to 1."""
     actions: list[Action] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     look_again: float = NEVER

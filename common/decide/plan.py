@@ -46,8 +46,10 @@ def plan(
     jitter: float,
     busy: frozenset[str],
     options: Options,
+    spare: float = 1.0,
 ) -> Plan:
-    """`busy` are the subjects of actions under way; `snapshot` is the latest known of the node's instance."""
+    """`busy` are the subjects of actions under way; `snapshot` is the latest known of the node's instance; `spare` is
+    the share of what EC2 allows of address calls that is left, 0 to 1."""
     draft = Draft(
         ledger=ledger,
         desired=desired,
@@ -56,6 +58,7 @@ def plan(
         jitter=jitter,
         busy=busy,
         options=options,
+        spare=spare,
     )
     node = desired.view.node
     if node is None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from common.decide.draft import NEVER, Draft
+from common.decide.draft import IDLE, NEVER, Draft
 from common.decide.pool_contents import address_named, prefix_of, reserved
 from common.decide.warm_pool import (
     GiveBack,
@@ -41,6 +41,10 @@ RELEASE = "pool/release"
 CAPACITY = "capacity"
 BURST_SECONDS = 0.5
 """Pods that come closer together than this are one burst."""
+SCARCE_SHARE = 0.5
+"""Of EC2's burst of address calls: with less of it left, calls are saved."""
+SCARCE_BURST_SECONDS, LONGEST_HOLD_SECONDS = 0.7, 4.0
+"""Then a burst is over after so long without a pod, and no pod waits longer for others."""
 
 
 def keep_windows(draft: Draft, node: NodeFacts) -> None:
@@ -229,7 +233,7 @@ def _balance(
     targets, slots = targets_for(config, mode), slots_of(limits.ipv4_per_interface)
     names = frozenset(reserved(draft.desired.pods))
     wanted = deviation(pool, targets, slots, len(waiting), names)
-    filled_at = draft.now if waiting else _burst_over(pool)
+    filled_at = _asked_at(draft, waiting) if waiting else _burst_over(pool)
     if wanted > 0 and filled_at > draft.now:
         draft.look_at(filled_at)
     elif wanted > 0 and draft.may(SUBJECT):
@@ -237,6 +241,16 @@ def _balance(
         kind = AssignPrefixes if mode is PoolMode.PREFIX else AssignAddresses
         draft.start(kind(subject=SUBJECT, eni_id=instance.primary_eni, count=wanted))
     _give_back(draft, instance, releasable(_pool(draft), targets, slots, len(waiting), names))
+
+
+def _asked_at(draft: Draft, waiting: list[PodWish]) -> float:
+    """The moment at which addresses for waiting pods may be asked for: now, while EC2's limit is far. Near it, pods
+    that come together share a call, for nodes that ask for every pod of theirs make each other wait; a call that has
+    waited for its turn has waited enough."""
+    if draft.spare >= SCARCE_SHARE or draft.ledger.paces.get(SUBJECT, IDLE).turn:
+        return draft.now
+    came = [pod.seen_at for pod in waiting]
+    return min(max(came) + SCARCE_BURST_SECONDS, min(came) + LONGEST_HOLD_SECONDS)
 
 
 def _burst_over(pool: Pool) -> float:

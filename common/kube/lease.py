@@ -20,6 +20,9 @@ from common.model.errors import OutsideError
 
 RELEASED_SECONDS = 1
 """leaseDurationSeconds of a released lease, as client-go writes it."""
+STANDBY_SECONDS = 1.0
+"""Longest between two looks of a candidate. By so much it may see the last renewal of a holder late that died then, and
+so much longer the cluster has no leader."""
 
 _log = get_logger(__name__)
 
@@ -32,7 +35,7 @@ class LeaseTerms(msgspec.Struct, frozen=True, kw_only=True):
     renew_within: float = 15.0
     """The holder that could not renew for so long gives up."""
     retry: float = 5.0
-    """Between attempts; also the longest that one call may take."""
+    """Between the holder's renewals; also the longest that one call may take."""
 
 
 class Lease:
@@ -141,7 +144,7 @@ class Lease:
         """Seconds to the next attempt: never past the moment at which the lease is lost."""
         if leading and not won:
             return min(self._terms.retry / 5, max(0.0, self._held_until - self._clock.monotonic()))
-        return self._terms.retry if leading else self._terms.retry * self._rng.uniform(1.0, 1.2)
+        return self._terms.retry if leading else min(self._terms.retry, STANDBY_SECONDS) * self._rng.uniform(1.0, 1.2)
 
     def _ran_out(self, spec: dict[str, Any]) -> bool:
         now = self._clock.monotonic()

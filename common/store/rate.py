@@ -100,6 +100,12 @@ class RateLimiter:
         wait = float(raw)
         return max(wait, IMPATIENT_RETRY_SECONDS) if not patient and wait > IMPATIENT_SECONDS else wait
 
+    def left(self, action: str) -> float:
+        """Share of the action's burst that is not used up, 0 to 1. Raises KeyError for an action without a limit."""
+        rate = self._rates[action]
+        args: list[Value] = [max(1.0, rate.burst - SPARE_BURST), rate.refill * (1 - SPARE_REFILL)]
+        return float(self._link.script("left", [keys.rate(self._prefix, action)], args))
+
     def penalise(self, action: str) -> None:
         """EC2 throttled the action: everybody's rate for it is cut, at most once a second, and grows back."""
         args: list[Value] = [CUT_SECONDS, CUT_FLOOR, int((CUT_SECONDS + 60) * 1000)]

@@ -150,6 +150,9 @@ class Store:
     def reserve(self, action: str, cost: int = 1, *, patient: bool = True, turn: bool = False) -> float:
         return self._rate.reserve(action, cost, patient=patient, turn=turn)
 
+    def rate_left(self, action: str) -> float:
+        return self._rate.left(action)
+
     def penalise(self, action: str) -> None:
         self._rate.penalise(action)
 

@@ -338,8 +338,18 @@ def planned(
     busy: Iterable[str] = (),
     opts: Options | None = None,
     jitter: float = 0.5,
+    spare: float = 1.0,
 ) -> Plan:
-    return plan(of, wished, snapshot=seen, now=now, jitter=jitter, busy=frozenset(busy), options=opts or options())
+    return plan(
+        of,
+        wished,
+        snapshot=seen,
+        now=now,
+        jitter=jitter,
+        busy=frozenset(busy),
+        options=opts or options(),
+        spare=spare,
+    )
 
 
 def draft(of: Ledger, wished: Desired, **fields: Any) -> Draft:

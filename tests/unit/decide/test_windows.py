@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from common.decide.windows import BURST_SECONDS
+from common.decide.windows import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
 from common.model import actions as act
 from common.model.config import ClusterConfig
 from common.model.ids import Ipv4, Prefix
@@ -196,6 +196,29 @@ def test_the_pool_is_filled_up_when_a_burst_is_over_and_at_once_where_a_pod_wait
     ]
     waits = windows_pod("waits")
     assert "AssignAddresses" in kinds(kept(pool(owned(A, served, annotated=True)), served, waits).actions)
+
+
+@pytest.mark.parametrize(
+    ("spare", "came", "turn", "asked_at"),
+    [
+        pytest.param(SCARCE_SHARE, [0.0], False, 0.0, id="ample: at once"),
+        pytest.param(0.1, [0.2, 0.1], False, SCARCE_BURST_SECONDS - 0.1, id="scarce: when no more pods come"),
+        pytest.param(0.1, [SCARCE_BURST_SECONDS], False, 0.0, id="no more came"),
+        pytest.param(0.1, [LONGEST_HOLD_SECONDS - 0.1, 0.0], False, 0.1, id="no pod waits for long"),
+        pytest.param(0.1, [LONGEST_HOLD_SECONDS, 0.0], False, 0.0, id="the first has waited long enough"),
+        pytest.param(0.1, [0.0], True, 0.0, id="a turn is not let pass"),
+    ],
+)
+def test_near_the_limit_of_ec2_pods_that_come_together_share_a_call(
+    spare: float, came: list[float], turn: bool, asked_at: float
+) -> None:
+    """`came`: seconds since each waiting pod was seen."""
+    pods = [windows_pod(f"w{number}", seen_at=NOW - ago) for number, ago in enumerate(came)]
+    record = {"paces": {"pool": Pace(turn=turn)}} if turn else {}
+    done = kept(pool(), *pods, spare=spare, record=record)
+    assert ("AssignAddresses" in kinds(done.actions)) is (asked_at == 0.0)
+    if asked_at:
+        assert done.look_again == pytest.approx(NOW + asked_at)
 
 
 def test_a_switch_to_prefixes_gives_the_free_addresses_back_and_keeps_those_in_use() -> None:

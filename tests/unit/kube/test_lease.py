@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from common.kube.lease import Lease, LeaseTerms
+from common.kube.lease import STANDBY_SECONDS, Lease, LeaseTerms
 from common.kube.transport import Response
 from common.model.errors import OutsideError, Unsure
 from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, cut
@@ -202,6 +202,26 @@ def test_a_lease_won_back_from_another_is_lost_all_the_same(api: InProcess, cloc
     began = clock.time
     a.lead(Ticks(clock, 500, then), lambda: None, lambda: lost.append(clock.time))
     assert len(lost) == 1
+
+
+@pytest.mark.parametrize("late", [0.0, 1.7, 4.9])
+def test_a_standby_leads_soon_after_the_lease_of_a_dead_holder_ran_out(
+    api: InProcess, clock: VirtualClock, late: float
+) -> None:
+    """`late`: when it begins to stand, before the holder's last renewal."""
+    a, b = candidate(api, clock, "a"), candidate(api, clock, "b")
+    a.attempt()
+    renewed = clock.time + late
+
+    def then() -> None:
+        if clock.time >= renewed and not done:
+            done.append(clock.time)
+            a.attempt()
+
+    done: list[float] = []
+    led: list[float] = []
+    b.lead(Ticks(clock, 60, then), lambda: led.append(clock.time), lambda: None)
+    assert TERMS.duration <= led[0] - done[0] <= TERMS.duration + 2 * 1.2 * STANDBY_SECONDS
 
 
 def test_stopping_releases(api: InProcess, clock: VirtualClock) -> None:

@@ -186,3 +186,20 @@ def test_throttling_halves_the_rate_which_grows_back_within_a_minute(clock: Virt
     store.reserve(ACTION)
     waits = [store.reserve(ACTION) for _ in range(105)]
     assert waits[-1] - waits[-2] == pytest.approx(1 / 4.9, rel=0.1)
+
+
+def test_what_is_left_of_a_burst_is_told(clock: VirtualTime) -> None:
+    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    assert store.rate_left(ACTION) == 1.0
+    for _ in range(49):
+        store.reserve(ACTION)
+    assert store.rate_left(ACTION) == pytest.approx(0.5)
+    clock.now += 5
+    assert store.rate_left(ACTION) == pytest.approx((49 + 5 * 4.9) / 98)
+    for _ in range(120):
+        store.reserve(ACTION)
+    assert store.rate_left(ACTION) == 0.0
+    clock.now += 3600
+    assert store.rate_left(ACTION) == 1.0
+    with pytest.raises(KeyError):
+        store.rate_left("DeleteVpc")
