@@ -16,6 +16,8 @@ from common.model.pod import PodWish
 
 IDLE = Pace()
 NEVER = float("inf")
+ANNOTATION_SEEN_SECONDS = 60.0
+"""An annotation that is not seen for so long after it was written has been taken away."""
 
 A = TypeVar("A", bound=Action)
 
@@ -62,6 +64,13 @@ class Draft:
     def look_at(self, moment: float) -> None:
         """Ask to be planned again at `moment`."""
         self.look_again = min(self.look_again, moment)
+
+    def unseen_for_long(self, written_at: float) -> bool:
+        """Whether an annotation written then would be seen by now: watches lag, by far less."""
+        due = written_at + ANNOTATION_SEEN_SECONDS
+        if due > self.now:
+            self.look_at(due)
+        return due <= self.now
 
     def may(self, subject: str) -> bool:
         """Whether a step about `subject` may start now: none is under way, its pace allows it, and there is room."""

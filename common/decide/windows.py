@@ -188,9 +188,12 @@ def _annotate(draft: Draft, instance: InstanceFacts) -> None:
     bits = instance.subnet.cidr.rsplit("/", 1)[-1]
     for address in _pool(draft).addresses.values():
         subject, pod = f"annotate/{address.pod_uid}", draft.desired.pods.get(address.pod_uid)
-        if address.state is not AddressState.ASSIGNED or address.annotated or pod is None or not is_live(pod):
+        if address.state is not AddressState.ASSIGNED or pod is None or not is_live(pod):
+            continue
+        if address.annotated and (pod.ip_annotation is not None or not draft.unseen_for_long(address.since)):
             continue
         if draft.may(subject):
+            _put(draft, msgspec.structs.replace(address, since=draft.now))
             length = "32" if address.prefix is not None else bits
             draft.start(
                 Annotate(

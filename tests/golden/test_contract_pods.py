@@ -160,3 +160,20 @@ def test_small_pods_do_not_starve_a_pod_that_asks_for_two(ready: Scene) -> None:
     assert ready.annotation("small0") is None
     ready.remove("p1")
     ready.served("two", within=70)
+
+
+def test_an_annotation_that_was_taken_away_comes_back_with_the_same_interface(ready: Scene) -> None:
+    """Of a pod that lives; nothing new is asked of EC2 for it."""
+    ready.pod("pod")
+    ready.served("pod")
+    text = ready.annotation("pod")
+    ready.run(90)
+    calls = sight.Calls(ready)
+    answer = ready.cluster.kube.request(
+        "PATCH", f"{PODS}/pod", body={"metadata": {"annotations": {POD_ENI: None}}}, content_type=MERGE
+    )
+    assert answer.status == 200
+    assert ready.annotation("pod") is None
+    ready.run(5)
+    assert ready.annotation("pod") == text
+    assert calls() == []

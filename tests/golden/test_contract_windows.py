@@ -2,7 +2,7 @@
 
 from common.model.names import PRIVATE_IPV4
 from tests.golden import sight
-from tests.golden.scene import Scene
+from tests.golden.scene import MERGE, PODS, Scene
 from tests.golden.test_windows import IPAM, PREFIXES, REST, addresses, form, held, numbered, pods, start, unshared
 
 
@@ -142,3 +142,16 @@ def test_where_the_permission_is_missing_the_type_is_unsupported(scene_of_new_ty
     scene.run(30)
     assert scene.annotation("pod") is None
     assert "Warning Unsupported" in sight.node_events(scene)
+
+
+def test_an_annotation_that_was_taken_away_comes_back_with_the_same_address(scene: Scene) -> None:
+    start(scene, IPAM)
+    pods(scene, "pod")
+    scene.served("pod")
+    text = scene.annotation("pod")
+    scene.run(90)
+    patch = {"metadata": {"annotations": {PRIVATE_IPV4: None}}}
+    assert scene.cluster.kube.request("PATCH", f"{PODS}/pod", body=patch, content_type=MERGE).status == 200
+    assert scene.annotation("pod") is None
+    scene.run(5)
+    assert scene.annotation("pod") == text

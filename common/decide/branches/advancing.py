@@ -21,7 +21,7 @@ from common.model.config import DEFAULT_COOLDOWN_SECONDS
 from common.model.ids import BranchKey, PodUid
 from common.model.ledger import ON_TRUNK, Branch, BranchState, TrunkState
 from common.model.names import POD_ENI
-from common.model.pod import is_live
+from common.model.pod import PodWish, is_live
 
 
 def advance(draft: Draft, *, serving: bool) -> None:
@@ -37,7 +37,7 @@ def advance(draft: Draft, *, serving: bool) -> None:
                 _release(draft, branch)
             case _:
                 pass
-    _annotate(draft)
+    _annotate(draft, serving=serving)
 
 
 def _in_order(branches: Iterable[Branch]) -> list[Branch]:
@@ -103,18 +103,18 @@ def _make(draft: Draft, branch: Branch, *, serving: bool) -> None:
             pass
 
 
-def _annotate(draft: Draft) -> None:
-    """Pods all of whose interfaces are associated get their annotation."""
+def _annotate(draft: Draft, *, serving: bool) -> None:
+    """Pods all of whose interfaces are associated get their annotation, and get it again where it was taken away."""
     by_pod: dict[PodUid, list[Branch]] = {}
     for branch in draft.ledger.branches.values():
         if not branch.unwanted and branch.pod_uid:
             by_pod.setdefault(branch.pod_uid, []).append(branch)
     for uid, branches in by_pod.items():
         pod, claim = draft.desired.pods.get(uid), draft.ledger.claims.get(uid)
-        if pod is None or claim is None or claim.annotated or not is_live(pod) or pod.branches == 0:
+        if pod is None or claim is None or not is_live(pod) or pod.branches == 0:
             continue
         subject = f"annotate/{uid}"
-        if subject in draft.busy:
+        if subject in draft.busy or (claim.annotated and not (serving and _lost_annotation(draft, pod, branches))):
             continue
         if any(b.state in ON_TRUNK and b.trunk_id != draft.ledger.trunk.eni_id for b in branches):
             _begin_anew(draft, uid, branches)
@@ -133,6 +133,14 @@ def _annotate(draft: Draft) -> None:
                 value=annotation_of(branches),
             )
         )
+
+
+def _lost_annotation(draft: Draft, pod: PodWish, branches: Iterable[Branch]) -> bool:
+    """Somebody took it away from a pod that has its interfaces."""
+    trunk = draft.ledger.trunk.eni_id
+    if pod.eni_annotation is not None or any(b.state not in ON_TRUNK or b.trunk_id != trunk for b in branches):
+        return False
+    return draft.unseen_for_long(max(branch.since for branch in branches))
 
 
 def _begin_anew(draft: Draft, uid: PodUid, branches: Iterable[Branch]) -> None:

@@ -10,7 +10,7 @@ from common.decide.branches import keep_branches
 from common.decide.branches.advancing import advance
 from common.decide.branches.observing import release_ended
 from common.decide.branches.serving import counts, free_vlans
-from common.decide.draft import Draft
+from common.decide.draft import ANNOTATION_SEEN_SECONDS, Draft
 from common.model.actions import Annotate, AssociateBranch, CreateBranch, DisassociateBranch, ResolvePod
 from common.model.config import ClusterConfig
 from common.model.ids import EniId, VlanId
@@ -262,6 +262,34 @@ def test_a_pod_is_never_annotated_with_an_interface_of_a_replaced_instance(state
     assert "Annotate" not in kinds(one.actions)
     assert one.ledger.claims[pod("a").uid].generation == 1
     assert only(one).unwanted if state is ASSOCIATED else only(one).state is COOLING
+
+
+LONG_AGO = NOW - ANNOTATION_SEEN_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("fields", "annotated", "again"),
+    [
+        pytest.param({"since": LONG_AGO}, None, True, id="taken away"),
+        pytest.param({"since": LONG_AGO + 1}, None, False, id="perhaps not seen yet"),
+        pytest.param({"since": LONG_AGO}, "[]", False, id="there is one"),
+        pytest.param({"since": LONG_AGO, "trunk_id": OTHER_TRUNK}, None, False, id="of a replaced instance"),
+        pytest.param({"since": LONG_AGO, "state": COOLING}, None, False, id="its interface rests"),
+    ],
+)
+def test_an_annotation_that_somebody_took_away_is_written_again(
+    fields: dict[str, Any], annotated: str | None, again: bool
+) -> None:
+    of = ledger(branch("a", **{"state": ASSIGNED, **fields}), claims=[claim("a", annotated=True)])
+    one = kept(of, pod("a", eni_annotation=annotated))
+    assert ("Annotate" in kinds(one.actions)) is again
+    if again:
+        assert only(one).since == NOW
+
+
+def test_an_annotation_is_looked_for_once_it_must_be_seen() -> None:
+    of = ledger(branch("a", state=ASSIGNED, since=LONG_AGO + 7), claims=[claim("a", annotated=True)])
+    assert kept(of, pod("a")).look_again == NOW + 7
 
 
 def test_a_finished_pod_is_not_annotated() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from common.decide.draft import ANNOTATION_SEEN_SECONDS
 from common.decide.windows import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
 from common.model import actions as act
 from common.model.config import ClusterConfig
@@ -196,6 +197,22 @@ def test_the_pool_is_filled_up_when_a_burst_is_over_and_at_once_where_a_pod_wait
     ]
     waits = windows_pod("waits")
     assert "AssignAddresses" in kinds(kept(pool(owned(A, served, annotated=True)), served, waits).actions)
+
+
+@pytest.mark.parametrize(
+    ("since", "annotation", "again"),
+    [
+        pytest.param(NOW - ANNOTATION_SEEN_SECONDS, None, True, id="taken away"),
+        pytest.param(NOW - ANNOTATION_SEEN_SECONDS + 1, None, False, id="perhaps not seen yet"),
+        pytest.param(NOW - ANNOTATION_SEEN_SECONDS, f"{A}/19", False, id="there"),
+    ],
+)
+def test_an_annotation_that_somebody_took_away_is_written_again(
+    since: float, annotation: str | None, again: bool
+) -> None:
+    alive = windows_pod(ip_annotation=annotation)
+    done = kept(pool(owned(A, alive, annotated=True, since=since), *warm(B, C, D)), alive)
+    assert ("Annotate" in kinds(done.actions)) is again
 
 
 @pytest.mark.parametrize(
