@@ -4,12 +4,12 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from common.kube.transport import HttpTransport
-from common.model.names import POD_ENI, PRIVATE_IPV4
+from common.model.names import POD_ENI, POD_UID_TAG, PRIVATE_IPV4
 from sandbox.processes import usage
 from tests.integration.rig import Rig
 
@@ -115,3 +115,19 @@ class Journal:
             taken = [call["latency"] for call in self.of(action) if call["outcome"] == "ok"]
             total += sum(taken) / len(taken) if taken else 0.0
         return total
+
+    def latencies(self, pods: Collection[Mapping[str, Any]]) -> dict[str, float]:
+        """What the successful calls for each pod's branch interfaces took together, by name of the pod."""
+        owners = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in pods}
+        for pod in pods:
+            for entry in json.loads(pod["metadata"].get("annotations", {}).get(POD_ENI, "[]")):
+                owners[entry["eniId"]] = pod["metadata"]["name"]
+        taken = dict.fromkeys(owners.values(), 0.0)
+        for call in self.calls:
+            params = call["params"]
+            tags = [tag for tagged in params.get("TagSpecifications", ()) for tag in tagged["Tags"]]
+            named = {params.get("NetworkInterfaceId"), params.get("BranchInterfaceId")}
+            named |= {tag["Value"] for tag in tags if tag["Key"] == POD_UID_TAG}
+            for owner in {owners[name] for name in named if name in owners} if call["outcome"] == "ok" else ():
+                taken[owner] += call["latency"]
+        return taken
