@@ -11,6 +11,7 @@ import msgspec
 
 from common.clock import Clock
 from common.logging import get_logger
+from common.model.desired import Desired
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.model.node import NodeView
@@ -148,17 +149,21 @@ class Writer:
     def _pay(self, batch: Batch) -> None:
         """Raises StoreUnavailable, and then everything must be owed again."""
         if batch.config is not None:
-            written = self._store.desired(batch.changes[0].name).config if batch.changes else None
-            self._calm = written == batch.config
+            before = self._store.desired(batch.changes[0].name).config if batch.changes else None
+            self._calm = before == batch.config
             self._store.write_config(batch.config)
-        looks = {}
+        looks, later = {}, {}
+        whole = [change.name for change in batch.changes if change.debt.whole]
+        written = self._store.desired_of(whole) if whole else {}
         for change in batch.changes:
             if not change.debt.whole:
                 self._write(change)
-            elif not self._write_whole(change) and self._can_wait(change):
-                self._store.park(change.name, self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS))
+            elif not self._write_whole(change, written[change.name]) and self._can_wait(change):
+                later[change.name] = self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS)
                 continue
             looks[change.name] = change.debt.reason
+        if later:
+            self._store.park_all(later)
         if self._listing:
             self._held.update(looks)
         else:
@@ -174,9 +179,8 @@ class Writer:
         if change.pods or removed:
             self._store.write_pods(change.name, change.pods.values(), removed)
 
-    def _write_whole(self, change: NodeChange) -> bool:
+    def _write_whole(self, change: NodeChange, written: Desired) -> bool:
         """Whether anything was not written yet."""
-        written = self._store.desired(change.name)
         news = written.view != (change.view or NodeView()) or change.view is None
         if news:
             self._store.write_node(change.name, change.view)

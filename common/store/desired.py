@@ -6,7 +6,7 @@ when Redis was emptied, or that another leader overtook, does not set it: its ra
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -76,30 +76,36 @@ class DesiredState:
         return {NodeName(name.decode()) for name in names}
 
     def desired(self, name: NodeName) -> Desired:
-        """One consistent read. A value that cannot be decoded (written by another version) is left out and the answer
-        is not `complete`, so that nothing is released for it."""
-        view_key, pods_key, _ = self._of(name)
-        raw_view, raw_pods, raw_config, marked = self._link.transaction(
-            [
-                ("GET", view_key),
-                ("HGETALL", pods_key),
-                ("GET", keys.config(self._prefix)),
-                ("EXISTS", keys.complete(self._prefix)),
-            ]
-        )
-        complete = bool(marked)
-        view, config = NodeView(), None
-        pods: dict[PodUid, PodWish] = {}
-        try:
-            view = _view.decode(raw_view) if raw_view is not None else view
-            config = _config.decode(raw_config) if raw_config is not None else None
-            for uid, raw in raw_pods.items():
-                pods[PodUid(uid.decode())] = _pod.decode(raw)
-        except msgspec.DecodeError as error:
-            _log.warning("desired_state_unreadable", node=name, error=str(error))
-            complete = False
-        return Desired(view=view, pods=pods, config=config, complete=complete)
+        """As `desired_of`, of one node."""
+        return self.desired_of([name])[name]
+
+    def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]:
+        """One consistent read. Where a value cannot be decoded (written by another version) it is left out and the
+        answer is not `complete`, so that nothing is released for it."""
+        commands = [("GET", keys.config(self._prefix)), ("EXISTS", keys.complete(self._prefix))]
+        for name in names:
+            view_key, pods_key, _ = self._of(name)
+            commands += [("GET", view_key), ("HGETALL", pods_key)]
+        raw_config, marked, *raws = self._link.transaction(commands)
+        found = zip(names, raws[::2], raws[1::2], strict=True)
+        return {name: _decoded(name, view, pods, raw_config, bool(marked)) for name, view, pods in found}
 
     def _of(self, name: NodeName) -> list[str]:
         p = self._prefix
         return [keys.view(p, name), keys.pods(p, name), keys.wished(p)]
+
+
+def _decoded(
+    name: NodeName, raw_view: bytes | None, raw_pods: Mapping[bytes, bytes], raw_config: bytes | None, complete: bool
+) -> Desired:
+    view, config = NodeView(), None
+    pods: dict[PodUid, PodWish] = {}
+    try:
+        view = _view.decode(raw_view) if raw_view is not None else view
+        config = _config.decode(raw_config) if raw_config is not None else None
+        for uid, raw in raw_pods.items():
+            pods[PodUid(uid.decode())] = _pod.decode(raw)
+    except msgspec.DecodeError as error:
+        _log.warning("desired_state_unreadable", node=name, error=str(error))
+        complete = False
+    return Desired(view=view, pods=pods, config=config, complete=complete)

@@ -1,6 +1,6 @@
 """The facade: everything that roles ask of Redis, by its part."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import redis
@@ -80,6 +80,9 @@ class Store:
     def desired(self, name: NodeName) -> Desired:
         return self._desired.desired(name)
 
+    def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]:
+        return self._desired.desired_of(names)
+
     # --- wake-ups
 
     def mark_dirty(self, names: Iterable[NodeName], now: float) -> list[NodeName]:
@@ -102,6 +105,9 @@ class Store:
 
     def park(self, name: NodeName, at: float) -> None:
         self._wakeups.park(name, at)
+
+    def park_all(self, times: Mapping[NodeName, float]) -> None:
+        self._wakeups.park_all(times)
 
     def due(self, now: float, limit: int) -> list[NodeName]:
         return self._wakeups.due(now, limit)

@@ -23,7 +23,7 @@ A doubled message meets a lock, or a run that finds nothing to do. A run whose l
 at its next ledger write (StaleToken).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from common.model.ids import NodeName
 from common.store import keys
@@ -88,7 +88,12 @@ class WakeUps:
 
     def park(self, name: NodeName, at: float) -> None:
         """Look at the node again at that time. An earlier time that is already set stays."""
-        self._link.command("ZADD", keys.parked(self._prefix), "LT", at, name)
+        self.park_all({name: at})
+
+    def park_all(self, times: Mapping[NodeName, float]) -> None:
+        """As `park`, for at least one node."""
+        pairs = [part for name, at in times.items() for part in (at, name)]
+        self._link.command("ZADD", keys.parked(self._prefix), "LT", *pairs)
 
     def due(self, now: float, limit: int) -> list[NodeName]:
         """Nodes whose time has come, at most `limit`, and nodes whose run was abandoned. They are marked dirty in the
