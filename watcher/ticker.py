@@ -13,7 +13,9 @@ from common.store.store import Store
 from watcher.announcer import Announcer
 from watcher.writer import Writer
 
-NODES_A_TICK = 500
+NODES_A_TICK = 25
+"""Nodes whose time has come, published at once: those of a downtime are all due together, and pods that come then must
+not wait behind a thousand looks that can."""
 OVERDUE_SECONDS = 5.0
 """A node dirty for so long with neither a run nor a message under way was forgotten: its message is lost."""
 LOOK_SECONDS = 1.0
