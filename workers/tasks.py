@@ -1,12 +1,33 @@
 """The Celery tasks: thin. A message says only `look`; what to do is read, planned and recorded by the run."""
 
+from collections.abc import Callable
+from functools import wraps
+
 from celery import shared_task
 
+from common.logging import get_logger
+from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.store.broker import LOAD_INSTANCES, RECONCILE_NODE, SWEEP_LEAKS
 from workers.context import context
 from workers.maintenance.load import load_instances as load
 from workers.maintenance.sweep import sweep_leaks as sweep
+
+_log = get_logger(__name__)
+
+
+def _ends_with_redis(task: Callable[[], int]) -> Callable[[], int]:
+    """Where Redis goes away in the middle the task is over: what it had in hand is asked for again."""
+
+    @wraps(task)
+    def guarded() -> int:
+        try:
+            return task()
+        except StoreUnavailable as error:
+            _log.warning("redis went away", task=task.__name__, error=str(error))
+            return 0
+
+    return guarded
 
 
 @shared_task(name=RECONCILE_NODE)
@@ -16,6 +37,7 @@ def reconcile_node(node: str, reason: str) -> str:
 
 
 @shared_task(name=LOAD_INSTANCES)
+@_ends_with_redis
 def load_instances() -> int:
     """Read the instances that nodes have asked for, many with a few calls."""
     shared = context()
@@ -24,6 +46,7 @@ def load_instances() -> int:
 
 
 @shared_task(name=SWEEP_LEAKS)
+@_ends_with_redis
 def sweep_leaks() -> int:
     """One pass over the VPC for interfaces that belong to nothing."""
     shared, settings = context(), context().settings
