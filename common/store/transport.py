@@ -22,7 +22,9 @@ def use() -> None:
     TRANSPORT_ALIASES.update({scheme: f"{__name__}:{transport.__name__}" for scheme, transport in own.items()})
 
 
-class _Steady(Channel):
+class SteadyChannel(Channel):
+    """On one Redis server."""
+
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         """Raises redis.ConnectionError where the connection is gone already."""
         if self.connection.client is None:
@@ -31,11 +33,7 @@ class _Steady(Channel):
         return parameters
 
 
-class SteadyChannel(_Steady):
-    """On one Redis server."""
-
-
-class SteadySentinelChannel(_Steady, SentinelChannel):
+class SteadySentinelChannel(SteadyChannel, SentinelChannel):
     """On the master that Sentinels name."""
 
 

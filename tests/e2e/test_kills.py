@@ -11,8 +11,8 @@ from tests.e2e.product import Product
 from tests.e2e.scene import Scene, given
 
 RECOVERY_SECONDS = 45
-PROMPT_SECONDS = 20
-"""Less than a lock or a lease lives."""
+PROMPT_SECONDS = 12
+"""Less than a lock (15 s) or a lease (30 s) lives."""
 
 
 @pytest.fixture
