@@ -75,7 +75,7 @@ class PodWatch:
     def _follow(self) -> None:
         query = {"watch": "true", "timeoutSeconds": "7200"}
         try:
-            for line in self._transport.stream("/api/v1/pods", query, read_timeout=7200):
+            for line in self._transport.stream("/api/v1/pods", query, timeout=7200):
                 # Nearly all events of a large cluster's first list are of pods served before.
                 now, event = time.monotonic(), json.loads(line)
                 metadata = event["object"]["metadata"]

@@ -64,6 +64,9 @@ LEAKED_DELETED = _counter("leaked_deleted", "Interfaces that belonged to nothing
 
 LEADER = _gauge("leader", "1 in the watcher that holds the lease.")
 WATCH_RESTARTS = _counter("watch_restarts", "Watches begun again, by what ended them.", "kind", "reason")
+OBJECTS_SET_ASIDE = _counter(
+    "objects_set_aside", "Events about objects of the API server that could not be taken in.", "kind"
+)
 WATCHED = _gauge("watched", "Objects that the watcher knows.", "kind")
 PUBLISHED = _counter("published", "Tasks published, by reason.", "reason")
 PUBLISH_FAILURES = _counter("publish_failures", "Tasks that Redis did not take.")

@@ -45,3 +45,15 @@ RESOURCES: dict[Kind, Resource] = {
     ),
     Kind.ACCOUNTS: Resource(name=Kind.ACCOUNTS, path="/api/v1/serviceaccounts", metadata_only=True),
 }
+
+OBJECTS: dict[Kind, tuple[str, str]] = {
+    Kind.NODES: ("v1", "Node"),
+    Kind.PODS: ("v1", "Pod"),
+    Kind.CNINODES: ("vpcresources.k8s.aws/v1alpha1", "CNINode"),
+    Kind.ENI_CONFIGS: ("crd.k8s.amazonaws.com/v1alpha1", "ENIConfig"),
+    Kind.CONFIG_MAP: ("v1", "ConfigMap"),
+    Kind.LEGACY: ("apps/v1", "Deployment"),
+    Kind.POLICIES: ("vpcresources.k8s.aws/v1beta1", "SecurityGroupPolicy"),
+    Kind.ACCOUNTS: ("v1", "ServiceAccount"),
+}
+"""apiVersion and kind, as events name them."""

@@ -5,12 +5,14 @@ import threading
 from collections.abc import Callable
 
 from common.clock import Clock
+from common.kube.events import Involved
 from common.kube.lenient import Raw
+from common.kube.project import Identity
 from common.kube.reflector import Reflector
 from common.kube.transport import Transport
 from common.logging import get_logger
 from watcher.desires import Desires
-from watcher.kinds import RESOURCES, Kind
+from watcher.kinds import OBJECTS, RESOURCES, Kind
 
 UNWANTED_SECONDS = 1.0
 """Interval of looks whether a kind is wanted by now."""
@@ -27,8 +29,10 @@ def reflector(
     rng: random.Random,
     page_size: int = 500,
     wake: Callable[[], None] = lambda: None,
+    report: Callable[[Involved, str], None] = lambda _object, _problem: None,
 ) -> Reflector:
-    """A reflector of one kind into the desires. `wake` is called when there is something to write."""
+    """A reflector of one kind into the desires. `wake` is called when there is something to write, `report` with each
+    object that could not be taken in and the problem in words."""
 
     def on_event(event: str, raw: Raw) -> None:
         desires.apply(kind, event, raw)
@@ -39,6 +43,13 @@ def reflector(
         desires.synced(kind)
         wake()
 
+    def on_set_aside(found: Identity, problem: str) -> None:
+        api_version, name = OBJECTS[kind]
+        # As in the kubelet's events, a node's uid is its name: `kubectl describe node` looks for that.
+        uid = found.name if kind is Kind.NODES else found.uid
+        about = Involved(api_version=api_version, kind=name, name=found.name, uid=uid, namespace=found.namespace)
+        report(about, problem)
+
     return Reflector(
         RESOURCES[kind],
         transport,
@@ -46,6 +57,7 @@ def reflector(
         rng=rng,
         on_event=on_event,
         on_synced=on_synced,
+        on_set_aside=on_set_aside,
         page_size=page_size,
     )
 

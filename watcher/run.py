@@ -41,6 +41,9 @@ GRACE_SECONDS = 10.0
 """For the call under way and the release of the lease, each. Kubernetes kills after 30 s."""
 STALLED_SECONDS = 60.0
 """A loop that did not come round for so long hangs. Time-outs of Redis and broker are a few seconds each."""
+BLIND_SECONDS = 180.0
+"""A reflector that had neither an answer nor a failure for so long hangs: three times what one page of a list may
+take."""
 LOST_LEASE, BROKEN = 75, 70
 """Exit status, as sysexits.h: EX_TEMPFAIL, EX_SOFTWARE. Whoever started the process starts it again."""
 
@@ -113,7 +116,7 @@ class _Process:
         self._reflectors: dict[Kind, Reflector] = {
             kind: reflector(
                 kind, transport, self._desires, clock=clock, rng=random.Random(secrets.randbits(64)),
-                page_size=settings.page_size, wake=self._leader.wake,
+                page_size=settings.page_size, wake=self._leader.wake, report=self._report_set_aside,
             )
             for kind in Kind
         }  # fmt: skip
@@ -197,8 +200,13 @@ class _Process:
             stack.callback(serve_metrics(self._settings.metrics_port, address).close)
 
     def _unhealthy(self) -> str | None:
-        age = self._clock.monotonic() - self._leader.turned_at
-        return f"the loop hangs for {age:.0f} s" if age > STALLED_SECONDS else None
+        now = self._clock.monotonic()
+        if (age := now - self._leader.turned_at) > STALLED_SECONDS:
+            return f"the loop hangs for {age:.0f} s"
+        for kind, each in self._reflectors.items():
+            if self._desires.wants(kind) and (age := now - each.turned_at) > BLIND_SECONDS:
+                return f"the reflector of {kind} hangs for {age:.0f} s"
+        return None if self._sink.alive else "the thread that writes events has died"
 
     def _unready(self) -> str | None:
         return None if self._desires.complete else "lists are not complete"
@@ -207,6 +215,10 @@ class _Process:
         # Where the controller is disabled, security groups are another's business.
         if not self._settings.disable_controller:
             self._sink.emit(notice)
+
+    def _report_set_aside(self, about: Involved, problem: str) -> None:
+        if self._leading:
+            self._sink.tell(about, "ObjectNotUnderstood", f"The object is left out: {problem}", Severity.WARNING)
 
     def _tell_problem(self, problem: str) -> None:
         _log.warning("value of the ConfigMap is not used", configmap=CONFIG_MAP, problem=problem)

@@ -1,14 +1,12 @@
 """One resource that the view follows: the common reflector, and how its last list went."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from threading import Event
-from typing import Any
 
 from common.clock import Clock
 from common.kube.reflector import OnEvent, Reflector, Resource
-from common.kube.status import failure
-from common.kube.transport import JSON, Response, Transport
+from common.kube.transport import Transport
 from common.model.errors import OutsideError, Throttled, Unsure
 
 ABSENT_SECONDS = 2.0
@@ -16,45 +14,6 @@ ABSENT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 5.0
 """Between tries when the API server fails: shorter than the reflector would have it, since pods are judged by what
 was last read."""
-
-
-class _ListOutcome:
-    """A transport that remembers how the last list ended."""
-
-    def __init__(self, inner: Transport, told: Callable[[], None]) -> None:
-        self._inner, self._told = inner, told
-        self.failed: OutsideError | None = None
-        self.absent = False
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = JSON,
-        timeout: float | None = None,
-        accept: str = JSON,
-    ) -> Response:
-        try:
-            response = self._inner.request(
-                method, path, query=query, body=body, content_type=content_type, timeout=timeout, accept=accept
-            )
-        except OutsideError as error:
-            self.failed = error
-            self._told()
-            raise
-        self.absent = response.status == 404
-        self.failed = None if response.status == 200 else failure(response)
-        if self.failed is not None:
-            self._told()
-        return response
-
-    def stream(
-        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = JSON
-    ) -> Iterator[bytes]:
-        return self._inner.stream(path, query, read_timeout, accept=accept)
 
 
 class Watched:
@@ -70,33 +29,43 @@ class Watched:
     ) -> None:
         """`on_news` is called when a list succeeded or failed."""
         self.synced = False
+        self._failed: OutsideError | None = None
+        """What the last list failed with."""
         self._on_news = on_news
-        self._list = _ListOutcome(transport, on_news)
         self._reflector = Reflector(
-            resource, self._list, clock=clock, rng=rng, on_event=on_event, on_synced=self._complete
+            resource,
+            transport,
+            clock=clock,
+            rng=rng,
+            on_event=on_event,
+            on_synced=self._on_synced,
+            on_failed=self._on_failed,
         )
 
-    def _complete(self) -> None:
-        self.synced = True
+    def _on_synced(self) -> None:
+        self.synced, self._failed = True, None
+        self._on_news()
+
+    def _on_failed(self, error: OutsideError) -> None:
+        self._failed = error
         self._on_news()
 
     @property
     def absent(self) -> bool:
         """The API server does not serve the resource."""
-        return self._list.absent
+        return self._reflector.absent
 
     @property
     def tried(self) -> bool:
-        return self.synced or self._list.failed is not None
+        return self.synced or self._failed is not None
 
     @property
     def unreadable(self) -> str | None:
         """Why what is known must not be relied on: never read completely, or reading is refused. While the API server
         merely cannot be reached, the last known state stands."""
-        failed = self._list.failed
-        if self.synced and (failed is None or self.absent or isinstance(failed, Unsure | Throttled)):
+        if self.synced and (self._failed is None or isinstance(self._failed, Unsure | Throttled)):
             return None
-        return str(failed) if failed is not None else "it has not been read yet"
+        return str(self._failed) if self._failed is not None else "it has not been read yet"
 
     def step(self) -> float:
         """One list or one watch; seconds to wait before the next."""

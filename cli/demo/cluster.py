@@ -105,7 +105,7 @@ class Cluster:
         query = {"watch": "true"}
         try:
             while True:
-                for line in self._transport.stream(_PODS, {**query, "timeoutSeconds": "3000"}, read_timeout=3600):
+                for line in self._transport.stream(_PODS, {**query, "timeoutSeconds": "3000"}, timeout=3600):
                     event = msgspec.json.decode(line)
                     query["resourceVersion"] = event["object"]["metadata"]["resourceVersion"]
                     self._see(event["type"], event["object"])

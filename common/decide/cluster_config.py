@@ -13,7 +13,8 @@ WARM_PREFIX = "warm-prefix-target"
 COOLDOWN = "branch-eni-cooldown"
 
 _ON = frozenset({"true", "True", "TRUE", "1", "t"})
-_NUMBER = re.compile(r"[+-]?0*[0-9]{1,10}", re.ASCII)
+_NUMBER = re.compile(r"([+-]?)0*([0-9]{1,10})", re.ASCII)
+"""Without leading zeros: Python reads no more than 4,300 digits."""
 _LARGEST = 2**31 - 1
 _SMALLEST = -(2**31)
 
@@ -72,9 +73,10 @@ def _target(values: Mapping[str, str], key: str, problems: list[str]) -> int | N
 
 def _number(text: str) -> int | None:
     """As Go's ParseInt reads it: no spaces, no underscores, ASCII digits with an optional sign, within 32 bits."""
-    if not _NUMBER.fullmatch(text):
+    found = _NUMBER.fullmatch(text)
+    if found is None:
         return None
-    number = int(text)
+    number = int("".join(found.groups()))
     return number if _SMALLEST <= number <= _LARGEST else None
 
 

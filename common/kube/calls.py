@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from common.kube.status import UID_MISMATCH, is_missing, succeeded
+from common.kube.status import UID_MISMATCH, answered, is_missing
 from common.kube.transport import MERGE_PATCH, Response, Transport
 from common.model.errors import Conflict
 
@@ -20,11 +20,11 @@ class Calls:
         """An object as the server wrote it; None only where the server itself says that it does not exist. Raises
         OutsideError: NotFound where the server does not serve the resource."""
         response = self._transport.request("GET", path)
-        return None if is_missing(response, name) else succeeded(response).body
+        return None if is_missing(response, name) else answered(response, name).body
 
-    def _patch(self, path: str, body: dict[str, Any]) -> Response:
-        """Merge patch. Raises OutsideError."""
-        return succeeded(self._transport.request("PATCH", path, body=body, content_type=MERGE_PATCH))
+    def _patch(self, path: str, name: str, body: dict[str, Any]) -> Response:
+        """Merge patch of the object of this name. Raises OutsideError."""
+        return answered(self._transport.request("PATCH", path, body=body, content_type=MERGE_PATCH), name)
 
 
 def check_uid(found: str, expected: str, name: str) -> None:

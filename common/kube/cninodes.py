@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from common.kube.calls import CONFLICT_TRIES, Calls, check_uid
 from common.kube.project import cninode_facts
 from common.kube.raw import Untyped
-from common.kube.status import UID_MISMATCH, is_missing, succeeded
+from common.kube.status import UID_MISMATCH, answered, is_missing, object_in, succeeded
 from common.model.errors import Conflict, NotFound, Unsure
 from common.model.ids import NodeName
 from common.model.names import CNINODE_FINALIZER, LABEL_OS
@@ -45,7 +43,7 @@ class CniNodeCalls(Calls):
         if spec.tags:
             fields["tags"] = dict(spec.tags)
         body = {"apiVersion": _VERSION, "kind": "CNINode", "metadata": metadata, "spec": fields}
-        succeeded(self._transport.request("POST", _COLLECTION, body=body))
+        answered(self._transport.request("POST", _COLLECTION, body=body))
 
     def repair_cninode(
         self,
@@ -110,7 +108,7 @@ class CniNodeCalls(Calls):
         """Patch what `change` finds in the object as it stands; an empty change is no call."""
         path = f"{_COLLECTION}/{name}"
         for last in (*[False] * (CONFLICT_TRIES - 1), True):
-            found: Untyped = msgspec.json.decode(succeeded(self._transport.request("GET", path)).body)
+            found: Untyped = object_in(self._transport.request("GET", path), name)
             metadata = found["metadata"]
             check_uid(metadata.get("uid", ""), uid, f"CNINode {name}")
             patch = change(found)
@@ -119,7 +117,7 @@ class CniNodeCalls(Calls):
             guard = {"uid": uid, "resourceVersion": metadata.get("resourceVersion")}
             patch["metadata"] = {**patch.get("metadata", {}), **guard}
             try:
-                self._patch(path, patch)
+                self._patch(path, name, patch)
                 return
             except Conflict:
                 if last:

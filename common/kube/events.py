@@ -107,6 +107,11 @@ class EventSink:
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Events are written: the thread has not died."""
+        return self._thread is None or self._thread.is_alive()
+
     def stop(self) -> None:
         """Write what is queued, without retries and within STOP_SECONDS, and end the thread."""
         with self._changed:
@@ -150,6 +155,10 @@ class EventSink:
             except OutsideError as error:
                 problem = error
                 break
+            except Exception as error:  # noqa: BLE001  # reported; one event must not end the thread for the others
+                EVENTS_DROPPED.inc()
+                _log.exception("event_not_written", reason=said.reason, object=said.about.name, error=str(error))
+                return
         EVENTS_DROPPED.inc()
         _log.info("event not written", reason=said.reason, object=said.about.name, error=str(problem))
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from common.clock import Clock
-from common.kube.status import succeeded
+from common.kube.status import answered, object_in
 from common.kube.transport import Transport
 from common.logging import get_logger
 from common.model.errors import OutsideError
@@ -80,7 +80,7 @@ class Lease:
             body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
             response = self._transport.request("POST", self._collection, body=body, timeout=call_seconds)
         else:
-            found: dict[str, Any] = msgspec.json.decode(succeeded(response).body)
+            found = object_in(response, self._name)
             old = found.get("spec") or {}
             holder = old.get("holderIdentity") or ""
             if holder not in ("", self.identity) and not self._ran_out(old):
@@ -93,7 +93,7 @@ class Lease:
             response = self._transport.request("PUT", self._path, body=found, timeout=call_seconds)
         if response.status == 409:
             return False
-        succeeded(response)
+        answered(response, self._name)
         self._held_until = began + self._terms.renew_within
         self._won += 0 if mine else 1
         return True
@@ -104,7 +104,7 @@ class Lease:
         response = self._transport.request("GET", self._path, timeout=self._terms.retry)
         if response.status == 404:
             return
-        found: dict[str, Any] = msgspec.json.decode(succeeded(response).body)
+        found = object_in(response, self._name)
         old = found.get("spec") or {}
         if old.get("holderIdentity") != self.identity:
             return
@@ -112,7 +112,7 @@ class Lease:
         found["spec"]["leaseDurationSeconds"] = RELEASED_SECONDS
         response = self._transport.request("PUT", self._path, body=found, timeout=self._terms.retry)
         if response.status != 409:
-            succeeded(response)
+            answered(response, self._name)
 
     def lead(self, stop: Event, on_started: Callable[[], None], on_lost: Callable[[], None]) -> None:
         """Stand for the lease until `stop`; then release it. `on_started` is called once when it is ours, and must

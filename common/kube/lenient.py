@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from common.kube.nesting import pruned
 from common.logging import get_logger
 
 T = TypeVar("T")
@@ -37,7 +38,11 @@ def decode(raw: Raw, into: type[T], report: Report) -> T | None:
         decoder = _DECODERS.get(into)
         if decoder is None:
             decoder = _DECODERS[into] = msgspec.json.Decoder(into)
-        decoded: T = decoder.decode(raw)
+        try:
+            decoded: T = decoder.decode(raw)
+        except RecursionError:
+            raw = pruned(bytes(raw))
+            decoded = decoder.decode(raw)
         return decoded
     except (msgspec.DecodeError, ValueError) as error:
         report(str(error))

@@ -26,7 +26,7 @@ class NodeCalls(Calls):
         body: dict[str, object] = {"status": {"capacity": dict(capacity)}}
         if uid is not None:
             body["metadata"] = {"uid": uid}
-        self._patch(f"/api/v1/nodes/{node}/status", body)
+        self._patch(f"/api/v1/nodes/{node}/status", node, body)
 
     def get_eni_config(self, name: str) -> EniConfigFacts | None:
         """None where there is none, or it has no subnet. Raises NotFound where the CRD does not exist, OutsideError."""

@@ -4,8 +4,8 @@ import msgspec
 
 from common.kube.calls import Calls
 from common.kube.project import PodFacts, pod_facts, policy
-from common.kube.raw import Metadata, Page
-from common.kube.status import succeeded
+from common.kube.raw import Metadata
+from common.kube.status import page_in
 from common.model.errors import Unsure
 from common.model.ids import PodUid
 from common.model.policy import Policy
@@ -41,7 +41,7 @@ class PodCalls(Calls):
         metadata: dict[str, object] = {"uid": uid, "annotations": {key: value}}
         if resource_version is not None:
             metadata["resourceVersion"] = resource_version
-        self._patch(_pod(namespace, name), {"metadata": metadata})
+        self._patch(_pod(namespace, name), name, {"metadata": metadata})
 
     def list_policies(self, namespace: str) -> tuple[Policy, ...]:
         """The namespace's SecurityGroupPolicies by name, malformed ones left out with a log line. Raises NotFound
@@ -50,11 +50,7 @@ class PodCalls(Calls):
         query = {"limit": str(POLICIES_PER_PAGE)}
         found: list[Policy] = []
         while True:
-            response = succeeded(self._transport.request("GET", path, query=query))
-            try:
-                page = msgspec.json.decode(response.body, type=Page)
-            except (msgspec.DecodeError, ValueError) as error:
-                raise Unsure("MalformedList", str(error)) from error
+            page = page_in(self._transport.request("GET", path, query=query))
             found.extend(p for raw in page.items or () if (p := policy(raw)) is not None)
             if not page.metadata.continue_:
                 return tuple(sorted(found, key=lambda p: p.name))

@@ -12,6 +12,7 @@ import msgspec
 
 from common.kube import raw as k
 from common.kube.lenient import Raw, Report, decode, log_problem
+from common.kube.nesting import decode_json
 from common.model.ids import GroupId, NodeName, PodUid, SubnetId, instance_id_of
 from common.model.names import (
     CNINODE_FINALIZER,
@@ -188,7 +189,7 @@ def policy(raw: Raw, report: Report = log_problem) -> Policy | None:
     """None where any part of it is malformed."""
     try:
         if isinstance(raw, bytes | msgspec.Raw):
-            found = msgspec.json.decode(raw, type=k.SecurityGroupPolicy)
+            found = decode_json(raw, k.SecurityGroupPolicy)
         else:
             found = msgspec.convert(raw, k.SecurityGroupPolicy)
     except (msgspec.DecodeError, ValueError) as error:

@@ -15,27 +15,33 @@ from dataclasses import dataclass
 import msgspec
 
 from common.clock import Clock
+from common.kube.discovery import is_served
 from common.kube.lenient import Raw, decode, log_problem
+from common.kube.nesting import decode_json
 from common.kube.project import Identity, identity, identity_of
-from common.kube.raw import AnyObject, Page, Status, WatchLine
-from common.kube.status import failure, said_by
-from common.kube.transport import JSON, METADATA, METADATA_LIST, REQUEST_SECONDS, Response, Transport, WatchRefused
+from common.kube.raw import AnyObject, Status, WatchLine
+from common.kube.status import failure, page_in, said_by
+from common.kube.transport import JSON, METADATA, METADATA_LIST, Response, Transport, WatchRefused
 from common.logging import get_logger
-from common.metrics import WATCH_RESTARTS
-from common.model.errors import OutsideError, Unsure
+from common.metrics import OBJECTS_SET_ASIDE, WATCH_RESTARTS
+from common.model.errors import OutsideError
 
-WATCH_SECONDS = (240.0, 480.0)
-"""Bounds of timeoutSeconds: random, so that watches of many clients do not end together."""
-READ_MARGIN_SECONDS = 30.0
-"""A server silent for this much longer than the watch may last is frozen, or the connection is dead."""
-QUIET_SECONDS = 150.0
-"""Silence after which a watch is begun again where bookmarks come: kube-apiserver sends one about every minute."""
+WATCH_SECONDS = (11.0, 16.0)
+"""Bounds of timeoutSeconds: random, so that watches of many clients do not end together. Short, because its end is the
+one thing that a quiet watch can be held to: behind a connection that a proxy keeps open, or a frozen server, nothing
+else tells silence from a quiet cluster. A watch from a version in the server's cache costs it next to nothing, and
+kube-apiserver sends a bookmark 2 s before a watch's end."""
+MARGIN_SECONDS = 4.0
+"""A watch that has not ended so long after its time is dead: it is noticed 20 s after its begin at most."""
+LIVED_SECONDS = 1.0
+"""A watch that lived so long was no failure, whoever cut it: the next one begins without a growing wait."""
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.5, 30.0
 MISSING_SECONDS = 60.0
 """A resource not served for this long after it had objects is really gone, and its objects with it."""
 NOT_SERVED_SECONDS = 10.0
 """Interval of looks whether a missing resource is served by now."""
-LIST_SECONDS = 2 * REQUEST_SECONDS
+LIST_SECONDS = 60.0
+"""For one page: kube-apiserver itself gives up after 60 s."""
 STUCK_TRIES = 3
 """A watch that fails so often in a row at one version begins with a new list."""
 ENDED_AT_ONCE = "EndedAtOnce"
@@ -74,33 +80,49 @@ class Reflector:
         rng: random.Random,
         on_event: OnEvent,
         on_synced: Callable[[], None],
+        on_failed: Callable[[OutsideError], None] = lambda _: None,
+        on_set_aside: Callable[[Identity, str], None] = lambda _object, _problem: None,
         page_size: int = 500,
     ) -> None:
-        """`on_synced` is called after every complete list."""
+        """`on_synced` is called after every complete list, `on_failed` after a list that could not be read. An object
+        that `on_event` raises for is set aside: `on_set_aside` gets it with the problem in words, and all others are
+        served."""
         self.resource = resource
+        self.absent = False
+        """The API server does not serve the resource, as of the last list."""
         self._transport, self._clock, self._rng = transport, clock, rng
         self._on_event, self._on_synced, self._page_size = on_event, on_synced, page_size
+        self._on_failed, self._on_set_aside = on_failed, on_set_aside
         self._version: str | None = None
         """From which to watch; None: list first."""
         self._known: dict[tuple[str, str], Identity] = {}
         self._failures = self._refusals = 0
         """In a row; progress of a watch ends the row."""
         self._missing_since: float | None = None
-        self._bookmarks = False
-        self.progress_at = clock.monotonic()
-        """Monotonic seconds at which the server last told us anything."""
+        self.turned_at = clock.monotonic()
+        """Monotonic seconds at which an answer, a line of a watch or a failure last came: a healthy reflector is never
+        without one for longer than one request takes."""
 
     def step(self) -> float:
-        """One full list, or one watch until it ends. Seconds to wait before the next step. Raises only what the
-        callbacks raise."""
+        """One full list, or one watch until it ends. Seconds to wait before the next step. Raises only what
+        `on_synced` raises."""
         try:
-            return self._list() if self._version is None else self._watch(self._version)
+            return self._list_or_fail() if self._version is None else self._watch(self._version)
         except WatchRefused as refused:
             return self._refused(refused.response)
         except OutsideError as error:
             return self._failed(error.code, error.message)
+        finally:
+            self.turned_at = self._clock.monotonic()
 
     # --- list
+
+    def _list_or_fail(self) -> float:
+        try:
+            return self._list()
+        except OutsideError as error:
+            self._on_failed(error)
+            raise
 
     def _list(self) -> float:
         """Read all pages. Raises OutsideError, and then nothing is taken for deleted."""
@@ -112,9 +134,11 @@ class Reflector:
                 "GET", self.resource.path, query=query, timeout=LIST_SECONDS, accept=accept
             )
             if response.status == 404 and self.resource.optional and "continue" not in query:
+                if is_served(self._transport, self.resource.path, response):
+                    raise failure(response)
                 return self._not_served()
-            page = _page(response)
-            self.progress_at = self._clock.monotonic()
+            page = page_in(response)
+            self.turned_at = self._clock.monotonic()
             for raw in page.items or ():
                 if (found := identity(raw)) is not None:
                     seen.add((found.namespace, found.name))
@@ -124,14 +148,15 @@ class Reflector:
             query["continue"] = page.metadata.continue_
         for key in [key for key in self._known if key not in seen]:
             self._absent(key)
-        self._version, self._missing_since = page.metadata.resource_version, None
+        self._version, self._missing_since, self.absent = page.metadata.resource_version, None, False
         self._on_synced()
         return 0.0
 
     def _not_served(self) -> float:
         """Nothing to list. A server that is starting up may say so of a resource that has objects: they are taken for
         deleted only when it goes on."""
-        now = self.progress_at = self._clock.monotonic()
+        now = self._clock.monotonic()
+        self.absent = True
         if self._missing_since is None:
             self._missing_since = now
             _log.warning("resource is not served", kind=self.resource.name, path=self.resource.path)
@@ -149,15 +174,18 @@ class Reflector:
         query = self._query(
             watch="true", allowWatchBookmarks="true", resourceVersion=version, timeoutSeconds=str(int(seconds))
         )
-        silence = QUIET_SECONDS if self._bookmarks else seconds + READ_MARGIN_SECONDS
         began = self._clock.monotonic()
         accept = METADATA if self.resource.metadata_only else JSON
-        for line in self._transport.stream(self.resource.path, query, silence, accept=accept):
-            self._take(line)
-            self.progress_at = self._clock.monotonic()
-            self._failures = self._refusals = 0
-        now = self.progress_at = self._clock.monotonic()
-        if self._version == version and now - began < 1.0:
+        try:
+            for line in self._transport.stream(self.resource.path, query, seconds + MARGIN_SECONDS, accept=accept):
+                self._take(line)
+                self.turned_at = self._clock.monotonic()
+                self._failures = self._refusals = 0
+        except OutsideError:
+            if self._clock.monotonic() - began >= LIVED_SECONDS:
+                self._failures = 0
+            raise
+        if self._version == version and self._clock.monotonic() - began < LIVED_SECONDS:
             # Ended at once without a word: a server or proxy that would have us spin.
             return self._failed(ENDED_AT_ONCE, "")
         self._failures = self._refusals = 0
@@ -167,16 +195,14 @@ class Reflector:
     def _take(self, line: bytes) -> None:
         """One line of a watch. Raises WatchRefused for an error, or for what is no event."""
         try:
-            event = msgspec.json.decode(line, type=WatchLine)
+            event = decode_json(line, WatchLine)
             if event.type == "ERROR":
-                status = msgspec.json.decode(event.object, type=Status)
+                status = decode_json(event.object, Status)
                 raise WatchRefused(Response(status.code, bytes(event.object)))
         except (msgspec.DecodeError, ValueError) as error:
             raise WatchRefused(Response(400, line)) from error
         found = decode(event.object, AnyObject, log_problem)
-        if event.type == "BOOKMARK":
-            self._bookmarks = True
-        elif found is not None and found.metadata.name:
+        if event.type != "BOOKMARK" and found is not None and found.metadata.name:
             object_ = identity_of(found)
             if event.type == "DELETED":
                 self._gone(object_, event.object)
@@ -209,19 +235,27 @@ class Reflector:
             before = None
         self._known[key] = found
         if before is None or before.resource_version != found.resource_version or not found.resource_version:
-            self._on_event("ADDED" if before is None else "MODIFIED", raw)
+            self._pass_on("ADDED" if before is None else "MODIFIED", found, raw)
 
     def _gone(self, found: Identity, raw: Raw) -> None:
         key = (found.namespace, found.name)
         known = self._known.get(key)
         if known is not None and known.uid == found.uid:
             del self._known[key]
-        self._on_event("DELETED", raw)
+        self._pass_on("DELETED", found, raw)
 
     def _absent(self, key: tuple[str, str]) -> None:
         found = self._known.pop(key)
         metadata = {"namespace": found.namespace, "name": found.name, "uid": found.uid}
-        self._on_event("DELETED", msgspec.json.encode({"metadata": metadata}))
+        self._pass_on("DELETED", found, msgspec.json.encode({"metadata": metadata}))
+
+    def _pass_on(self, event: str, found: Identity, raw: Raw) -> None:
+        try:
+            self._on_event(event, raw)
+        except Exception as error:  # noqa: BLE001  # reported; one object must not stop the others
+            OBJECTS_SET_ASIDE.labels(self.resource.name).inc()
+            _log.exception("object_set_aside", kind=self.resource.name, namespace=found.namespace, name=found.name)
+            self._on_set_aside(found, f"{type(error).__name__}: {error}")
 
     def _failed(self, code: str, message: str) -> float:
         """Seconds to wait: longer each time, jittered."""
@@ -237,16 +271,3 @@ class Reflector:
         if self.resource.field_selector:
             parts["fieldSelector"] = self.resource.field_selector
         return parts
-
-
-def _page(response: Response) -> Page:
-    """Raises OutsideError; Unsure where the answer is no list."""
-    if response.status != 200:
-        raise failure(response)
-    try:
-        page = msgspec.json.decode(response.body, type=Page)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise Unsure("MalformedList", str(error)) from error
-    if not page.metadata.resource_version:
-        raise Unsure("MalformedList", "the answer is no list")
-    return page

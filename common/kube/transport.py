@@ -5,7 +5,6 @@ Measured: the client's typed path takes 942 us and 77 KB a pod, this with msgspe
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +15,8 @@ from kubernetes import config as kube_config
 from kubernetes.client import ApiClient, Configuration
 
 from common.clock import Clock
+from common.kube.credentials import Credentials, token_file_of
+from common.kube.deadline import POOLS
 from common.kube.pace import RequestPace
 from common.model.errors import Unsure
 from common.settings import SettingsError
@@ -27,14 +28,17 @@ METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
 """To accept objects without what is not metadata: smaller answers, of the same shape as far as they go. A server that
 cannot do so sends them whole."""
 CONNECT_SECONDS = 5.0
-REQUEST_SECONDS = 30.0
-"""For the whole answer. kube-apiserver gives up on an ordinary request after 60 s."""
+REQUEST_SECONDS = 15.0
+"""For a whole request, connection, headers and body: shorter than a run's time slice, far longer than what a healthy
+API server takes for one object."""
 CONNECTIONS = 64
 """At least the number of threads of a worker: more would queue for a connection."""
 _CHUNK_BYTES = 1 << 16
-_READ_AGAIN = urllib3.Retry(2, backoff_factor=0, respect_retry_after_header=False)
-"""A kept connection that the server closed shows only when it is used, and reading again is safe. Answers are answers,
-429 and 503 too: when to ask again is the caller's decision."""
+_REFUSAL_BYTES = 1 << 20
+"""Of the answer that refuses a watch, what is read."""
+READS = 3
+"""How often a GET is sent where the connection breaks: a kept connection that the server closed shows only when it is
+used, and reading again is safe. All within one time limit; answers are answers, 429 and 503 too."""
 
 
 class Response(NamedTuple):
@@ -60,12 +64,9 @@ class Transport(Protocol):
         fails or the time is up."""
         ...
 
-    def stream(
-        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = JSON
-    ) -> Iterator[bytes]:
-        """The lines of an answer that goes on. `read_timeout`: longest silence, in seconds. Ends when the server ends
-        it; raises Unsure where the connection breaks or is silent for too long, `WatchRefused` for any status but
-        200."""
+    def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
+        """The lines of an answer that goes on. `timeout`: seconds for the whole of it. Ends when the server ends it;
+        raises Unsure where the connection breaks or the time is up, `WatchRefused` for any status but 200."""
         ...
 
 
@@ -82,13 +83,21 @@ class WatchRefused(Exception):
 
 
 class HttpTransport:
-    """A `Transport` over the official client's pool. Tokens are read again as they rotate. Thread-safe."""
+    """A `Transport` over the official client's pools. Tokens are read again as they rotate. Thread-safe."""
 
-    def __init__(self, configuration: Configuration, clock: Clock, pace: RequestPace | None = None) -> None:
-        self._configuration, self._clock, self._pace = configuration, clock, pace
+    def __init__(
+        self,
+        configuration: Configuration,
+        clock: Clock,
+        *,
+        pace: RequestPace | None = None,
+        token_file: Path | None = None,
+    ) -> None:
+        self._clock, self._pace = clock, pace
         self._host = str(configuration.host).rstrip("/")
-        self._refresh = threading.Lock()
+        self._credentials = Credentials(configuration, clock, token_file)
         self._pool: urllib3.PoolManager = ApiClient(configuration).rest_client.pool_manager
+        self._pool.pool_classes_by_scheme = POOLS
 
     def request(
         self,
@@ -103,47 +112,52 @@ class HttpTransport:
     ) -> Response:
         if self._pace is not None:
             self._pace.wait()
-        seconds = timeout or REQUEST_SECONDS
-        deadline = self._clock.monotonic() + seconds
-        headers = {"Accept": accept, **self._authorization()}
+        headers = {"Accept": accept, **self._credentials.headers()}
         encoded = None
         if body is not None:
             headers["Content-Type"] = content_type
             encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        deadline = self._clock.monotonic() + (timeout or REQUEST_SECONDS)
         with _connection_errors(method, path):
-            answer = self._pool.request(
-                method,
-                self._url(path, query),
-                body=encoded,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
-                retries=_READ_AGAIN if method == "GET" else False,
-                preload_content=False,
-                redirect=False,
-            )
-            return Response(answer.status, self._read(answer, deadline))
+            for last in (*[False] * (READS - 1), True):
+                left = deadline - self._clock.monotonic()
+                if left <= 0:
+                    raise Unsure("Timeout", f"{method} {path}: no answer in time")
+                try:
+                    answer = self._pool.request(
+                        method,
+                        self._url(path, query),
+                        body=encoded,
+                        headers=headers,
+                        timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, left), total=left),
+                        retries=False,
+                        redirect=False,
+                    )
+                    return Response(answer.status, answer.data)
+                except urllib3.exceptions.ProtocolError:
+                    if last or method != "GET":
+                        raise
+        raise AssertionError("the last try returns or raises")
 
-    def stream(
-        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = JSON
-    ) -> Iterator[bytes]:
-        headers = {"Accept": accept, **self._authorization()}
+    def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
+        headers = {"Accept": accept, **self._credentials.headers()}
         with _connection_errors("GET", path):
             answer = self._pool.request(
                 "GET",
                 self._url(path, query),
                 headers=headers,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_timeout),
+                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, timeout), total=timeout),
                 retries=False,
                 preload_content=False,
                 redirect=False,
             )
             try:
                 if answer.status != 200:
-                    body = self._read(answer, self._clock.monotonic() + REQUEST_SECONDS)
-                    raise WatchRefused(Response(answer.status, body))
+                    raise WatchRefused(Response(answer.status, answer.read(_REFUSAL_BYTES)))
                 yield from _lines(answer)
             finally:
-                # Not given back to the pool: the rest of the answer would be read as the next one.
+                # An answer that was read to its end is back in the pool; the rest of any other would be read as the
+                # next answer.
                 answer.close()
 
     def close(self) -> None:
@@ -152,25 +166,6 @@ class HttpTransport:
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
         return f"{self._host}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
 
-    def _authorization(self) -> dict[str, str]:
-        # The client refreshes expired tokens (exec plugins, service accounts) within auth_settings().
-        with self._refresh:
-            setting = self._configuration.auth_settings().get("BearerToken")
-        return {"Authorization": str(setting["value"])} if setting and setting["value"] else {}
-
-    def _read(self, answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        chunks = []
-        try:
-            for chunk in answer.stream(_CHUNK_BYTES):
-                chunks.append(chunk)
-                if self._clock.monotonic() > deadline:
-                    raise Unsure("Timeout", "the answer did not end in time")
-        except BaseException:
-            answer.close()
-            raise
-        answer.release_conn()
-        return b"".join(chunks)
-
 
 def connect(
     *, kubeconfig: Path | None, context: str, clock: Clock, qps: float | None = None, burst: int = 1
@@ -178,18 +173,20 @@ def connect(
     """A transport from a kubeconfig file, else from the pod's service account, else from ~/.kube/config. `qps` limits
     our requests (watches apart) to so many a second, None does not. Raises NoCluster."""
     configuration = Configuration()
+    token_file = None
     try:
         if kubeconfig is None and _in_cluster(configuration):
             pass
         else:
             file = str(kubeconfig) if kubeconfig is not None else None
             kube_config.load_kube_config(file, context or None, client_configuration=configuration)
+            token_file = token_file_of(file, context or None)
     except (kube_config.ConfigException, OSError, ValueError) as error:
         value = f"={str(kubeconfig)!r}" if kubeconfig is not None else ""
         raise NoCluster([f"VPC_RC_KUBECONFIG{value}: {' '.join(str(error).split())}"]) from error
     configuration.connection_pool_maxsize = CONNECTIONS
     pace = RequestPace(qps=qps, burst=burst, clock=clock) if qps is not None else None
-    return HttpTransport(configuration, clock, pace)
+    return HttpTransport(configuration, clock, pace=pace, token_file=token_file)
 
 
 def _in_cluster(configuration: Configuration) -> bool:

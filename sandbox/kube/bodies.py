@@ -64,6 +64,9 @@ def encoded(body: Body, content_type: str) -> bytes:
                 raise bad_request(f"error decoding YAML: {wrong}") from wrong
         words = "error decoding patch" if "patch" in content_type else "the object provided is unrecognized"
         raise bad_request(f"{words}: {error}") from error
+    except RecursionError as error:
+        # The real one takes 10,000 levels, where a schema does.
+        raise bad_request("the object provided is nested too deeply for this API server") from error
 
 
 def decoded(body: Body, content_type: str) -> Object:

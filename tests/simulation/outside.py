@@ -67,7 +67,7 @@ class KubeInProcess:
         return self.points.call(f"Kubernetes {method} {path}", effect)
 
     def stream(
-        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = "application/json"
+        self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = "application/json"
     ) -> Iterator[bytes]:
         raise NotImplementedError("the simulation pumps the watcher itself")
 

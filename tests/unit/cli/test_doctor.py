@@ -64,7 +64,7 @@ class ApiServer:
         status, body = self._answers.get(path, (404, "{}"))
         return Response(status, body.encode())
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float, **_: Any) -> Iterator[bytes]:
+    def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
         raise NotImplementedError
 
 

@@ -57,9 +57,7 @@ class InProcess:
         found = self.world.request(method, path, query, body, content_type, accept=accept)
         return self.after(method, path, Response(found.status, found.body))
 
-    def stream(
-        self, path: str, query: Mapping[str, str], read_timeout: float, *, accept: str = JSON
-    ) -> Iterator[bytes]:
+    def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
         self.calls.append(("WATCH", path))
         answer = self.before("WATCH", path, query)
         if answer is not None:

@@ -75,6 +75,22 @@ def test_an_answer_that_is_no_pod_is_unsure(api: InProcess, kube: Kube, body: by
 # --- pods
 
 
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"{}", b'{"metadata":{"name":"other"}}', b""])
+def test_a_page_of_a_proxy_with_status_200_is_no_answer(api: InProcess, kube: Kube, body: bytes) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: kube.get_pod("default", "p"),
+        lambda: kube.annotate_pod("default", "p", PodUid("u"), KEY, "[]"),
+        lambda: kube.list_policies("default"),
+        lambda: kube.service_account_labels("default", "a"),
+        lambda: kube.advertise(N1, {KEY: "9"}),
+        lambda: kube.drop_finalizer(N1, "u"),
+    ]
+    api.before = lambda *_: Response(200, body)
+    for call in calls:
+        with pytest.raises(Unsure):
+            call()
+
+
 def test_a_pod_that_is_not_there_is_none(kube: Kube) -> None:
     assert kube.get_pod("default", "p") is None
 

@@ -224,6 +224,19 @@ def test_a_standby_leads_soon_after_the_lease_of_a_dead_holder_ran_out(
     assert TERMS.duration <= led[0] - done[0] <= TERMS.duration + 2 * 1.2 * STANDBY_SECONDS
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_page_of_a_proxy_is_no_lease(api: InProcess, clock: VirtualClock, method: str) -> None:
+    lease = candidate(api, clock, "a")
+    if method == "PUT":
+        assert candidate(api, clock, "earlier").attempt()
+        assert not lease.attempt()
+        clock.sleep(TERMS.duration)
+    api.before = lambda verb, *_: Response(200, b"<html>sign in</html>") if verb == method else None
+    with pytest.raises(Unsure):
+        lease.attempt()
+    assert not lease.held()
+
+
 def test_stopping_releases(api: InProcess, clock: VirtualClock) -> None:
     a = candidate(api, clock, "a")
     lost: list[float] = []

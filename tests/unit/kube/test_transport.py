@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from common.clock import SystemClock
+from common.clock import Clock, SystemClock
 from common.kube.pace import RequestPace
 from common.kube.transport import MERGE_PATCH, HttpTransport, NoCluster, WatchRefused, connect
 from common.model.errors import Unsure
@@ -91,19 +92,21 @@ def hang_up(connection: socket.socket, _: bytes) -> None:
 
 
 @contextmanager
-def serving(folder: Path, *scripts: Script) -> Iterator[tuple[HttpTransport, Server]]:
+def serving(
+    folder: Path, *scripts: Script, user: dict[str, str] | None = None, clock: Clock | None = None
+) -> Iterator[tuple[HttpTransport, Server]]:
     server = Server(*scripts)
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "c",
         "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.port}"}}],
-        "users": [{"name": "c", "user": {"token": "secret"}}],
+        "users": [{"name": "c", "user": user or {"token": "secret"}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
     }
     path = folder / "kubeconfig"
     path.write_text(json.dumps(config))
-    transport = connect(kubeconfig=path, context="", clock=SystemClock())
+    transport = connect(kubeconfig=path, context="", clock=clock or SystemClock())
     try:
         yield transport, server
     finally:
@@ -136,21 +139,75 @@ def test_a_silent_server_costs_the_time_out(tmp_path: Path) -> None:
         transport.request("POST", "/x", body={}, timeout=0.2)
 
 
-def test_an_answer_that_drips_costs_the_time_out_as_a_whole(tmp_path: Path) -> None:
-    server_over = threading.Event()
+def dripping(stop: threading.Event, head: bytes, drop: bytes) -> Script:
+    def script(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(head)
+        while not stop.wait(0.05):
+            connection.sendall(drop)
 
-    def drip(connection: socket.socket, _: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while not server_over.wait(0.05):
-            connection.sendall(b"1\r\nx\r\n")
+    return script
 
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+        (b"", b"H"),
+    ],
+    ids=["chunks", "body", "headers", "status line"],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_drips_costs_the_time_out_as_a_whole(
+    tmp_path: Path, head: bytes, drop: bytes, streamed: bool
+) -> None:
+    over, clock = threading.Event(), SystemClock()
+    with serving(tmp_path, dripping(over, head, drop)) as (transport, _):
+        began = clock.monotonic()
+        ask = (
+            (lambda: list(transport.stream("/x", {}, 0.5)))
+            if streamed
+            else (lambda: [transport.request("GET", "/x", timeout=0.5)])
+        )
+        with pytest.raises(Unsure):
+            ask()
+        assert clock.monotonic() - began < 5
+        over.set()
+
+
+def test_a_silent_server_costs_the_time_out_once(tmp_path: Path) -> None:
     clock = SystemClock()
-    with serving(tmp_path, drip) as (transport, _):
+    with serving(tmp_path, lambda *_: None) as (transport, server):
         began = clock.monotonic()
         with pytest.raises(Unsure):
-            transport.request("GET", "/x", timeout=0.5)
-        assert clock.monotonic() - began < 5
-        server_over.set()
+            transport.request("GET", "/x", timeout=1.0)
+        assert clock.monotonic() - began < 2.0
+        assert len(server.requests) == 1
+
+
+def test_a_refused_stream_whose_words_drip_costs_the_time_out(tmp_path: Path) -> None:
+    over = threading.Event()
+    script = dripping(over, b"HTTP/1.1 503 X\r\nContent-Length: 100000\r\n\r\n", b"x")
+    with serving(tmp_path, script) as (transport, _):
+        with pytest.raises(Unsure):
+            list(transport.stream("/x", {}, 0.5))
+        over.set()
+
+
+def test_a_connection_whose_answer_was_read_is_used_again(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def note(connection: socket.socket, request: bytes) -> None:
+        seen.append(connection.getpeername()[1])
+        script = chunks(b"{}\n", then=end) if b"watch" in request else answer(b"{}")
+        script(connection, request)
+
+    with serving(tmp_path, note) as (transport, _):
+        list(transport.stream("/x?watch", {}, 5))
+        transport.request("GET", "/x", timeout=5)
+        list(transport.stream("/x?watch", {}, 5))
+    assert len(set(seen)) == 1, "a watch every few seconds must not cost a handshake each"
 
 
 def test_an_answer_cut_short_is_no_answer(tmp_path: Path) -> None:
@@ -211,6 +268,44 @@ def test_a_refused_stream_carries_the_answer(tmp_path: Path) -> None:
 def test_a_missing_kubeconfig_is_no_cluster(tmp_path: Path) -> None:
     with pytest.raises(NoCluster):
         connect(kubeconfig=tmp_path / "none", context="", clock=SystemClock())
+
+
+def token_of(request: bytes) -> str:
+    found = re.search(rb"(?i)authorization: bearer (\S+)", request)
+    return found[1].decode() if found else ""
+
+
+def test_a_token_file_is_read_again_and_its_last_token_outlives_it(tmp_path: Path) -> None:
+    file, clock = tmp_path / "token", VirtualClock(0.0)
+    file.write_text("first\n")
+    with serving(tmp_path, answer(b"{}"), user={"tokenFile": "token"}, clock=clock) as (transport, server):
+        transport.request("GET", "/x")
+        file.write_text("second\n")
+        clock.sleep(61)
+        transport.request("GET", "/x")
+        file.unlink()
+        clock.sleep(61)
+        transport.request("GET", "/x")
+        file.write_text("")
+        clock.sleep(61)
+        list(transport.stream("/x", {}, 5))
+        file.write_text("third")
+        transport.request("GET", "/x")
+    assert [token_of(r) for r in server.requests] == ["first", "second", "second", "second", "third"]
+
+
+def test_a_process_without_files_to_open_fails_the_request_and_not_the_thread(tmp_path: Path) -> None:
+    with serving(tmp_path, answer(b"{}")) as (transport, _):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(Unsure):
+                transport.request("GET", "/x", timeout=2)
+            with pytest.raises(Unsure):
+                list(transport.stream("/x", {}, 2))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert transport.request("GET", "/x", timeout=2).status == 200
 
 
 def test_requests_are_paced_after_their_burst() -> None:

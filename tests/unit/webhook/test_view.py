@@ -52,7 +52,7 @@ class StandApi:
         items = [o for o in self.objects[path] if wanted in ("", o["metadata"]["name"])]
         return Response(200, json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode())
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float, **_: Any) -> Iterator[bytes]:
+    def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
         raise WatchRefused(Response(410, b"{}"))
 
     def look_up(self, namespace: str, name: str) -> Mapping[str, str] | None:
@@ -67,7 +67,7 @@ def refusal(status: int, reason: str, message: str) -> Response:
     return Response(status, json.dumps({"kind": "Status", "reason": reason, "message": message}).encode())
 
 
-NOT_SERVED = Response(404, b"404 page not found")
+NOT_SERVED = Response(404, b'{"kind":"Status","code":404,"reason":"NotFound","details":{}}')
 FORBIDDEN = refusal(403, "Forbidden", "securitygrouppolicies is forbidden for alice")
 SILENT = Unsure("NewConnectionError", "connection refused")
 
