@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What the image gets: the runtime lock and the product, nothing else.
+RUNTIME := .venv-runtime
+RUNTIME_READY := $(RUNTIME)/.ready
 
 # Tests that only compute; tests that share servers and mostly wait for them.
 PURE_TESTS := tests/unit tests/simulation tests/golden
@@ -11,7 +14,7 @@ PYTEST := $(BIN)/pytest -m "not slow"
 SHARED := -n 4 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types imports integration e2e bench manifests check lock
+.PHONY: help setup demo test lint format types imports runtime integration e2e bench manifests check lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,12 +28,25 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+$(RUNTIME_READY): requirements/runtime.txt
+	rm -rf $(RUNTIME)
+	$(PYTHON) -m venv $(RUNTIME)
+	$(RUNTIME)/bin/python -m pip install --quiet --require-hashes -r requirements/runtime.txt
+	touch $@
+
 demo: setup ## Run the whole product against its own sandbox on this machine
 	$(BIN)/vpc-rc demo
 
 test: setup ## Unit, simulation, golden, sandbox, integration and end-to-end tests
 	$(PYTEST) -n 2 --dist worksteal $(PURE_TESTS)
 	$(PYTEST) $(SHARED) $(SERVED_TESTS)
+
+# The product as a wheel, as the image gets it: what is forgotten in it is missed here.
+runtime: setup $(RUNTIME_READY) ## The product from the runtime lock alone: every module, every role, one pod served
+	rm -rf build/runtime && mkdir -p build/runtime
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/runtime .
+	$(RUNTIME)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall build/runtime/*.whl
+	VPC_RC_TEST_RUNTIME=$(abspath $(RUNTIME)) $(PYTEST) tests/runtime
 
 integration: setup ## Tests against a real Redis, the sandbox and, with KUBEBUILDER_ASSETS, a real API server
 	$(PYTEST) $(SHARED) tests/integration
@@ -58,7 +74,7 @@ bench: setup ## Benchmarks against the sandbox
 manifests: setup ## Kubernetes manifests, image and compose file
 	$(PYTEST) tests/deploy
 
-check: lint types imports manifests test ## What CI runs
+check: lint types imports runtime manifests test ## What CI runs
 
 # Needs uv (https://docs.astral.sh/uv/). The result names no package index.
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet

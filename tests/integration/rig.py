@@ -77,16 +77,22 @@ class Rig:
     ec2_url: str = ""
     kube_url: str = ""
     redis_port: int = 0
+    program: tuple[str, ...] = (sys.executable, "-m", "cli.main")
+    """How the product is started."""
     restarts: list[str] = field(default_factory=list)
     """Processes that ended by themselves and were started again: name and exit status."""
 
     # --- processes
 
-    def spawn(self, name: str, *command: str, **environment: str) -> Process:
+    def spawn(self, name: str, *arguments: str, **environment: str) -> Process:
+        """Python, in the environment of the tests."""
+        return self.run(name, sys.executable, *arguments, **environment)
+
+    def run(self, name: str, *command: str, **environment: str) -> Process:
         log = self.folder / f"{name}.log"
         with log.open("a") as out:
             popen = subprocess.Popen(
-                [sys.executable, *command],
+                command,
                 cwd=ROOT,
                 env={**os.environ, **self.environment, **environment},
                 stdin=subprocess.DEVNULL,
@@ -104,7 +110,7 @@ class Rig:
         for process in [p for p in self.processes if p.supervised and not p.running]:
             self.restarts.append(f"{process.name}: {process.popen.returncode}")
             self.processes.remove(process)
-            self.spawn(process.name, *process.command, **process.environment).supervised = True
+            self.run(process.name, *process.command, **process.environment).supervised = True
 
     def start_ec2(self, *arguments: str, seed: dict[str, Any] | None = None) -> None:
         file = self.folder / "seed.json"
@@ -167,7 +173,8 @@ class Rig:
         return self._product(name, "worker", environment)
 
     def _product(self, name: str, role: str, environment: dict[str, str]) -> Process:
-        return self.spawn(name, "-m", "cli.main", role, **{"VPC_RC_METRICS_PORT": str(free_port()), **environment})
+        environment = {"VPC_RC_METRICS_PORT": str(free_port()), **environment}
+        return self.run(name, *self.program, role, **environment)
 
     def stop(self) -> None:
         for process in reversed(self.processes):
