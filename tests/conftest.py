@@ -1,5 +1,7 @@
-"""How tests that share servers are dealt to processes: `pytest -n 4 --dist loadscope --no-loadscope-reorder`."""
+"""How tests that share servers are dealt to processes (`pytest -n 4 --dist loadscope --no-loadscope-reorder`), and what
+the end of a run says of tests that did not run."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,17 @@ def _place(item: pytest.Item) -> int:
     file = Path(item.path)
     names = [name for name in (file.parent.name, file.stem) if name in FIRST]
     return FIRST.index(names[0]) if names else len(FIRST)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line with what was skipped and why."""
+    reports = terminalreporter.stats.get("skipped", [])
+    if reports:
+        reasons = Counter(_reason(report) for report in reports)
+        said = "; ".join(f"{count} ({reason})" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"not run: {len(reports)} tests: {said}")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    words = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return " ".join(words.removeprefix("Skipped:").split())

@@ -1,11 +1,10 @@
 """The recorded answers of the reference controller, replayed."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.golden.facts import cases
 from tests.unit.webhook.pods import FAULTS, WINDOWS_IPAM_OFF
 from tests.unit.webhook.stand import Object, StandView, outcome, pod, review
 from tests.unit.webhook.updates import (
@@ -21,14 +20,11 @@ from tests.unit.webhook.updates import (
 )
 from webhook.review import MUTATE_POD, VALIDATE_NODE, VALIDATE_POD
 
-FILE = Path(__file__).parents[4] / "shared" / "golden" / "admission.json"
-pytestmark = pytest.mark.skipif(not FILE.exists(), reason="the recorded cases are not beside this checkout")
-
-GOLDEN: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
+GOLDEN = cases("admission")
 
 
 def facts(name: str) -> Any:
-    return GOLDEN[name]["facts"] if GOLDEN else {}
+    return GOLDEN[name]["facts"]
 
 
 def test_every_recorded_sentence_is_tried() -> None:
