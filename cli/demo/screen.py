@@ -11,9 +11,11 @@ from rich.text import Text
 
 from cli.demo.ideal import percentile
 from cli.status.glance import Glance
-from cli.status.show import nodes_table, summary
+from cli.status.show import nodes_tables, summary
 from common.clock import Clock
 
+BORDERS = 4
+"""Columns of a panel that are not for its content."""
 LINE_SECONDS = 5.0
 """Between two plain lines while nothing new begins."""
 
@@ -86,7 +88,7 @@ class Tables:
 
     def __init__(self, console: Console, clock: Clock) -> None:
         self._console, self._clock = console, clock
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live = self._new_live()
         self._lines = Lines(console, clock)
         self._phase = ""
 
@@ -98,12 +100,17 @@ class Tables:
         now = self._clock.now()
         parts: list[RenderableType] = [Text(part.strip()) for part in picture.words().split("|")]
         if picture.glance is not None:
-            parts += summary(picture.glance, now)
+            parts += summary(picture.glance)
             rows = max(3, self._console.height - len(parts) - 10)
-            parts.append(nodes_table(picture.glance.nodes, now, rows))
+            parts += nodes_tables(picture.glance.nodes, now, rows, self._console.width - BORDERS)
         self._live.update(Panel(Group(*parts), title=self._phase, title_align="left"), refresh=True)
 
+    def _new_live(self) -> Live:
+        return Live(console=self._console, auto_refresh=False, transient=True)
+
     def __enter__(self) -> Self:
+        # A new one each time: at its second start, one would take what was printed since for its own and erase it.
+        self._live = self._new_live()
         self._live.start()
         return self
 

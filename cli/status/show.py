@@ -1,25 +1,35 @@
-"""The glance as tables for people."""
+"""The glance as tables for people, from a terminal of 80 columns on. What asks for attention comes first."""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.status.glance import Glance, NodeGlance
+from cli.status.fit import Column, cut, fitting, without_common_domain
+from cli.status.glance import Glance, NodeGlance, WindowsPool
 
 WAITING_SHOWN = 15
+PROBLEMS_SHOWN = 15
+WITH_NODES_WIDTH = 100
+"""Narrower, EC2's codes need the room of the waiting pods' nodes."""
 _TRUNK_STYLES = {"ready": "green", "unsupported": "red", "undoing": "red", "absent": "dim"}
 
 
-def render(glance: Glance, now: float, nodes_shown: int | None = None) -> RenderableType:
-    """All of it. `now`: epoch seconds. `nodes_shown`: the first so many nodes (None: every one)."""
-    parts: list[RenderableType] = [*summary(glance, now), nodes_table(glance.nodes, now, nodes_shown)]
+def render(glance: Glance, now: float, width: int, nodes_shown: int | None = None) -> RenderableType:
+    """All of it. `now`: epoch seconds. `width`: columns of the terminal. `nodes_shown`: the first so many nodes (None:
+    every one)."""
+    parts: list[RenderableType] = [*summary(glance)]
     if any(node.waiting for node in glance.nodes):
-        parts.append(waiting_table(glance.nodes, now))
-    return Group(*parts)
+        parts += [Text(), waiting_table(glance.nodes, now, width)]
+    if any(node.problem for node in glance.nodes):
+        parts += [Text(), problems_table(glance.nodes, width)]
+    return Group(*parts, *nodes_tables(glance.nodes, now, nodes_shown, width))
 
 
-def summary(glance: Glance, now: float) -> list[Text]:
+def summary(glance: Glance) -> list[Text]:
     """Lines about the processes and the queues."""
     leaders = [name for name, about in glance.watchers.items() if about.get("leader") == "true"]
     depth = ", ".join(f"{name} {number}" for name, number in glance.queues.items())
@@ -36,55 +46,106 @@ def summary(glance: Glance, now: float) -> list[Text]:
     return lines
 
 
-def nodes_table(nodes: tuple[NodeGlance, ...], now: float, shown: int | None) -> Table:
-    """One row a node, and the sums over all of them."""
-    windows = any(node.pool for node in nodes)
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    sums = {name: sum(getattr(node, name) for node in nodes) for name in ("making", "used", "cooling", "free", "pods")}
-    ready = sum(node.trunk == "ready" for node in nodes)
-    table.add_column("Node", footer=f"{len(nodes)} nodes", no_wrap=True, min_width=12)
-    table.add_column("Type", no_wrap=True)
-    table.add_column("Trunk", footer=f"{ready} ready", no_wrap=True)
-    for title, name in (("Making", "making"), ("Used", "used"), ("Cooling", "cooling"), ("Free", "free")):
-        table.add_column(title, footer=str(sums[name]), justify="right")
-    if windows:
-        table.add_column("Windows addresses")
-    table.add_column("Pods", footer=str(sums["pods"]), justify="right")
-    table.add_column("Waiting", footer=str(sum(len(node.waiting) for node in nodes)), justify="right")
-    table.add_column("Audit in", justify="right")
-    table.add_column("Problem", overflow="fold")
-    for node in nodes[:shown]:
-        table.add_row(*_row(node, now, windows=windows))
-    if shown is not None and len(nodes) > shown:
-        table.add_row(f"... and {len(nodes) - shown} more")
-    return table
+def nodes_tables(nodes: Sequence[NodeGlance], now: float, shown: int | None, width: int) -> list[RenderableType]:
+    """A row each with the sums over all of them: nodes with trunks, and Windows nodes where there are any."""
+    linux = [node for node in nodes if node.pool is None]
+    windows = [node for node in nodes if node.pool is not None]
+    tables: list[RenderableType] = []
+    for some, kind, columns in (
+        (linux, "Node", _branch_columns(linux, now)),
+        (windows, "Windows node", _pool_columns(windows, now)),
+    ):
+        if some or (kind == "Node" and not windows):
+            head = some[:shown]
+            footer = f"{len(some)} in all" if len(head) == len(some) else f"{len(head)} of {len(some)}; sums of all"
+            tables += [Text(), fitting(head, [str(node.node) for node in head], kind, footer, columns, width)]
+    return tables
 
 
-def _row(node: NodeGlance, now: float, *, windows: bool) -> list[RenderableType]:
-    row: list[RenderableType] = [
-        Text(node.node),
-        Text(node.instance_type),
-        Text(node.trunk, _TRUNK_STYLES.get(node.trunk, "yellow")),
-        *(Text(str(number)) for number in (node.making, node.used, node.cooling, node.free)),
-    ]
-    if windows:
-        pool = node.pool
-        known = f"{pool.used} used, {pool.warm} warm, {pool.cooling} cooling" if pool else ""
-        row.append(Text(known + (f", {pool.prefixes} prefixes" if pool and pool.prefixes else "")))
-    waiting = Text(str(len(node.waiting)), "yellow" if node.waiting else "")
-    audit = f"{max(0.0, node.next_audit - now):.0f} s" if node.next_audit else ""
-    return [*row, Text(str(node.pods)), waiting, Text(audit), Text(node.problem, "red")]
-
-
-def waiting_table(nodes: tuple[NodeGlance, ...], now: float) -> Table:
+def waiting_table(nodes: Sequence[NodeGlance], now: float, width: int) -> Table:
     """The pods that wait longest, and why."""
     waiting = sorted(((pod, node.node) for node in nodes for pod in node.waiting), key=lambda one: one[0].since)
-    table = Table(title=f"Pods that wait: {len(waiting)}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("Pod", "Node", "For", "Why"):
-        table.add_column(title, overflow="fold")
-    for pod, node in waiting[:WAITING_SHOWN]:
+    shown = waiting[:WAITING_SHOWN]
+    table = _titled(f"Pods that wait: {len(waiting)}", "Pod", "For")
+    with_nodes = width >= WITH_NODES_WIDTH
+    if with_nodes:
+        table.add_column("Node", no_wrap=True)
+    table.add_column("Why", overflow="fold")
+    names = without_common_domain([node for _, node in shown])
+    for (pod, _), name in zip(shown, names, strict=True):
         since = f"{max(0.0, now - pod.since):.0f} s" if pod.since else "?"
-        table.add_row(Text(pod.pod), Text(node), Text(since), Text(pod.why))
+        where = [Text(cut(name, width // 5))] if with_nodes else []
+        table.add_row(Text(cut(pod.pod, width * 2 // 5)), Text(since), *where, Text(pod.why))
     if len(waiting) > WAITING_SHOWN:
         table.add_row(f"... and {len(waiting) - WAITING_SHOWN} more")
     return table
+
+
+def problems_table(nodes: Sequence[NodeGlance], width: int) -> Table:
+    """The last failure of each node that has one."""
+    failing = [node for node in nodes if node.problem]
+    shown = failing[:PROBLEMS_SHOWN]
+    table = _titled(f"Nodes in trouble: {len(failing)}", "Node")
+    table.add_column("Problem", overflow="fold", style="red")
+    for node, name in zip(shown, without_common_domain([node.node for node in shown]), strict=True):
+        table.add_row(Text(cut(name, width // 3)), Text(node.problem))
+    if len(failing) > PROBLEMS_SHOWN:
+        table.add_row(f"... and {len(failing) - PROBLEMS_SHOWN} more")
+    return table
+
+
+def _titled(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _branch_columns(nodes: Sequence[NodeGlance], now: float) -> list[Column[NodeGlance]]:
+    ready = sum(node.trunk == "ready" for node in nodes)
+    return [
+        Column(
+            "Trunk", lambda node: Text(node.trunk, _TRUNK_STYLES.get(node.trunk, "yellow")), f"{ready} ready", "left"
+        ),
+        _waiting(nodes),
+        *(_sum(title, nodes, attrgetter(title.lower())) for title in ("Free", "Used", "Cooling", "Making", "Pods")),
+        *_extras(now),
+    ]
+
+
+def _pool_columns(nodes: Sequence[NodeGlance], now: float) -> list[Column[NodeGlance]]:
+    none = WindowsPool(used=0, warm=0, cooling=0, prefixes=0)
+
+    def of_pool(name: str) -> Callable[[NodeGlance], int]:
+        return lambda node: int(getattr(node.pool or none, name))
+
+    titles = ("Used", "Warm", "Cooling", "Prefixes")
+    return [
+        _waiting(nodes),
+        *(_sum(title, nodes, of_pool(title.lower())) for title in titles),
+        _sum("Pods", nodes, attrgetter("pods")),
+        *_extras(now),
+    ]
+
+
+def _trunk(node: NodeGlance) -> Text:
+    return Text(node.trunk, _TRUNK_STYLES.get(node.trunk, "yellow"))
+
+
+def _sum(title: str, nodes: Sequence[NodeGlance], number: Callable[[NodeGlance], int]) -> Column[NodeGlance]:
+    return Column(title, lambda node: Text(str(number(node))), str(sum(map(number, nodes))))
+
+
+def _waiting(nodes: Sequence[NodeGlance]) -> Column[NodeGlance]:
+    number = sum(len(node.waiting) for node in nodes)
+    return Column("Waiting", lambda node: Text(str(len(node.waiting)), "yellow" if node.waiting else ""), str(number))
+
+
+def _extras(now: float) -> list[Column[NodeGlance]]:
+    def audit(node: NodeGlance) -> Text:
+        return Text(f"{max(0.0, node.next_audit - now):.0f} s" if node.next_audit else "")
+
+    return [
+        Column("Type", lambda node: Text(node.instance_type), justify="left", optional=True),
+        Column("Audit in", audit, optional=True),
+    ]

@@ -1,0 +1,75 @@
+"""Makes tables as wide as the screen: columns of less use are left out and names shortened, numbers never."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+SHORTEST_NAME = 12
+ELLIPSIS = "…"
+_ENDLESS = Console(width=10_000, file=io.StringIO())
+"""To measure on."""
+
+Row = TypeVar("Row")
+
+
+class Column(NamedTuple, Generic[Row]):
+    """`cell` of each row; `footer` below them. `optional` ones go first where there is no room."""
+
+    title: str
+    cell: Callable[[Row], Text]
+    footer: str = ""
+    justify: JustifyMethod = "right"
+    optional: bool = False
+
+
+def without_common_domain(names: Sequence[str]) -> list[str]:
+    """`ip-10-0-0-1.us-west-2.compute.internal` as `ip-10-0-0-1`, where all names have the same domain."""
+    domains = {name.partition(".")[2] for name in names}
+    return [name.partition(".")[0] for name in names] if len(domains) == 1 else list(names)
+
+
+def cut(text: str, width: int) -> str:
+    """At most so many characters: the beginning and the end say which it is."""
+    if len(text) <= width:
+        return text
+    head = width // 2
+    return text[:head] + ELLIPSIS + text[len(text) - (width - 1 - head) :]
+
+
+def fitting(
+    rows: Sequence[Row], names: Sequence[str], heading: str, footer: str, columns: Sequence[Column[Row]], width: int
+) -> Table:
+    """A row each, its name first."""
+    short = without_common_domain(names)
+    needed = [column for column in columns if not column.optional]
+    table = Table()
+    for shown_names, shown_columns in ((list(names), columns), (short, columns), (short, needed)):
+        table = _table(rows, shown_names, heading, footer, shown_columns)
+        if (excess := width_of(table) - width) <= 0:
+            return table
+    longest = max([len(footer), len(heading), *map(len, short)])
+    room = max(SHORTEST_NAME, longest - excess)
+    return _table(rows, [cut(name, room) for name in short], heading, footer, needed)
+
+
+def width_of(table: Table) -> int:
+    """Columns of a terminal that it wants."""
+    return Measurement.get(_ENDLESS, _ENDLESS.options, table).maximum
+
+
+def _table(
+    rows: Sequence[Row], names: Sequence[str], heading: str, footer: str, columns: Sequence[Column[Row]]
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, show_edge=False, pad_edge=False)
+    table.add_column(heading, footer=footer, no_wrap=True)
+    for column in columns:
+        table.add_column(column.title, footer=column.footer, justify=column.justify, no_wrap=True)
+    for name, row in zip(names, rows, strict=True):
+        table.add_row(Text(name), *(column.cell(row) for column in columns))
+    return table
