@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from common.masking import mask
 from common.model.errors import ControllerError
 from common.settings import SettingsError
 
@@ -63,7 +64,7 @@ def explained(command: Callable[[], object]) -> object:
             raise  # click ends quietly when nobody reads on
         lines, status = [str(error)], FAILED
     for line in lines:
-        click.echo(f"vpc-rc: {line}", err=True)
+        click.echo(f"vpc-rc: {mask(line)}", err=True)
     sys.exit(status)
 
 

@@ -7,13 +7,16 @@ from pathlib import Path
 import click
 
 from common.clock import SystemClock
-from common.logging import configure_logging
-from common.settings import Settings, load_settings
+from common.logging import configure_logging, get_logger, report_crashes
+from common.settings import Settings, load_settings, unknown_settings
 
 
 def _prepared() -> Settings:
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
+    report_crashes()
+    for name, nearest in unknown_settings().items():
+        get_logger(__name__).warning("unknown_setting", name=name, nearest=nearest)
     return settings
 
 

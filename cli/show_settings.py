@@ -4,7 +4,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import console
+from cli.console import console, warn_of_unknown_settings
 from common.settings import SettingDescription, describe_settings, load_settings
 
 
@@ -13,6 +13,7 @@ from common.settings import SettingDescription, describe_settings, load_settings
 def settings(markdown: bool) -> None:
     """Show names, values, sources, defaults and descriptions of all settings. Passwords are masked."""
     rows = describe_settings(load_settings())
+    warn_of_unknown_settings()
     if markdown:
         click.echo("\n".join(reference(rows)))
         return

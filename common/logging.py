@@ -5,24 +5,18 @@ belongs to what a command prints.
 """
 
 import logging
-import re
 import sys
-from collections.abc import Mapping
+import threading
+from types import TracebackType
 from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from common.masking import masked
+
 _LIBRARIES = ("aiohttp", "asyncio", "boto3", "botocore", "kombu", "kubernetes", "tornado", "urllib3")
 """They log requests, credentials and bodies included, when asked for everything."""
-
-_SECRET_KEYS = re.compile(r"(?i)(password|passwd|secret|authorization|session_?token|bearer)")
-_SECRETS_IN_TEXT = (
-    (re.compile(r"(\w+://[^:@/\s]*:)[^@/\s]+@"), r"\1***@"),
-    (re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+"), r"\1***"),
-    (re.compile(r"(?i)(aws_secret_access_key|aws_session_token|password)(\W{1,4})[^\s'\",}]+"), r"\1\2***"),
-)
-MASK = "***"
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -82,20 +76,23 @@ def _renderer(style: Literal["json", "console"], stream: TextIO) -> Processor:
 
 def mask_secrets(_logger: WrappedLogger, _method: str, entry: EventDict) -> EventDict:
     """Replace passwords and credentials, by the name of their field or by how they look inside a text."""
-    return {key: _masked(key, value) for key, value in entry.items()}
+    return {key: masked(key, value) for key, value in entry.items()}
 
 
-def _masked(key: str, value: object) -> object:
-    if value and _SECRET_KEYS.search(key):
-        return MASK
-    if isinstance(value, str):
-        for pattern, replacement in _SECRETS_IN_TEXT:
-            value = pattern.sub(replacement, value)
-        return value
-    if isinstance(value, Mapping):
-        return {inner: _masked(str(inner), item) for inner, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked("", item) for item in value]
-    if isinstance(value, BaseException):
-        return _masked("", str(value))
-    return value
+def report_crashes() -> None:
+    """Exceptions that end the process or a thread of it go through the same pipe, masked as everything else."""
+    log = get_logger("crash")
+
+    def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        log.critical("process_crashed", exc_info=(kind, error, trace))
+
+    def of_thread(crash: threading.ExceptHookArgs) -> None:
+        if crash.exc_type is SystemExit or crash.exc_value is None:
+            return
+        name = crash.thread.name if crash.thread else ""
+        log.critical("thread_crashed", thread=name, exc_info=(crash.exc_type, crash.exc_value, crash.exc_traceback))
+
+    sys.excepthook, threading.excepthook = of_process, of_thread

@@ -5,12 +5,15 @@ second for all actions together) have no counterpart: `ec2_rates` limits each EC
 workers (branch 30, Windows 2, node 10) are one number here, `worker_threads`.
 """
 
+import difflib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import parse_qs
 
 from pydantic import (
     AfterValidator,
@@ -19,15 +22,25 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSource
+
+from common.masking import MASK, mask
 
 PREFIX = "VPC_RC_"
 FILE_VARIABLE = "VPC_RC_SETTINGS_FILE"
 """Names a file of `VPC_RC_NAME=value` lines; the environment wins over it."""
+SECRETS_VARIABLE = "VPC_RC_SECRETS_DIR"
+"""Names a folder with a file for each setting in it, as a Secret is mounted; environment and file win over it."""
+OTHERS = ("VPC_RC_DEMO_", "VPC_RC_TEST_")
+"""How names begin that are no settings: options of the demo, and what tests are told."""
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP))?(_(PROTO|PORT|ADDR))?$")
+"""What Kubernetes adds to a container's environment for each Service, where it may."""
 
 
 class SettingsError(Exception):
@@ -81,21 +94,31 @@ def _merge_rates(given: object) -> object:
     return merged
 
 
-_REDIS_URL = re.compile(r"(?P<scheme>rediss?|sentinel)://(?:[^@/\s]*@)?[^@/?\s]+(?:/\d*)?(?:\?\S*)?")
+_REDIS_URL = re.compile(
+    r"(?P<scheme>rediss?|sentinel)://(?:[^@/?#\s]*@)?(?P<hosts>[^@/?#\s]+)(?:/\d*)?(?:\?(?P<query>[^#\s]*))?"
+)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:\[\]]+)(?::(?P<port>\d{1,5}))?")
 
 
-def _redis_url(url: str) -> str:
-    match = _REDIS_URL.fullmatch(url)
+def _redis_url(secret: SecretStr) -> SecretStr:
+    """Refuses what redis-py and kombu do not read alike: they would fail later, with parts of it in the message."""
+    match = _REDIS_URL.fullmatch(secret.get_secret_value())
     if match is None:
-        raise ValueError("not redis://HOST:PORT/DB, rediss://HOST:PORT/DB or sentinel://H1:P1,H2:P2/DB?master=NAME")
-    if match["scheme"] == "sentinel" and not re.search(r"[?&]master=[^&]+", url):
+        raise ValueError(
+            "not redis://HOST:PORT/DB, rediss://HOST:PORT/DB or sentinel://H1:P1,H2:P2/DB?master=NAME; in a password "
+            "the characters @ : / ? # % and spaces are written as %40 %3A %2F %3F %23 %25 and %20"
+        )
+    sentinel = match["scheme"] == "sentinel"
+    for host in match["hosts"].split(",") if sentinel else [match["hosts"]]:
+        found = _HOST.fullmatch(host)
+        if found is None or int(found["port"] or 0) > 65535:
+            raise ValueError("a host in it is not HOST or HOST:PORT")
+    query = parse_qs(match["query"] or "", keep_blank_values=True)
+    if {"username", "password"} & {name.lower() for name in query}:
+        raise ValueError("user and password belong before the host: redis://USER:PASSWORD@HOST:PORT/DB")
+    if sentinel and not any(query.get("master", [])):
         raise ValueError("a sentinel:// URL must name its primary: ?master=NAME")
-    return url
-
-
-def mask_url(text: str) -> str:
-    """The text with the password of each URL in it replaced by ***."""
-    return re.sub(r"(\w+://[^:@/\s]*:)[^@/\s]+@", r"\1***@", text)
+    return secret
 
 
 def _there(path: Path) -> Path:
@@ -112,7 +135,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rates = Annotated[Mapping[str, RateLimit], NoDecode, BeforeValidator(_merge_rates)]
 ExistingFile = Annotated[Path, AfterValidator(_there)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 
 
 def _or(name: str, *others: str) -> AliasChoices:
@@ -170,7 +193,7 @@ class Settings(BaseSettings):
 
     # --- Redis and workers
     redis_url: RedisUrl = Field(
-        "redis://127.0.0.1:6379/0",
+        SecretStr("redis://127.0.0.1:6379/0"),
         description="redis://HOST:PORT/DB, rediss://HOST:PORT/DB or sentinel://H1:P1,H2:P2/DB?master=NAME.",
     )
     worker_threads: int = Field(24, ge=1, le=256, description="Nodes that one worker process reconciles at a time.")
@@ -232,12 +255,15 @@ class Settings(BaseSettings):
         return self
 
 
+Source = Literal["default", "environment", "file", "secret"]
+
+
 class SettingDescription(NamedTuple):
     """One row of `vpc-rc settings`; passwords are masked."""
 
     name: str
     value: str
-    source: Literal["default", "environment", "file"]
+    source: Source
     default: str
     description: str
 
@@ -261,6 +287,20 @@ def _settings_file() -> Path | None:
     return Path(name)
 
 
+def _secrets_folder() -> Path | None:
+    name = os.environ.get(SECRETS_VARIABLE)
+    if not name:
+        return None
+    if not Path(name).is_dir():
+        raise SettingsError([f"{SECRETS_VARIABLE}={name!r}: there is no such folder"])
+    return Path(name)
+
+
+def _is_secret(field: str) -> bool:
+    info = Settings.model_fields.get(field)
+    return info is not None and info.annotation is SecretStr
+
+
 def _problem(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:
@@ -270,15 +310,20 @@ def _problem(error: ErrorDetails) -> str:
     # Pydantic names the first of the variables that a setting may come from, not the one that it came from.
     name = next((each for each in _variables(field) if os.environ.get(each)), variable(field))
     where = f" ({'.'.join(inner)})" if inner else ""
-    return f"{name}={mask_url(str(error['input']))!r}{where}: {message[:1].lower()}{message[1:]}"
+    value = MASK if _is_secret(field) else mask(str(error["input"]))
+    return f"{name}={value!r}{where}: {message[:1].lower()}{message[1:]}"
 
 
 def load_settings() -> Settings:
-    """Read the environment and the settings file. Raises SettingsError, one line for each setting that is wrong."""
+    """Read the environment, the settings file and the folder of secrets. Raises SettingsError, one line for each
+    setting that is wrong."""
     try:
-        return Settings(_env_file=_settings_file())
+        return Settings(_env_file=_settings_file(), _secrets_dir=_secrets_folder())
     except ValidationError as error:
         raise SettingsError([_problem(detail) for detail in error.errors()]) from None
+    except (UnicodeDecodeError, UnreadableSource):
+        # Without the error's words: they quote what was read.
+        raise SettingsError([f"{FILE_VARIABLE} or {SECRETS_VARIABLE}: a file is not UTF-8 text"]) from None
 
 
 def require(settings: Settings, *fields: str) -> None:
@@ -299,20 +344,58 @@ def _show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
-    return "" if value is None else mask_url(str(value))
+    if isinstance(value, SecretStr):
+        return mask(value.get_secret_value())
+    return "" if value is None else mask(str(value))
 
 
 def describe_settings(settings: Settings) -> list[SettingDescription]:
     """Every setting with where its value comes from, for people."""
-    file = DotEnvSettingsSource(Settings, env_file=_settings_file()).env_vars
+    file, secrets = _in_file(), _in_folder()
     rows = []
     for field, info in Settings.model_fields.items():
         names = _variables(field)
-        source: Literal["default", "environment", "file"] = "default"
+        source: Source = "default"
         if any(os.environ.get(name) for name in names):
             source = "environment"
         elif any(file.get(name.lower()) for name in names):
             source = "file"
+        elif any(name.lower() in secrets for name in names):
+            source = "secret"
         value, default = _show(getattr(settings, field)), _show(info.default)
         rows.append(SettingDescription(variable(field), value, source, default, _description(field)))
     return rows
+
+
+def _in_file() -> Mapping[str, str | None]:
+    """By name in lower case."""
+    return DotEnvSettingsSource(Settings, env_file=_settings_file()).env_vars
+
+
+def _in_folder() -> set[str]:
+    """Names in lower case."""
+    folder = _secrets_folder()
+    return {path.name.lower() for path in folder.iterdir() if path.is_file()} if folder else set()
+
+
+def unknown_settings() -> dict[str, str]:
+    """Names that look like settings of ours and are none, each with the nearest one that is ("" where none is near)."""
+    known = {name for field in Settings.model_fields for name in _variables(field)} | {FILE_VARIABLE, SECRETS_VARIABLE}
+    given = {*os.environ, *(name.upper() for name in {*_in_file(), *_in_folder()})}
+    found = {}
+    for name in sorted(given - known):
+        if name.startswith(PREFIX) and not name.startswith(OTHERS) and not _SERVICE_LINK.search(name):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+            found[name] = near[0] if near else ""
+    return found
+
+
+@contextmanager
+def listening(setting: str, port: int) -> Iterator[None]:
+    """Around whatever binds the port of a setting (its variable, or the option that stands for it). Raises
+    SettingsError with both in place of OSError."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingsError([f"{setting}={port}: cannot listen on port {port}: {why}"]) from error

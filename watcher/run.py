@@ -19,7 +19,7 @@ from common.logging import get_logger
 from common.metrics import serve_metrics
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
 from common.model.notice import Notice, Severity
-from common.settings import Settings, require
+from common.settings import Settings, listening, require, variable
 from common.store import Store, keys
 from common.store import connect as connect_redis
 from common.store.broker import celery_app
@@ -100,8 +100,10 @@ class _Process:
                 rng=rng,
             )
         held = self._lease.held if self._lease is not None else (lambda: True)
-        store = Store(connect_redis(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates)
-        publisher = CeleryPublisher(celery_app(settings.redis_url))
+        store = Store(
+            connect_redis(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
+        )
+        publisher = CeleryPublisher(celery_app(settings.redis_url.get_secret_value()))
         self._desires = Desires(
             clock=clock, prefix_feature=settings.enable_windows_prefix_delegation, on_problem=self._tell_problem
         )
@@ -194,10 +196,14 @@ class _Process:
     def _serve(self, stack: ExitStack) -> None:
         address = self._settings.listen_address
         if self._settings.health_port:
-            server = HealthServer(address, self._settings.health_port, unhealthy=self._unhealthy, unready=self._unready)
+            with listening(variable("health_port"), self._settings.health_port):
+                server = HealthServer(
+                    address, self._settings.health_port, unhealthy=self._unhealthy, unready=self._unready
+                )
             stack.callback(server.close)
         if self._settings.metrics_port:
-            stack.callback(serve_metrics(self._settings.metrics_port, address).close)
+            with listening(variable("metrics_port"), self._settings.metrics_port):
+                stack.callback(serve_metrics(self._settings.metrics_port, address).close)
 
     def _unhealthy(self) -> str | None:
         now = self._clock.monotonic()
@@ -223,5 +229,16 @@ class _Process:
     def _tell_problem(self, problem: str) -> None:
         _log.warning("value of the ConfigMap is not used", configmap=CONFIG_MAP, problem=problem)
         if self._leading:
-            about = Involved(api_version="v1", kind="ConfigMap", name=CONFIG_MAP, uid="", namespace=SYSTEM_NAMESPACE)
-            self._sink.tell(about, "InvalidConfiguration", problem, Severity.WARNING)
+            self._sink.tell(
+                Involved(
+                    api_version="v1",
+                    kind="ConfigMap",
+                    name=CONFIG_MAP,
+                    # `kubectl describe` looks for it.
+                    uid=self._desires.config_map_uid,
+                    namespace=SYSTEM_NAMESPACE,
+                ),
+                "InvalidConfiguration",
+                problem,
+                Severity.WARNING,
+            )

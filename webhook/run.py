@@ -10,7 +10,7 @@ from common.kube.api import Kube
 from common.kube.transport import connect
 from common.logging import get_logger
 from common.metrics import serve_metrics
-from common.settings import Settings, SettingsError, variable
+from common.settings import Settings, SettingsError, listening, variable
 from webhook.review import Reviews
 from webhook.server import ReviewServer
 from webhook.tls import BadCertificate, Certificate
@@ -25,18 +25,14 @@ _log = get_logger(__name__)
 
 
 def main(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. The process' exit status: 0 after a signal, 1 where it could not begin. Raises
-    SettingsError."""
-    try:
-        asyncio.run(serve(settings))
-    except OSError as error:
-        _log.error("webhook cannot serve", error=str(error))
-        return 1
+    """Serve until SIGTERM or SIGINT; then the process' exit status, 0. Raises SettingsError, also where a port is
+    taken."""
+    asyncio.run(serve(settings))
     return 0
 
 
 async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> None:
-    """Raises SettingsError, or OSError where a port is taken."""
+    """Raises SettingsError, also where a port is taken."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,9 +52,11 @@ async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> Non
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
         if settings.metrics_port:
-            stack.callback(serve_metrics(settings.metrics_port, settings.listen_address).close)
+            with listening(variable("metrics_port"), settings.metrics_port):
+                stack.callback(serve_metrics(settings.metrics_port, settings.listen_address).close)
         view.start()
-        port = await server.start(settings.listen_address, settings.webhook_port, certificate.context)
+        with listening(variable("webhook_port"), settings.webhook_port):
+            port = await server.start(settings.listen_address, settings.webhook_port, certificate.context)
         _log.info("webhook serves", port=port)
         follow = asyncio.create_task(certificate.follow())
         await stop.wait()

@@ -19,7 +19,7 @@ _made: list[Celery] = []
 
 def make_app(settings: Settings) -> Celery:
     """The application on the settings' broker, current for this process: shared tasks belong to it."""
-    app = celery_app(settings.redis_url)
+    app = celery_app(settings.redis_url.get_secret_value())
     app.conf.update(include=[TASKS], worker_concurrency=settings.worker_threads)
     app.set_default()
     app.set_current()

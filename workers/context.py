@@ -35,8 +35,9 @@ class Context:
     reconciler: Reconciler
     events: EventSink
 
-    def patient_ec2(self) -> Ec2:
-        """EC2 for maintenance: waits its turn in the rate limiter, however long."""
+    def maintenance_ec2(self) -> Ec2:
+        """EC2 for what may come last: takes no place in the rate limiter's queue, but asks again until its turn comes,
+        however long that takes."""
         return self.ports.ec2.with_gate(_gate(self.ports.store, self.ports.clock, turn=False, patient=False))
 
 
@@ -55,7 +56,12 @@ def build(settings: Settings, publisher: Publisher) -> Context:
     region or account cannot be found out."""
     require(settings, "cluster_name", "vpc_id")
     clock = SystemClock()
-    store = Store(connect(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates, growth=True)
+    store = Store(
+        connect(settings.redis_url.get_secret_value()),
+        keys.prefix(settings.cluster_name),
+        settings.ec2_rates,
+        growth=True,
+    )
     kube = Kube(_kube_transport(settings, clock))
     # Events have a transport, and so a request budget, of their own: never in the way of the work.
     events = EventSink(_kube_transport(settings, clock), clock=clock, host=socket.gethostname())

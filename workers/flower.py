@@ -8,25 +8,30 @@ from flower.command import apply_env_options, extract_settings
 from flower.options import options
 from flower.urls import settings as web_settings
 
-from common.settings import Settings
+from common.settings import Settings, listening
 from common.store.broker import celery_app
 
 DEFAULT_PORT = 5555
+TASKS_COLUMNS = "name,args,state,received,runtime,worker"
+"""`args` are node and reason."""
 
 
 def main(settings: Settings, port: int = DEFAULT_PORT) -> int:
     """Serve until SIGTERM or SIGINT. Flower's own variables (`FLOWER_BASIC_AUTH`, `FLOWER_URL_PREFIX`, ...) apply.
-    Raises OSError where the port is taken."""
+    Raises SettingsError where the port is taken."""
+    # Of runs on nodes the arguments are what people look for; Flower's own choice leaves them out.
+    options.tasks_columns = TASKS_COLUMNS
     apply_env_options()
     options.address, options.port = settings.listen_address, port
     extract_settings()
-    flower = Flower(capp=celery_app(settings.redis_url), options=options, **web_settings)
+    flower = Flower(capp=celery_app(settings.redis_url.get_secret_value()), options=options, **web_settings)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         flower.io_loop.add_callback_from_signal(flower.stop)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    flower.start_http_server()
+    with listening("--port", port):
+        flower.start_http_server()
     flower.start()
     return 0

@@ -11,7 +11,7 @@ import structlog
 from common.clock import Clock, SystemClock
 from common.metrics import serve_metrics
 from common.model.errors import StoreUnavailable
-from common.settings import Settings
+from common.settings import Settings, listening, variable
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher
 from workers.app import keep_logging, make_app, track
@@ -33,7 +33,9 @@ def main(settings: Settings) -> int:
     """Work until SIGTERM (runs under way are finished first: a slice at most) or until the consumer dies. The exit
     status: 0 after a signal; otherwise whoever started the process starts it again. Raises SettingsError."""
     clock = SystemClock()
-    store = Store(connect(settings.redis_url), keys.prefix(settings.cluster_name), settings.ec2_rates)
+    store = Store(
+        connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
+    )
     progress = Progress(lambda: sum(store.queue_depths().values()), clock)
     name = f"vpc-rc-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
     app = make_app(settings)
@@ -65,23 +67,29 @@ def main(settings: Settings) -> int:
 
 def _serve(settings: Settings, store: Store, progress: Progress, stack: ExitStack) -> None:
     """Start what has a port."""
-    if settings.health_port:
-        stack.callback(Server(settings.listen_address, settings.health_port, health(progress)).close)
-    if settings.metrics_port:
-        stack.callback(serve_metrics(settings.metrics_port, settings.listen_address).close)
-    if settings.introspection_port:
-        stack.callback(Server(settings.listen_address, settings.introspection_port, introspection(store)).close)
+    address = settings.listen_address
+    if port := settings.health_port:
+        with listening(variable("health_port"), port):
+            stack.callback(Server(address, port, health(progress)).close)
+    if port := settings.metrics_port:
+        with listening(variable("metrics_port"), port):
+            stack.callback(serve_metrics(port, address).close)
+    if port := settings.introspection_port:
+        with listening(variable("introspection_port"), port):
+            stack.callback(Server(address, port, introspection(store)).close)
 
 
 def _beat(store: Store, progress: Progress, name: str, ended: threading.Event, clock: Clock) -> None:
     """Say that the process is alive. A process that does not get on gives itself up, so that it is started again also
     where nobody probes it; its runs' locks expire and other workers take over."""
     started = f"{clock.now():.0f}"
-    while not ended.wait(BEAT_SECONDS):
+    while True:
         try:
             store.beat("worker", name, {"started": started, "pid": str(os.getpid())}, 3 * BEAT_SECONDS)
         except StoreUnavailable as error:
             _log.warning("heartbeat_not_written", error=str(error))
+        if ended.wait(BEAT_SECONDS):
+            return
         if problem := progress.problem():
             _log.error("worker_stalled", worker=name, problem=problem)
             os._exit(STALLED)

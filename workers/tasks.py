@@ -42,7 +42,7 @@ def load_instances() -> int:
     """Read the instances that nodes have asked for, many with a few calls."""
     shared = context()
     ports, known_types = shared.ports, shared.reconciler.options.limits
-    return load(ports.store, shared.patient_ec2(), ports.publisher, ports.clock, known_types)
+    return load(ports.store, shared.maintenance_ec2(), ports.publisher, ports.clock, known_types)
 
 
 @shared_task(name=SWEEP_LEAKS)
@@ -52,7 +52,7 @@ def sweep_leaks() -> int:
     shared, settings = context(), context().settings
     ended = sweep(
         shared.ports.store,
-        shared.patient_ec2(),
+        shared.maintenance_ec2(),
         shared.ports.clock,
         settings.cluster_name,
         settings.vpc_id,

@@ -14,7 +14,8 @@ from cli.doctor.permissions import ROLES, needed
 from common.clock import SystemClock
 from common.kube.transport import NoCluster, connect
 from common.logging import configure_logging
-from common.settings import Settings, load_settings, variable
+from common.masking import mask
+from common.settings import Settings, load_settings, unknown_settings, variable
 
 _STYLES = {State.OK: "green", State.MISSING: "red", State.UNKNOWN: "yellow"}
 
@@ -51,7 +52,10 @@ def _findings(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
             yield Finding(area="Settings", what=name)
         else:
             yield Finding(area="Settings", what=name, state=State.MISSING, advice="It must be set: vpc-rc settings")
-    yield from redis.check(settings.redis_url)
+    for name, nearest in unknown_settings().items():
+        advice = f"No such setting: is {nearest} meant?" if nearest else "No such setting; vpc-rc settings lists all"
+        yield Finding(area="Settings", what=name, state=State.UNKNOWN, advice=advice)
+    yield from redis.check(settings.redis_url.get_secret_value())
     try:
         transport = connect(kubeconfig=settings.kubeconfig, context=settings.kube_context, clock=SystemClock())
     except NoCluster as error:
@@ -71,5 +75,5 @@ def _table(findings: list[Finding]) -> Table:
     table.add_column("What to do", overflow="fold")
     for finding in findings:
         state = Text(str(finding.state), _STYLES[finding.state])
-        table.add_row(finding.area, Text(finding.what), state, Text(finding.advice))
+        table.add_row(finding.area, Text(mask(finding.what)), state, Text(mask(finding.advice)))
     return table

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cli.doctor.finding import Finding, State, first_line
+from common.masking import mask
 from common.model.errors import StoreUnavailable
-from common.settings import mask_url
 from common.store import connect
 from common.store.link import Link
 
@@ -24,9 +24,9 @@ def check(redis_url: str) -> Iterator[Finding]:
         link.command("PING")
     except StoreUnavailable as error:
         advice = f"{first_line(error)}. Check VPC_RC_REDIS_URL and the network policies"
-        yield Finding(area=AREA, what=mask_url(redis_url), state=State.MISSING, advice=advice)
+        yield Finding(area=AREA, what=mask(redis_url), state=State.MISSING, advice=advice)
         return
-    yield Finding(area=AREA, what=mask_url(redis_url))
+    yield Finding(area=AREA, what=mask(redis_url))
     for name, (wanted, why) in WANTED.items():
         what = f"{name} {wanted}"
         try:

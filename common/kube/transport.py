@@ -181,12 +181,21 @@ def connect(
             file = str(kubeconfig) if kubeconfig is not None else None
             kube_config.load_kube_config(file, context or None, client_configuration=configuration)
             token_file = token_file_of(file, context or None)
-    except (kube_config.ConfigException, OSError, ValueError) as error:
+    except Exception as error:  # the client lets through whatever its parsers raise at a bad file
         value = f"={str(kubeconfig)!r}" if kubeconfig is not None else ""
-        raise NoCluster([f"VPC_RC_KUBECONFIG{value}: {' '.join(str(error).split())}"]) from error
+        raise NoCluster([f"VPC_RC_KUBECONFIG{value}: {_what_is_wrong(error)}"]) from error
     configuration.connection_pool_maxsize = CONNECTIONS
     pace = RequestPace(qps=qps, burst=burst, clock=clock) if qps is not None else None
     return HttpTransport(configuration, clock, pace=pace, token_file=token_file)
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """In one line, and without what was read: it may hold credentials."""
+    if isinstance(error, (kube_config.ConfigException, OSError)):
+        return " ".join(str(error).split())
+    mark = getattr(error, "problem_mark", None)
+    where = f", line {mark.line + 1}" if mark is not None else ""
+    return f"not a kubeconfig ({type(error).__name__}{where})"
 
 
 def _in_cluster(configuration: Configuration) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -59,20 +60,23 @@ def test_a_wrong_setting_is_told_in_one_line(
         main(["settings"])
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"vpc-rc: {name}={value!r}: ")
+    shown = "***" if name == "VPC_RC_REDIS_URL" else value
+    assert line.startswith(f"vpc-rc: {name}={shown!r}: ")
     assert re.search(allowed, line), line
 
 
-def started(role: str, settings: Mapping[str, str]) -> tuple[int, list[str]]:
+def started(role: str, settings: Mapping[str, str], *arguments: str) -> tuple[int, list[str]]:
     """Exit status and the lines of a process' standard error."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("VPC_RC_", "AWS_"))}
     ended = subprocess.run(
-        [sys.executable, "-m", "cli.main", role],
+        [sys.executable, "-m", "cli.main", role, *arguments],
         cwd=ROOT, env={**env, **settings}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     return ended.returncode, ended.stderr.splitlines()
 
 
+NO_YAML = ROOT / "Makefile"
+"""A file with tabs where YAML has none."""
 REFUSED: Mapping[str, tuple[str, dict[str, str], list[str]]] = {
     # case: (role, settings besides good ones, how the lines begin)
     **{
@@ -85,6 +89,14 @@ REFUSED: Mapping[str, tuple[str, dict[str, str], list[str]]] = {
     },
     "watcher without a cluster": ("watcher", {"VPC_RC_CLUSTER_NAME": ""}, ["VPC_RC_CLUSTER_NAME: must be set"]),
     "worker without a VPC": ("worker", {"VPC_RC_VPC_ID": ""}, ["VPC_RC_VPC_ID: must be set"]),
+    **{
+        f"{role} with a kubeconfig that is no YAML": (
+            role,
+            {"VPC_RC_KUBECONFIG": str(NO_YAML)},
+            [f"VPC_RC_KUBECONFIG='{NO_YAML}': not a kubeconfig"],
+        )
+        for role in ("watcher", "worker")
+    },
     "a file of limits that is not there": (
         "worker",
         {"VPC_RC_INSTANCE_LIMITS_FILE": "/nowhere/limits.csv"},
@@ -115,3 +127,51 @@ def test_every_role_refuses_to_start_on_wrong_settings() -> None:
         assert len(lines) == len(expected), (case, lines)
         for line, beginning in zip(lines, expected, strict=True):
             assert line.startswith(f"vpc-rc: {beginning}"), case
+
+
+KUBECONFIG = """{"apiVersion": "v1", "kind": "Config", "current-context": "c",
+"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}], "users": [{"name": "u", "user": {}}],
+"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}"""
+PORTS = (
+    ("watcher", "VPC_RC_HEALTH_PORT"),
+    ("watcher", "VPC_RC_METRICS_PORT"),
+    ("worker", "VPC_RC_HEALTH_PORT"),
+    ("worker", "VPC_RC_METRICS_PORT"),
+    ("worker", "VPC_RC_INTROSPECTION_PORT"),
+    ("webhook", "VPC_RC_METRICS_PORT"),
+    ("webhook", "VPC_RC_WEBHOOK_PORT"),
+    ("flower", "--port"),
+)
+
+
+def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG)
+    with pytest.raises(SystemExit):
+        main(["webhook", "certificates", "--folder", str(tmp_path)])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {
+            **GOOD,
+            "VPC_RC_KUBECONFIG": str(kubeconfig),
+            "VPC_RC_AWS_REGION": "us-west-2",
+            "VPC_RC_ACCOUNT_ID": "123456789012",
+            "VPC_RC_LISTEN_ADDRESS": "127.0.0.1",
+            "VPC_RC_WEBHOOK_CERT_FILE": str(tmp_path / "tls.crt"),
+            "VPC_RC_WEBHOOK_KEY_FILE": str(tmp_path / "tls.key"),
+            **dict.fromkeys(("VPC_RC_HEALTH_PORT", "VPC_RC_METRICS_PORT", "VPC_RC_INTROSPECTION_PORT"), "0"),
+            "VPC_RC_WEBHOOK_PORT": "0",
+            "VPC_RC_LOG_LEVEL": "error",
+        }
+
+        def begin(case: tuple[str, str]) -> tuple[int, list[str]]:
+            role, setting = case
+            if setting.startswith("--"):
+                return started(role, settings, setting, str(port))
+            return started(role, {**settings, setting: str(port)})
+
+        with ThreadPoolExecutor(3) as pool:
+            ended = list(pool.map(begin, PORTS))
+    for case, (status, lines) in zip(PORTS, ended, strict=True):
+        said = f"vpc-rc: {case[1]}={port}: cannot listen on port {port}: Address already in use"
+        assert (status, lines[-1:]) == (2, [said]), (case, lines)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import redis
 from celery import shared_task
+from pydantic import SecretStr
 
 from common.logging import configure_logging
 from common.settings import Settings
@@ -40,7 +41,7 @@ sys.modules["workers.tasks"] = tasks
 sys.exit(
     main(
         Settings(
-            redis_url=URL,
+            redis_url=SecretStr(URL),
             cluster_name="c",
             vpc_id="vpc-1",
             aws_region="us-west-2",

@@ -211,11 +211,11 @@ class Cluster:
             case ("reconcile", node):
                 self.worker.run(NodeName(node))
             case ("load",):
-                load_instances(self.ports.store, self._patient(), self.queue, self.clock, self.limits)
+                load_instances(self.ports.store, self._maintenance_ec2(), self.queue, self.clock, self.limits)
             case _:
-                sweep_leaks(self.ports.store, self._patient(), self.clock, CLUSTER, VPC)
+                sweep_leaks(self.ports.store, self._maintenance_ec2(), self.clock, CLUSTER, VPC)
 
-    def _patient(self) -> Ec2:
+    def _maintenance_ec2(self) -> Ec2:
         store = self.ports.store
         return self.ports.ec2.with_gate(
             TurnGate(lambda a, _: store.reserve(a, patient=False), store.penalise, self.clock, patient=False)

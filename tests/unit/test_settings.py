@@ -13,8 +13,8 @@ from common.settings import (
     SettingsError,
     describe_settings,
     load_settings,
-    mask_url,
     require,
+    unknown_settings,
 )
 
 
@@ -126,7 +126,7 @@ def test_durations_that_contradict_each_other_are_refused(
 )
 def test_urls_of_redis_and_sentinel_are_accepted(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("VPC_RC_REDIS_URL", url)
-    assert load_settings().redis_url == url
+    assert load_settings().redis_url.get_secret_value() == url
 
 
 def test_passwords_are_masked_in_errors_and_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +135,9 @@ def test_passwords_are_masked_in_errors_and_descriptions(monkeypatch: pytest.Mon
         load_settings()
     assert "hunter2" not in str(raised.value)
     monkeypatch.setenv("VPC_RC_REDIS_URL", "redis://:hunter2@redis:6379/0")
-    assert described("VPC_RC_REDIS_URL").value == "redis://:***@redis:6379/0"
-    assert mask_url("redis://redis:6379/0") == "redis://redis:6379/0"
+    assert described("VPC_RC_REDIS_URL").value == "redis://***@redis:6379/0"
+    monkeypatch.setenv("VPC_RC_REDIS_URL", "redis://redis:6379/0")
+    assert described("VPC_RC_REDIS_URL").value == "redis://redis:6379/0"
 
 
 def test_where_a_value_comes_from_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -184,3 +185,67 @@ def test_a_missing_settings_file_is_an_error(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert [row.name for row in describe_settings(load_settings()) if not row.description] == []
+
+
+def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As Kubernetes mounts a Secret: links to a hidden folder."""
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / "VPC_RC_REDIS_URL").write_text("redis://:hunter2@redis:6379/0\n")
+    (tmp_path / "VPC_RC_REDIS_URL").symlink_to(Path("..data") / "VPC_RC_REDIS_URL")
+    monkeypatch.setenv("VPC_RC_SECRETS_DIR", str(tmp_path))
+    assert load_settings().redis_url.get_secret_value() == "redis://:hunter2@redis:6379/0"
+    assert described("VPC_RC_REDIS_URL")[1:3] == ("redis://***@redis:6379/0", "secret")
+    monkeypatch.setenv("VPC_RC_REDIS_URL", "redis://other:6379/0")
+    assert load_settings().redis_url.get_secret_value() == "redis://other:6379/0"
+
+
+@pytest.mark.parametrize("name", ["VPC_RC_SECRETS_DIR", "VPC_RC_SETTINGS_FILE"])
+def test_a_file_that_is_no_text_is_an_error_without_its_content(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "VPC_RC_REDIS_URL").write_bytes(b"VPC_RC_REDIS_URL=redis://:hunter2\xff@redis:6379/0")
+    monkeypatch.setenv(name, str(tmp_path if "DIR" in name else tmp_path / "VPC_RC_REDIS_URL"))
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert name in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_missing_folder_of_secrets_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VPC_RC_SECRETS_DIR", str(tmp_path / "absent"))
+    with pytest.raises(SettingsError, match="VPC_RC_SECRETS_DIR"):
+        load_settings()
+
+
+def test_settings_never_show_a_secret_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VPC_RC_REDIS_URL", "redis://:hunter2@redis:6379/0")
+    settings = load_settings()
+    assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_names_that_are_no_settings_are_told_with_the_nearest_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VPC_RC_WORKER_THREAD", "8")
+    monkeypatch.setenv("VPC_RC_SOMETHING_ELSE_ALTOGETHER", "1")
+    file = tmp_path / "settings"
+    file.write_text("VPC_RC_CLUSTERNAME=c\n")
+    monkeypatch.setenv("VPC_RC_SETTINGS_FILE", str(file))
+    assert unknown_settings() == {
+        "VPC_RC_CLUSTERNAME": "VPC_RC_CLUSTER_NAME",
+        "VPC_RC_SOMETHING_ELSE_ALTOGETHER": "",
+        "VPC_RC_WORKER_THREAD": "VPC_RC_WORKER_THREADS",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VPC_RC_LOG_LEVEL", "VPC_RC_SETTINGS_FILE", "VPC_RC_DEMO_NODES", "VPC_RC_TEST_RUNTIME", "AWS_REGION",
+        "VPC_RC_REDIS_SERVICE_HOST", "VPC_RC_REDIS_SERVICE_PORT_REDIS", "VPC_RC_REDIS_PORT",
+        "VPC_RC_REDIS_PORT_6379_TCP", "VPC_RC_REDIS_PORT_6379_TCP_ADDR",
+    ],
+)  # fmt: skip
+def test_names_that_others_set_are_not_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "" if name == "VPC_RC_SETTINGS_FILE" else "info")
+    assert unknown_settings() == {}

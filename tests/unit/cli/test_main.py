@@ -107,6 +107,13 @@ def test_the_reference_of_settings_is_up_to_date() -> None:
     assert run("settings", "--markdown").stdout.strip() in written
 
 
+def test_an_unknown_setting_is_told_and_the_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VPC_RC_REDIS_ULR", "redis://redis:6379/0")
+    result = run("settings")
+    assert result.exit_code == 0
+    assert result.stderr == "vpc-rc: VPC_RC_REDIS_ULR: no such setting; is VPC_RC_REDIS_URL meant?\n"
+
+
 def test_settings_starts_without_the_sdks() -> None:
     program = "import sys, cli.main; cli.main.cli(['settings'], standalone_mode=False); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
