@@ -54,11 +54,12 @@ EC2_RATE = _gauge("ec2_rate", "Calls a second that the limiter grants now, over 
 
 RECONCILES = _counter("reconciles", "Runs on a node, by how they ended.", "result")
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of runs on a node.")
-ACTIONS = _counter("actions", "Actions that ended: done, retried, failed.", "action", "outcome")
+ACTIONS = _counter(
+    "actions", "Actions that ended: done, failed, or waits for its turn in EC2's limits.", "action", "outcome"
+)
 ACTIONS_IN_FLIGHT = _gauge("actions_in_flight", "Actions under way in this process.", "action")
 
 NODES = _gauge("nodes", "Nodes by state.", "state")
-BRANCHES = _gauge("branches", "Branch interfaces by state.", "state")
 LEAKED_FOUND = _counter("leaked_found", "Interfaces found that belong to nothing.")
 LEAKED_DELETED = _counter("leaked_deleted", "Interfaces that belonged to nothing and were deleted.")
 

@@ -37,6 +37,7 @@ class Desires:
         self._eni_configs: dict[str, EniConfigFacts] = {}
         self._pods = WantedPods()
         self._uncovered = UncoveredPods(clock)
+        self._config_map_uid = ""
         self._settings = ClusterSettings(prefix_feature=prefix_feature, on_problem=on_problem)
         self._synced: set[Kind] = set()
         self._leading = False
@@ -61,6 +62,7 @@ class Desires:
                 case Kind.ENI_CONFIGS:
                     self._put_eni_config(found.name, None if gone else raw)
                 case Kind.CONFIG_MAP:
+                    self._config_map_uid = "" if gone else found.uid
                     self._settings.set_data(None if gone else project.config_map_data(raw))
                     self._refresh_settings()
                 case Kind.LEGACY:
@@ -151,6 +153,12 @@ class Desires:
         """Values of the ConfigMap that cannot be used, a sentence each."""
         with self._lock:
             return self._settings.problems
+
+    @property
+    def config_map_uid(self) -> str:
+        """Of the ConfigMap that the settings come from; "" without one."""
+        with self._lock:
+            return self._config_map_uid
 
     def view(self, name: NodeName) -> NodeView | None:
         """None: neither Node nor CNINode exists."""

@@ -1,8 +1,10 @@
 """Who carries out a run's actions: threads in production, the scheduler's turn in simulation."""
 
 import queue
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
 from typing import Protocol
 
 import structlog
@@ -11,6 +13,7 @@ from common.metrics import ACTIONS, ACTIONS_IN_FLIGHT
 from common.model.actions import Action
 from common.model.errors import Invalid
 from common.model.outcome import Done, Failed, Outcome
+from workers import worklog
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +42,8 @@ class ThreadCrew:
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
 
     def start(self, action: Action) -> None:
-        self._pool.submit(self._go, action)
+        # With the caller's context: what it bound to the log stays in every line of the action.
+        self._pool.submit(copy_context().run, self._go, action)
 
     def wait(self, seconds: float) -> list[Ended]:
         ended = []
@@ -55,9 +59,9 @@ class ThreadCrew:
 
 
 def performed(action: Action, perform: Perform) -> Outcome:
-    """The action's outcome, counted. A fault of ours in one step fails that step and is logged; other steps and the
-    run go on."""
-    kind = type(action).__name__
+    """The action's outcome, counted and logged. A fault of ours in one step fails that step and is logged; other steps
+    and the run go on."""
+    kind, began = type(action).__name__, time.monotonic()
     with ACTIONS_IN_FLIGHT.labels(kind).track_inprogress():
         try:
             outcome = perform(action)
@@ -65,6 +69,7 @@ def performed(action: Action, perform: Perform) -> Outcome:
             _log.exception("step_fault", action=kind, subject=action.subject)
             outcome = Failed(error=Invalid("InternalFault", repr(error)))
     ACTIONS.labels(kind, _name(outcome)).inc()
+    worklog.report(action, outcome, time.monotonic() - began)
     return outcome
 
 

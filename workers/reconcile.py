@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from common.clock import Clock
 from common.decide.draft import Options
@@ -25,6 +26,7 @@ from common.store.publisher import Publisher
 from common.store.store import Store
 from workers.crew import Crew, Ended
 from workers.dirt import Dirt
+from workers.worklog import context_of
 
 POLL_SECONDS = 0.05
 """How often a run with calls under way looks whether its node has become dirty: what a new pod waits at most."""
@@ -196,7 +198,8 @@ class Reconciler:
             self.tell(notice)
         for action in planned.actions:
             run.busy.add(action.subject)
-            run.crew.start(action)
+            with bound_contextvars(**context_of(run.node, run.ledger, action)):
+                run.crew.start(action)
         return planned
 
     def _spare(self, run: _Run) -> float:

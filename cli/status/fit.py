@@ -48,14 +48,13 @@ def fitting(
     """A row each, its name first."""
     short = without_common_domain(names)
     needed = [column for column in columns if not column.optional]
-    table = Table()
     for shown_names, shown_columns in ((list(names), columns), (short, columns), (short, needed)):
         table = _table(rows, shown_names, heading, footer, shown_columns)
-        if (excess := width_of(table) - width) <= 0:
+        if width_of(table) <= width:
             return table
-    longest = max([len(footer), len(heading), *map(len, short)])
-    room = max(SHORTEST_NAME, longest - excess)
-    return _table(rows, [cut(name, room) for name in short], heading, footer, needed)
+    longest = max(len(text) for text in (footer, heading, *short))
+    room = longest - (width_of(_table(rows, short, heading, footer, needed)) - width)
+    return _table(rows, [cut(name, max(SHORTEST_NAME, room)) for name in short], heading, footer, needed)
 
 
 def width_of(table: Table) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore import xform_name
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from botocore.session import Session
 from botocore.utils import InstanceMetadataRegionFetcher
 
@@ -15,6 +16,7 @@ from common.ec2.api import Invoke
 from common.ec2.errors import translate
 from common.ec2.role import assume_role
 from common.ec2.whole import WholeAnswers
+from common.logging import get_logger
 from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
 from common.model.errors import Throttled
 from common.settings import Settings, SettingsError, variable
@@ -28,6 +30,8 @@ WHOLE_SECONDS = 20.0
 """For a whole answer: no longer than the slice of a node's run."""
 METADATA_SECONDS = 2
 METADATA_ATTEMPTS = 3
+
+_log = get_logger(__name__)
 
 
 def build_invoke(settings: Settings) -> Invoke:
@@ -91,7 +95,7 @@ def region_of(settings: Settings, session: Session | None = None) -> str:
 
 
 def measured(invoke: Invoke) -> Invoke:
-    """The same calls, counted by action and code, with their duration."""
+    """The same calls, counted by action and code, with their duration. What EC2 refuses is logged."""
 
     def call(action: str, params: dict[str, Any]) -> dict[str, Any]:
         began, code = time.monotonic(), "OK"
@@ -102,12 +106,22 @@ def measured(invoke: Invoke) -> Invoke:
             code = ours.code if ours else type(error).__name__
             if isinstance(ours, Throttled):
                 EC2_THROTTLED.labels(action).inc()
+            _log_refusal(action, code, error)
             raise
         finally:
             EC2_CALLS.labels(action, code).inc()
             EC2_CALL_SECONDS.labels(action).observe(time.monotonic() - began)
 
     return call
+
+
+def _log_refusal(action: str, code: str, error: Exception) -> None:
+    if isinstance(error, ClientError):
+        message = str(error.response.get("Error", {}).get("Message", ""))
+        request_id = error.response.get("ResponseMetadata", {}).get("RequestId", "")
+        _log.warning("ec2_refused", operation=action, code=code, request_id=request_id, message=message)
+    else:
+        _log.warning("ec2_did_not_answer", operation=action, code=code, message=str(error))
 
 
 def _config(settings: Settings, region: str) -> Config:

@@ -61,6 +61,8 @@ class Lease:
         self._seen_at = clock.monotonic()
         """Monotonic seconds at which the lease was last seen to change."""
         self._held_until = float("-inf")
+        self._holder = ""
+        """The other candidate that was last seen to hold the lease."""
         self._won = 0
         """How often the lease became ours, renewals apart."""
 
@@ -84,6 +86,9 @@ class Lease:
             old = found.get("spec") or {}
             holder = old.get("holderIdentity") or ""
             if holder not in ("", self.identity) and not self._ran_out(old):
+                if holder != self._holder:
+                    self._holder = holder
+                    _log.info("lease_held_by_another", lease=self._path, holder=holder)
                 self._held_until = float("-inf")
                 return False
             mine = holder == self.identity

@@ -154,6 +154,10 @@ def test_a_value_of_the_configmap_that_cannot_be_used(rig: Rig, key: str, value:
             return any(key in event["message"] for event in rig.events("amazon-vpc-cni", "InvalidConfiguration"))
 
         rig.wait("the event", told)
+        # `kubectl describe` looks for the object's uid.
+        config_map = rig.kube("GET", "/api/v1/namespaces/kube-system/configmaps/amazon-vpc-cni")
+        (*_, event) = rig.events("amazon-vpc-cni", "InvalidConfiguration")
+        assert event["involvedObject"]["uid"] == config_map["metadata"]["uid"]
     rig.set_config(branch_eni_cooldown="30")
 
 

@@ -118,7 +118,7 @@ def test_commands_that_cannot_connect_name_no_secret(
 def guarded() -> Iterator[RedisServer]:
     """A Redis that wants another password."""
     with RedisServer() as server:
-        redis.Redis(port=server.port).execute_command("CONFIG", "SET", "requirepass", "another")
+        redis.Redis(port=server.port).config_set("requirepass", "another")
         yield server
 
 

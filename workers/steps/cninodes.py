@@ -1,5 +1,6 @@
 """Steps about CNINodes and departed nodes."""
 
+from common.metrics import NODE_CLEANUP_FAILURES
 from common.model.actions import (
     CleanDeparted,
     ConfirmNodeGone,
@@ -8,7 +9,7 @@ from common.model.actions import (
     DropFinalizer,
     RepairCniNode,
 )
-from common.model.errors import Conflict
+from common.model.errors import Conflict, OutsideError
 from workers.maintenance.sweep import clean_instance
 from workers.steps.ports import Ports
 
@@ -41,7 +42,11 @@ def clean_departed(action: CleanDeparted, ports: Ports) -> None:
     if node is not None and node.instance_id == action.instance_id:
         return
     if action.instance_id is not None:
-        clean_instance(ports.ec2, action.instance_id, ports.cluster)
+        try:
+            clean_instance(ports.ec2, action.instance_id, ports.cluster)
+        except OutsideError:
+            NODE_CLEANUP_FAILURES.inc()
+            raise
     ports.kube.drop_finalizer(action.node, action.cninode_uid)
 
 

@@ -3,9 +3,17 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from common import metrics
+from common.model.actions import AwaitTrunk
+from common.model.errors import Unsure
+from common.model.ids import EniId, InstanceId
+from common.model.outcome import Done, Failed, Outcome, Waits
+from workers.crew import performed
 
 ROOT = Path(__file__).parents[3]
+METRICS = (ROOT / "common" / "metrics.py").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 
@@ -13,6 +21,28 @@ def test_every_metric_is_documented() -> None:
     ours = [one for one in metrics.REGISTRY.collect() if not one.name.startswith(("process_", "python_"))]
     names = {one.name + ("_total" if one.type == "counter" else "") for one in ours}
     assert names == set(re.findall(r"^\| `(\w+)` \| .*\.", OPERATIONS.partition("## Metrics")[2], flags=re.MULTILINE))
+
+
+def test_every_metric_is_set_somewhere() -> None:
+    declared = re.findall(r"^([A-Z]\w+) = (?:_counter|_gauge|_histogram|_inherited|Counter)\(", METRICS, re.MULTILINE)
+    assert len(declared) > 25
+    sources = [
+        path for folder in ("common", "watcher", "workers", "webhook") for path in ROOT.glob(f"{folder}/**/*.py")
+    ]
+    text = "\n".join(path.read_text() for path in sources if path.name != "metrics.py")
+    unset = [name for name in declared if not re.search(rf"\b{name}\b[\w.(\[\])\"=, ]*\.(inc|set|observe|track)", text)]
+    assert unset == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"), [(Done(), "done"), (Failed(error=Unsure("x")), "failed"), (Waits(until=1), "waits")]
+)
+def test_outcomes_of_actions_are_counted_under_the_documented_names(outcome: Outcome, word: str) -> None:
+    performed(AwaitTrunk(subject="trunk", eni_id=EniId("e"), instance_id=InstanceId("i")), lambda _: outcome)
+    labels = {"action": "AwaitTrunk", "outcome": word}
+    assert metrics.REGISTRY.get_sample_value("vpc_rc_actions_total", labels)
+    (row,) = re.findall(r"^\| `vpc_rc_actions_total` \| (.*)$", OPERATIONS, re.MULTILINE)
+    assert word in row
 
 
 def test_every_reason_of_an_event_is_documented() -> None:

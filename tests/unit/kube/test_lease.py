@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from common.kube.lease import STANDBY_SECONDS, Lease, LeaseTerms
 from common.kube.transport import Response
@@ -259,3 +260,13 @@ def test_every_call_has_a_short_time_out(clock: VirtualClock) -> None:
         with pytest.raises(OutsideError):
             call()
     assert all(timeout is not None and timeout <= TERMS.retry for timeout in timeouts)
+
+
+def test_a_standby_says_once_who_holds_the_lease(api: InProcess, clock: VirtualClock) -> None:
+    assert candidate(api, clock, "first").attempt()
+    standby = candidate(api, clock, "second")
+    with capture_logs() as lines:
+        for _ in range(3):
+            assert not standby.attempt()
+    (line,) = lines
+    assert (line["event"], line["log_level"], line["holder"]) == ("lease_held_by_another", "info", "first")

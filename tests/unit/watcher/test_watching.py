@@ -227,6 +227,16 @@ def test_values_that_cannot_be_used_are_told_once(watch: Watch) -> None:
     assert len(watch.problems) == 1
 
 
+def test_the_config_map_is_known_by_its_uid(watch: Watch) -> None:
+    assert watch.desires.config_map_uid == ""
+    uid = watch.api.ok("POST", CONFIG_MAPS, config_map(branch_eni_cooldown="90"))["metadata"]["uid"]
+    watch.settle()
+    assert watch.desires.config_map_uid == uid
+    watch.api.ok("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni")
+    watch.settle()
+    assert watch.desires.config_map_uid == ""
+
+
 def test_windows_is_off_while_the_legacy_controller_is_there(watch: Watch) -> None:
     watch.api.ok("POST", CONFIG_MAPS, config_map(enable_windows_ipam="true"))
     watch.settle()
