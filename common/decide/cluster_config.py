@@ -57,18 +57,15 @@ def _cooldown(values: Mapping[str, str], previous: ClusterConfig | None, problem
 
 
 def _target(values: Mapping[str, str], key: str, problems: list[str]) -> int | None:
-    """The value under the plain key, else the one under its `windows-` name. One that cannot be read is not set."""
-    found = None
-    for name in (key, f"windows-{key}"):
-        text = values.get(name)
-        if text is None:
-            continue
-        number = _number(text)
-        if number is None:
-            problems.append(f"{name} is {_shown(text)}, which is no whole number of 32 bits: it counts as not set.")
-        elif found is None:
-            found = number
-    return found
+    """The value under the plain key, else the one under its `windows-` name. The plain key hides the other, also where
+    it cannot be read; what cannot be read is not set."""
+    names = [name for name in (key, f"windows-{key}") if name in values]
+    problems += [
+        f"{name} is {_shown(values[name])}, which is no whole number of 32 bits: it counts as not set."
+        for name in names
+        if _number(values[name]) is None
+    ]
+    return _number(values[names[0]]) if names else None
 
 
 def _number(text: str) -> int | None:

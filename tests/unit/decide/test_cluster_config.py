@@ -126,7 +126,13 @@ def test_targets(prefix: str, key: str, text: str, number: int | None) -> None:
             id="key by key",
         ),
         pytest.param(
-            {"warm-ip-target": "x", "windows-warm-ip-target": "2"}, 2, None, id="an unparsable one is not set"
+            {"warm-ip-target": "x", "windows-warm-ip-target": "20"},
+            None,
+            None,
+            id="an unparsable one hides the longer name all the same",
+        ),
+        pytest.param(
+            {"warm-ip-target": "4", "windows-warm-ip-target": "x"}, 4, None, id="the hidden one need not be readable"
         ),
         pytest.param({"warm-ip-target": "0", "windows-warm-ip-target": "2"}, 0, None, id="zero is set"),
     ],
