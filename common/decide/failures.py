@@ -90,8 +90,8 @@ def not_begun(result: Result, action: act.Action) -> None:
             result.branch(action.key, tried=False)
         case act.AssociateBranch(again=False):
             result.branch(action.key, associating=False)
-        case act.AssignAddresses() | act.AssignPrefixes():
-            windows_outcomes.not_begun(result)
+        case act.AssignAddresses() | act.AssignPrefixes() | act.UnassignAddresses() | act.UnassignPrefixes():
+            windows_outcomes.not_begun(result, action)
         case _:
             pass
 

@@ -2,7 +2,8 @@
 
 A node's primary interface has `slots` places beside its primary address; each holds one secondary address or one
 prefix (/28, sixteen addresses). `reserved` are addresses that a pod's annotation names: whatever the ledger says of
-them, they are neither given to another pod nor given back.
+them, they are neither given to another pod nor given back. What a look at EC2 did not show is neither, and counts as
+nothing but a place. What no look has shown yet is given to a pod where there is nothing else.
 """
 
 from collections.abc import Set as AbstractSet
@@ -65,9 +66,10 @@ def capacity(ipv4_per_interface: int, mode: PoolMode) -> int:
 def targets_for(config: ClusterConfig, mode: PoolMode) -> WarmTargets:
     if mode is PoolMode.PREFIX:
         return _prefix_targets(config)
-    warm, minimum = config.warm_ip or 0, config.minimum_ip or 0
-    if warm == 0 and minimum == 0:
+    if config.warm_ip is None and config.minimum_ip is None:
         return WarmTargets(mode=mode, warm=_DEFAULT_WARM, minimum=_DEFAULT_MINIMUM)
+    # A key that is there counts, zero included; one address is kept warm in any case.
+    warm, minimum = config.warm_ip or 0, config.minimum_ip or 0
     return WarmTargets(
         mode=mode,
         warm=_DEFAULT_WARM if warm < 0 else max(warm, 1),
@@ -116,7 +118,8 @@ def deviation_addresses(pool: Pool, targets: WarmTargets, waiting: int = 0, rese
     the minimum, not as warm."""
     free = len(_warm(pool, reserved)) + pool.assigning
     held = pool.assigning + sum(
-        address.prefix is None and address.state is not AddressState.RELEASING for address in pool.addresses.values()
+        address.prefix is None and address.state is not AddressState.RELEASING and address.ip not in pool.missing
+        for address in pool.addresses.values()
     )
     return max(targets.warm + waiting - free, targets.minimum - held)
 
@@ -150,18 +153,15 @@ def releasable(
 
 def pick_address(pool: Pool, mode: PoolMode, reserved: AbstractSet[Ipv4] = _NONE) -> Address | None:
     """A free address for a pod, as a warm entry without a pod; None where there is none. Secondary: the one that has
-    been free longest. Prefix: out of the prefix with the fewest free addresses left, so that others empty."""
+    been free longest. Prefix: out of the prefix with the fewest free addresses left, so that others empty. Before
+    either: one that a look has shown."""
     if mode is PoolMode.SECONDARY:
         warm = _warm(pool, reserved)
-        return warm[0] if warm else None
-    fullest: tuple[int, Prefix, set[Ipv4]] | None = None
-    for prefix in _prefixes_held(pool):
-        occupied = _occupied(pool, prefix, reserved)
-        if len(occupied) < ADDRESSES_PER_PREFIX and (fullest is None or len(occupied) > fullest[0]):
-            fullest = (len(occupied), prefix, occupied)
-    if fullest is None:
+        return min(warm, key=lambda address: address.ip in pool.fresh, default=None)
+    room = [(p, o) for p in _prefixes_held(pool) if len(o := _occupied(pool, p, reserved)) < ADDRESSES_PER_PREFIX]
+    if not room:
         return None
-    _, prefix, occupied = fullest
+    prefix, occupied = min(room, key=lambda one: (one[0] in pool.fresh, -len(one[1])))
     ip = next(ip for ip in addresses_of(prefix) if ip not in occupied)
     return Address(ip=ip, prefix=prefix, since=pool.prefixes[prefix])
 
@@ -205,14 +205,17 @@ def _warm(pool: Pool, reserved: AbstractSet[Ipv4]) -> list[Address]:
     free = [
         address
         for address in pool.addresses.values()
-        if address.prefix is None and address.state is AddressState.WARM and address.ip not in reserved
+        if address.prefix is None
+        and address.state is AddressState.WARM
+        and address.ip not in reserved
+        and address.ip not in pool.missing
     ]
     return sorted(free, key=lambda address: (address.since, IPv4Address(address.ip)))
 
 
 def _prefixes_held(pool: Pool) -> list[Prefix]:
     """Usable prefixes, oldest first."""
-    held = (prefix for prefix in pool.prefixes if prefix not in pool.releasing_prefixes)
+    held = (p for p in pool.prefixes if p not in pool.releasing_prefixes and p not in pool.missing)
     return sorted(held, key=lambda prefix: (pool.prefixes[prefix], IPv4Network(prefix, strict=False)))
 
 

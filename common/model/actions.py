@@ -203,6 +203,8 @@ class ConfirmGone(_Step, frozen=True, kw_only=True, tag=True):
 
 class InspectPool(_Step, frozen=True, kw_only=True, tag=True):
     eni_id: EniId
+    began: float = 0.0
+    """Epoch seconds: what changed later may be missing in the answer."""
 
 
 class AssignAddresses(_Step, frozen=True, kw_only=True, tag=True):

@@ -185,6 +185,23 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """AssignPrivateIpAddresses for so many addresses or prefixes was begun and its outcome is not recorded."""
     suspect: bool = True
     """EC2 must be looked at before anything else is asked of it: new, or a call whose outcome is unknown."""
+    suspect_since: float = 0.0
+    """Epoch seconds; only a look that began later settles it."""
+    looked_at: float = 0.0
+    """Epoch seconds at which the last look at EC2 that was compared began."""
+    look_at: float = 0.0
+    """Epoch seconds of a look that is wanted because the last one found something odd; 0: none is."""
+    released_at: float = 0.0
+    """Epoch seconds at which the last UnassignPrivateIpAddresses was begun, or ended with an unknown outcome."""
+    fresh: dict[str, float] = {}
+    """Addresses and prefixes that EC2 assigned and no look has shown yet, with the epoch seconds at which they came."""
+    missing: dict[str, float] = {}
+    """Addresses and prefixes on record that a look did not show: the epoch seconds of that look. They are given to
+    nobody."""
+    given_back: dict[str, float] = {}
+    """Addresses and prefixes given back a moment ago: EC2 may show them yet."""
+    refused: dict[str, int] = {}
+    """How many addresses or prefixes EC2 refused last, by subject of the call."""
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """A Windows node in memory: its primary interface's addresses and prefixes, its pods."""
 
 from ipaddress import IPv4Network
+from random import Random
 from typing import Any
 
 import msgspec
@@ -18,12 +19,14 @@ from tests.unit.decide import builders as make
 from tests.unit.decide.perfect import World
 
 SECONDARY = [Ipv4(f"10.0.3.{n}") for n in range(10, 60)]
+LAGS = (0.0, 1.0, 3.0)
+"""Seconds."""
 PREFIXES = [Prefix(str(block)) for block in IPv4Network("10.0.4.0/23").subnets(new_prefix=28)]
 
 
 class WindowsWorld(World):
     """`slots` addresses or prefixes beside the primary address. EC2 gives out the lowest that is free: what was
-    given back comes again at once."""
+    given back comes again at once. What it shows can be some seconds old."""
 
     def __init__(self, slots: int, config: ClusterConfig) -> None:
         super().__init__(make.NOW)
@@ -33,6 +36,9 @@ class WindowsWorld(World):
         self.prefixes: list[Prefix] = []
         self.ended: dict[Ipv4, float] = {}
         """When the last pod that had this address ended."""
+        self.rng = Random(slots)
+        self.before: list[tuple[float, tuple[Ipv4, ...], tuple[Prefix, ...]]] = []
+        """What there was until each change."""
 
     def desired(self) -> Desired:
         return Desired(
@@ -59,6 +65,14 @@ class WindowsWorld(World):
         return set(self.ips) | {ip for prefix in self.prefixes for ip in addresses_of(prefix)}
 
     def perform(self, action: act.Action) -> Any:
+        before = (tuple(self.ips), tuple(self.prefixes))
+        try:
+            return self._perform(action)
+        finally:
+            if before != (tuple(self.ips), tuple(self.prefixes)):
+                self.before.append((self.now, *before))
+
+    def _perform(self, action: act.Action) -> Any:
         match action:
             case act.RequestSnapshot():
                 primary = self._primary()
@@ -93,7 +107,10 @@ class WindowsWorld(World):
         return None
 
     def _primary(self) -> Any:
-        return make.primary(secondary_ips=tuple(self.ips), prefixes=tuple(self.prefixes))
+        shown = self.now - self.rng.choice(LAGS)
+        old = next(((ips, prefixes) for until, ips, prefixes in self.before if until > shown), None)
+        ips, prefixes = old or (tuple(self.ips), tuple(self.prefixes))
+        return make.primary(secondary_ips=ips, prefixes=prefixes)
 
     def _room(self, wanted: int) -> None:
         if wanted > self.slots - len(self.ips) - len(self.prefixes):

@@ -249,7 +249,9 @@ def test_packing_as_seen(pods: int, packing: list[int]) -> None:
     ("warm", "minimum", "wanted"),
     [
         pytest.param(None, None, (3, 3), id="neither set"),
-        pytest.param(0, 0, (3, 3), id="both zero"),
+        pytest.param(0, 0, (1, 0), id="both zero: one is kept warm, and there is no minimum"),
+        pytest.param(0, None, (1, 0), id="only warm set, to zero"),
+        pytest.param(None, 0, (1, 0), id="only minimum set, to zero"),
         pytest.param(2, None, (2, 0), id="only warm set: minimum counts as 0"),
         pytest.param(None, 5, (1, 5), id="only minimum set: one is kept warm"),
         pytest.param(0, 5, (1, 5), id="warm 0 counts as 1"),
@@ -499,3 +501,30 @@ def test_any_pool_comes_to_rest_within_its_slots(
     before = node.pool
     node.wait(3600)
     assert node.pool == before
+
+
+def test_an_address_that_a_look_has_shown_goes_first() -> None:
+    old, new = Address(ip=Ipv4("10.0.0.9"), since=1.0), Address(ip=Ipv4("10.0.0.8"), since=9.0)
+    pool = Pool(addresses={a.ip: a for a in (old, new)}, fresh={old.ip: 1.0}, suspect=False)
+    assert pick_address(pool, SECONDARY) == new
+    both = msgspec.structs.replace(pool, fresh={old.ip: 1.0, new.ip: 9.0})
+    assert pick_address(both, SECONDARY) == old, "a pod does not wait for a look"
+
+
+def test_out_of_a_prefix_that_a_look_has_shown_first() -> None:
+    shown, fresh = Prefix("10.1.0.0/28"), Prefix("10.1.1.0/28")
+    taken = Address(ip=Ipv4("10.1.1.0"), prefix=fresh, state=ASSIGNED)
+    pool = Pool(addresses={taken.ip: taken}, prefixes={fresh: 1.0, shown: 2.0}, fresh={fresh: 1.0}, suspect=False)
+    picked = pick_address(pool, PREFIX)
+    assert picked is not None
+    assert picked.prefix == shown
+
+
+def test_what_a_look_did_not_show_is_neither_given_nor_counted_nor_given_back() -> None:
+    ip, prefix = Ipv4("10.0.0.9"), Prefix("10.1.0.0/28")
+    pool = Pool(addresses={ip: Address(ip=ip)}, prefixes={prefix: 1.0}, missing={ip: 5.0, prefix: 5.0}, suspect=False)
+    assert (pick_address(pool, SECONDARY), pick_address(pool, PREFIX)) == (None, None)
+    for targets, wanted in ((secondary(1, 1), 1), (targets_for(ClusterConfig(warm_prefix=1), PREFIX), 1)):
+        assert deviation(pool, targets, LARGE) == wanted
+        assert releasable(pool, targets, LARGE) == GiveBack()
+    assert slots_taken(pool) == 2, "EC2 may hold them yet"

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from common.decide.draft import ANNOTATION_SEEN_SECONDS
-from common.decide.windows import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
+from common.decide.pool_calls import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
+from common.decide.pool_contents import SETTLED_SECONDS
 from common.model import actions as act
 from common.model.config import ClusterConfig
 from common.model.ids import Ipv4, Prefix
@@ -30,7 +32,7 @@ from tests.unit.decide.builders import (
 
 IPAM = ClusterConfig(windows_ipam=True)
 PREFIX_MODE = ClusterConfig(windows_ipam=True, prefix_delegation=True)
-A, B, C, D = (Ipv4(f"10.0.3.{n}") for n in (11, 12, 13, 14))
+A, B, C, D, E = (Ipv4(f"10.0.3.{n}") for n in (11, 12, 13, 14, 15))
 P = Prefix("10.0.4.0/28")
 
 
@@ -178,12 +180,33 @@ def test_what_is_too_much_is_given_back_and_recorded_first() -> None:
     assert (action.addresses, contents(done).addresses[D].state) == ((D,), AddressState.RELEASING)
 
 
-def test_what_may_be_given_back_already_is_given_back_again() -> None:
-    releasing = Address(ip=D, state=AddressState.RELEASING)
-    done = kept(pool(releasing, *warm(A, B, C)))
-    assert [a.addresses for a in done.actions if isinstance(a, act.UnassignAddresses)] == [(D,)]
-    again = kept(pool(*warm(A, B, C), releasing_prefixes=(P,)))
-    assert [a.prefixes for a in again.actions if isinstance(a, act.UnassignPrefixes)] == [(P,)]
+UNSETTLED = [
+    pytest.param(pool(Address(ip=D, state=AddressState.RELEASING), *warm(A, B, C)), id="addresses"),
+    pytest.param(pool(*warm(A, B, C), releasing_prefixes=(P,)), id="a prefix"),
+]
+"""UnassignPrivateIpAddresses may have taken effect."""
+
+
+@pytest.mark.parametrize("unsettled", UNSETTLED)
+def test_a_release_whose_outcome_was_lost_is_looked_into_and_nothing_is_asked_for_before(unsettled: Pool) -> None:
+    waits = [windows_pod(name) for name in "abcd"]
+    done = kept(unsettled, *waits)
+    assert sorted(kinds(done.actions)) == ["Annotate", "Annotate", "Annotate", "InspectPool"], "pods are served"
+
+
+@pytest.mark.parametrize("unsettled", UNSETTLED)
+def test_a_release_is_not_repeated_while_the_first_may_take_effect(unsettled: Pool) -> None:
+    looked = msgspec.structs.replace(unsettled, released_at=NOW - 5, looked_at=NOW - 4)
+    surplus = msgspec.structs.replace(looked, addresses={**looked.addresses, E: Address(ip=E)})
+    done = kept(surplus)
+    assert (done.actions, done.look_again) == ((), NOW - 5 + SETTLED_SECONDS)
+    late = msgspec.structs.replace(surplus, released_at=NOW - SETTLED_SECONDS, looked_at=NOW - 4)
+    assert kinds(kept(late).actions) == ["InspectPool"], "and then EC2 says whether it has"
+
+
+def test_pods_get_new_addresses_while_a_release_is_unsettled_but_looked_at() -> None:
+    releasing = pool(Address(ip=D, state=AddressState.RELEASING), released_at=NOW - 5, looked_at=NOW - 4)
+    assert kinds(kept(releasing, windows_pod()).actions) == ["AssignAddresses"]
 
 
 def test_the_pool_is_filled_up_when_a_burst_is_over_and_at_once_where_a_pod_waits() -> None:
@@ -254,12 +277,33 @@ def test_a_switch_back_gives_empty_prefixes_back() -> None:
 @pytest.mark.parametrize(
     "unsure", [pool(suspect=True), pool(assigning=2)], ids=["new or a call failed", "an outcome was lost"]
 )
-def test_a_suspect_pool_is_looked_at_before_anything_else(unsure: Pool) -> None:
+def test_a_suspect_pool_is_looked_at_before_anything_else_is_asked_for(unsure: Pool) -> None:
     done = kept(unsure, windows_pod())
     (action,) = done.actions
     assert isinstance(action, act.InspectPool)
-    assert action.eni_id == PRIMARY
+    assert (action.eni_id, action.began) == (PRIMARY, NOW)
     assert contents(done).suspect
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["while it is looked", "while EC2 does not answer"])
+def test_what_is_there_is_given_while_the_pool_is_suspect(failing: bool) -> None:
+    record = {"paces": {"pool/look": Pace(not_before=NOW + 20, attempts=5, code="InternalError")}} if failing else {}
+    done = kept(pool(*warm(A), suspect=True), windows_pod(), record=record)
+    assert "Annotate" in kinds(done.actions)
+
+
+def test_a_look_keeps_nothing_waiting_and_takes_nobodys_turn() -> None:
+    due = {"audit_at": NOW, "paces": {"pool": Pace(turn=True)}}
+    done = kept(pool(), windows_pod(), record=due)
+    assert {a.subject: a.turn for a in done.actions} == {"pool/look": False, "pool": True}
+    assert kinds(kept(pool(), windows_pod(), busy=["pool/look"]).actions) == ["AssignAddresses"]
+
+
+def test_a_failing_look_has_a_pace_of_its_own() -> None:
+    paces = {"pool/look": Pace(not_before=NOW + 20, attempts=5)}
+    due = kept(pool(), windows_pod(), record={"audit_at": NOW, "paces": paces})
+    assert kinds(due.actions) == ["AssignAddresses"]
+    assert due.look_again == NOW + 20
 
 
 def test_an_assignment_under_way_is_no_lost_outcome() -> None:
@@ -267,8 +311,9 @@ def test_an_assignment_under_way_is_no_lost_outcome() -> None:
     assert (done.actions, contents(done).suspect) == ((), False)
 
 
-def test_no_look_while_a_release_is_under_way() -> None:
-    assert kept(pool(suspect=True), busy=["pool/release"]).actions == ()
+@pytest.mark.parametrize("busy", ["pool/release", "pool", "pool/prefixes"])
+def test_no_doubt_is_settled_while_a_call_is_under_way(busy: str) -> None:
+    assert kept(pool(suspect=True), busy=[busy]).actions == ()
 
 
 def test_a_failed_assignment_waits_and_pods_are_told_why() -> None:
@@ -279,11 +324,80 @@ def test_a_failed_assignment_waits_and_pods_are_told_why() -> None:
     assert "InsufficientFreeAddressesInSubnet" in done.notices[0].message
 
 
+def test_a_pause_of_one_mode_does_not_hold_up_the_other() -> None:
+    paces = {"pool/prefixes": Pace(not_before=NOW + 110, code="InsufficientCidrBlocks")}
+    assert "AssignAddresses" in kinds(kept(pool(), windows_pod(), record={"paces": paces}).actions)
+
+
+@pytest.mark.parametrize(
+    ("refused", "pods", "count"),
+    [
+        pytest.param(0, 1, 4, id="nothing was refused"),
+        pytest.param(4, 1, 1, id="down to what pods need now"),
+        pytest.param(4, 0, 3, id="less than was refused anyway"),
+        pytest.param(3, 0, 1, id="nobody waits: half"),
+        pytest.param(2, 3, 1, id="pods need more than was refused: half"),
+        pytest.param(1, 3, 1, id="never less than one"),
+    ],
+)
+def test_after_a_refusal_less_is_asked_for(refused: int, pods: int, count: int) -> None:
+    waiting = [windows_pod(f"w{number}") for number in range(pods)]
+    done = kept(pool(refused={"pool": refused} if refused else {}), *waiting)
+    assert [a.count for a in done.actions if isinstance(a, act.AssignAddresses)] == [count]
+    assert contents(done).assigning == count
+
+
+def test_the_prefixes_that_pods_need_are_asked_for_after_a_refusal() -> None:
+    config = msgspec.structs.replace(PREFIX_MODE, warm_prefix=3)
+    waiting = [windows_pod(f"w{number}") for number in range(17)]
+    done = kept(pool(refused={"pool/prefixes": 5}), *waiting, config=config)
+    assert [a.count for a in done.actions if isinstance(a, act.AssignPrefixes)] == [2]
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_two_pods_with_one_annotation_leave_the_node_in_peace(first: str) -> None:
+    pods = [windows_pod(name, ip_annotation=f"{A}/19") for name in "ab"]
+    held = pool(owned(A, windows_pod(first), annotated=True, since=NOW - 60), *warm(B, C))
+    done = kept(held, *pods)
+    assert contents(done).addresses[A] == held.addresses[A], "it stays with the one that has it"
+    assert kinds(done.actions) == ["AssignAddresses"], "and the pool is filled"
+    assert reasons(done.notices) == ["AddressShared"]
+
+
+def test_of_two_pods_with_one_annotation_the_oldest_has_the_address() -> None:
+    young, old = windows_pod("a", ip_annotation=f"{A}/19"), windows_pod("b", ip_annotation=f"{A}/19", scheduled_at=1.0)
+    assert contents(kept(pool(*warm(A, B, C)), young, old)).addresses[A].pod_uid == old.uid
+
+
+def test_asking_whether_pods_are_gone_leaves_room_for_what_pods_wait_for() -> None:
+    addresses = [Ipv4(f"10.0.5.{number}") for number in range(60)]
+    ended = pool(*(owned(ip, windows_pod(f"e{number}"), annotated=True) for number, ip in enumerate(addresses)))
+    opts = options(limits(ipv4=100))
+    wished = desired(windows_pod(), of=node(os="windows"), cni=cninode(os_label="windows"), config=IPAM)
+    asked = kinds(planned(of_windows(ended), wished, opts=opts).actions)
+    assert "AssignAddresses" in asked
+    assert asked.count("ConfirmGone") == opts.in_flight // 2
+    under_way = [f"pod/uid-e{number}" for number in range(opts.in_flight // 2)]
+    later = kinds(planned(of_windows(ended), wished, opts=opts, busy=under_way).actions)
+    assert "AssignAddresses" in later
+    assert "ConfirmGone" not in later
+
+
+def test_what_pods_wait_for_is_asked_for_before_others_are_annotated() -> None:
+    many = [windows_pod(f"w{number:02}") for number in range(60)]
+    have = [owned(Ipv4(f"10.0.5.{number}"), one) for number, one in enumerate(many[:59])]
+    wished = desired(*many, of=node(os="windows"), cni=cninode(os_label="windows"), config=IPAM)
+    assert "AssignAddresses" in kinds(planned(of_windows(pool(*have)), wished, opts=options(limits(ipv4=100))).actions)
+
+
 def test_audits_come_at_growing_intervals_and_only_look() -> None:
     first = kept(pool(*warm(A, B, C)), record={"audit_at": 0.0, "audit_interval": 0.0})
     assert (first.actions, left(first).audit_at, left(first).audit_interval) == ((), NOW + 60, 60.0)
     due = kept(pool(*warm(A, B, C)), record={"audit_at": NOW, "audit_interval": 60.0})
-    assert (kinds(due.actions), left(due).audit_interval) == (["InspectPool"], 120.0)
+    assert kinds(due.actions) == ["InspectPool"]
+    assert not contents(due).suspect
+    looked = kept(pool(*warm(A, B, C), looked_at=NOW), record={"audit_at": NOW, "audit_interval": 60.0})
+    assert (looked.actions, left(looked).audit_interval) == ((), 120.0)
 
 
 def test_an_unknown_type_is_told() -> None:

@@ -91,13 +91,17 @@ def situations(draw: Draw) -> tuple[WindowsWorld, Ledger]:
             case _:
                 pass
     if draw(st.booleans()):
-        addresses.append(Address(ip=SECONDARY[-1], state=AddressState.WARM, since=since))  # Gone from EC2 meanwhile.
+        addresses.append(Address(ip=SECONDARY[-1], state=AddressState.RELEASING, since=since))  # Gone meanwhile.
+    stolen = draw(st.sampled_from([(), SECONDARY[-2:-1]]))  # By somebody else: a look did not show it.
+    addresses += [Address(ip=ip, state=AddressState.WARM, since=since) for ip in stolen]
     pool = Pool(
         addresses={a.ip: a for a in addresses},
         prefixes=prefixes,
         releasing_prefixes=tuple(releasing),
         assigning=draw(st.sampled_from([0, 0, 2])),
         suspect=True,
+        missing=dict.fromkeys(map(str, stolen), since),
+        released_at=since,
     )
     world.pods = {p.uid: p for p in pods}
     if draw(st.integers(0, 3)) == 0:
