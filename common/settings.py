@@ -67,9 +67,9 @@ DEFAULT_EC2_RATES: Mapping[str, RateLimit] = {
     **_rates(100, 20, "DescribeInstances", "DescribeSubnets", "DescribeInstanceTypes", "DescribeNetworkInterfaces"),
     **_rates(100, 20, "DescribeTrunkInterfaceAssociations"),
     **_rates(100, 5, "CreateNetworkInterface", "DeleteNetworkInterface"),
-    **_rates(100, 5, "AttachNetworkInterface", "DetachNetworkInterface"),
+    **_rates(100, 5, "ModifyNetworkInterfaceAttribute"),
     **_rates(100, 5, "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),
-    **_rates(50, 5, "CreateNetworkInterfacePermission", "ModifyNetworkInterfaceAttribute"),
+    **_rates(50, 5, "AttachNetworkInterface", "DetachNetworkInterface", "CreateNetworkInterfacePermission"),
     **_rates(50, 5, "AssociateTrunkInterface", "DisassociateTrunkInterface"),
     **_rates(100, 10, "CreateTags"),
 }

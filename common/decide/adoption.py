@@ -110,6 +110,8 @@ def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
     if draft.ledger.trunk.state is TrunkState.ABSENT:
         limits = draft.options.limits.get(instance.instance_type)
         trunk = found_trunk(instance, snapshot.interfaces, limits, draft.ledger.trunk.generation)
+        if trunk.state is TrunkState.CREATED:
+            trunk = msgspec.structs.replace(trunk, made_at=draft.now)
         draft.change(trunk=trunk)
         if trunk.eni_id is not None:
             draft.ledger = adopt_branches(
@@ -269,5 +271,6 @@ def _branch_of(
         subnet_v6_cidr=subnet.ipv6_cidr if own_subnet else "",
         association=(entry.association or None) if entry is not None else None,
         unwanted=loose and pod is None,
+        made_at=now,
         since=now,
     )

@@ -10,7 +10,17 @@ from common.decide.branches.advancing import without
 from common.decide.endings import undo_claim
 from common.decide.retry import UNDONE, after_failure
 from common.model import actions as act
-from common.model.errors import Conflict, Denied, NotFound, OutsideError, Throttled, TokenMismatch, Unsure
+from common.model.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    NotYetFound,
+    OutsideError,
+    Throttled,
+    TokenMismatch,
+    Unsure,
+    WrongClock,
+)
 from common.model.ids import BranchKey
 from common.model.ledger import Branch, BranchState, Pace, Trunk, TrunkState
 from common.model.notice import CniNodeNotice, NodeNotice, Severity
@@ -21,7 +31,7 @@ if TYPE_CHECKING:
 LOOKS_BEFORE_GONE = 4
 """EC2's Describe calls lag behind its writes by seconds: a trunk just attached is not gone because some looks, over
 14 s, do not show it."""
-PASSING = (Throttled, Unsure)
+PASSING = (Throttled, Unsure, NotYetFound)
 """Errors that say nothing about the step itself."""
 TRUNKING_NOT_ALLOWED = (
     "AWS allows trunk interfaces only to accounts on a list (the managed control plane of EKS is); see the README"
@@ -40,6 +50,9 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
                 _look_anew(result, now)
             else:
                 result.trunk(state=TrunkState.UNDOING)
+        case act.UndoTrunk() if isinstance(error, NotFound):
+            result.pace(action.subject, None)
+            trunk_undone(result, now)
         case act.UndoTrunk() | act.AwaitTrunk():
             pass
         case act.CreateBranch() | act.PermitBranch() | act.AssociateBranch():
@@ -143,7 +156,7 @@ def _trunk_failed(
         result.pace(action.subject, None)
         result.trunk(state=TrunkState.UNDOING)
     message = f"Failed to create trunk interface: Error Code: {error.code}"
-    if isinstance(error, Denied):
+    if isinstance(error, Denied) and not isinstance(error, WrongClock):
         hint = MISSING_POLICY if error.code != "OperationNotPermitted" else TRUNKING_NOT_ALLOWED
         message += f": {hint}"
         if error.code != "OperationNotPermitted":
@@ -156,6 +169,14 @@ def _trunk_failed(
         "NodeTrunkFailedInit",
         "The node failed initializing trunk interface",
         Severity.NORMAL,
+    )
+
+
+def trunk_undone(result: Result, now: float) -> None:
+    """The trunk is detached and deleted; the next attempt waits for its time and a fresh look."""
+    pace = result.ledger.paces.get(UNDONE, Pace())
+    result.change(
+        trunk=Trunk(generation=result.ledger.trunk.generation + 1), snapshot_after=max(now, pace.not_before)
     )
 
 
@@ -179,12 +200,17 @@ def _branch_failed(
     result: Result, action: act.CreateBranch | act.PermitBranch | act.AssociateBranch, error: OutsideError, now: float
 ) -> None:
     branch = result.ledger.branches.get(action.key)
-    if isinstance(error, Throttled):
+    if isinstance(error, (Throttled, NotYetFound)):
         not_begun(result, action)
     if branch is None or isinstance(error, PASSING):
         return
     if branch.unwanted:
         _learned(result, action, branch, error)
+        return
+    if isinstance(action, act.AssociateBranch) and isinstance(error, TokenMismatch) and not branch.associations_ended:
+        # The token's association is there no more: somebody ended it. The next one needs a token of its own.
+        result.branch(action.key, associations_ended=1)
+        result.pace(action.subject, None)
         return
     if isinstance(action, act.CreateBranch) and not (action.again and isinstance(error, Denied)):
         # Refused: nothing was made under this token, or (a mismatch) something that the audit will find.

@@ -8,12 +8,13 @@ import msgspec
 from common.decide import windows_outcomes
 from common.decide.branches.advancing import without
 from common.decide.endings import end_pod
-from common.decide.failures import failed, not_begun
+from common.decide.failures import failed, not_begun, trunk_undone
+from common.decide.lag import weighed
 from common.decide.retry import UNDONE, after_failure
 from common.model import actions as act
 from common.model.errors import OutsideError
 from common.model.ids import BranchKey
-from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, Trunk, TrunkState
+from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, TrunkState
 from common.model.names import PRIVATE_IPV4
 from common.model.notice import Notice, PodNotice, Severity
 from common.model.outcome import Done, Failed, Outcome, Resolution, Waits
@@ -81,6 +82,7 @@ def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, j
             result.pace(action.subject, msgspec.structs.replace(pace, not_before=until, turn=True))
             not_begun(result, action)
         case Failed(error=error):
+            error = weighed(ledger, action, error, now)
             _pace(result, action, error, now, jitter)
             failed(result, action, error, now)
         case Done(value=value):
@@ -158,7 +160,7 @@ def _done(result: Result, action: act.Action, value: Any, now: float) -> None:
 def _trunk_done(result: Result, action: TrunkAction, value: Any, now: float) -> None:
     match action:
         case act.CreateTrunk():
-            result.trunk(state=TrunkState.CREATED, eni_id=value.eni_id)
+            result.trunk(state=TrunkState.CREATED, eni_id=value.eni_id, made_at=now)
         case act.PermitInterface():
             result.trunk(state=TrunkState.PERMITTED)
         case act.AttachTrunk():
@@ -176,10 +178,7 @@ def _trunk_done(result: Result, action: TrunkAction, value: Any, now: float) -> 
         case act.SetTrunkGroups(groups=groups):
             result.trunk(groups=groups)
         case act.UndoTrunk():
-            generation = result.ledger.trunk.generation + 1
-            result.change(trunk=Trunk(generation=generation))
-            pace = result.ledger.paces.get(UNDONE, Pace())
-            result.change(snapshot_after=max(now, pace.not_before))
+            trunk_undone(result, now)
         case _:
             assert_never(action)
 
@@ -194,6 +193,7 @@ def _branch_done(result: Result, action: BranchAction, value: Any, now: float) -
                 mac=value.mac,
                 private_ip=value.primary_ip,
                 ipv6=value.ipv6,
+                made_at=now,
                 since=now,
             )
         case act.PermitBranch(key=key):

@@ -8,6 +8,7 @@ from common.model.errors import (
     InUse,
     LimitExceeded,
     NotFound,
+    NotYetFound,
     OutsideError,
     SubnetExhausted,
     Throttled,
@@ -29,6 +30,7 @@ BACKOFFS: tuple[tuple[type[OutsideError], Backoff], ...] = (
     (Unsure, Backoff(first=0.5, longest=20.0)),
     (Conflict, Backoff(first=0.2, longest=5.0)),
     (InUse, Backoff(first=1.0, longest=30.0)),
+    (NotYetFound, Backoff(first=0.5, longest=5.0)),
     (NotFound, Backoff(first=2.0, longest=60.0)),
     # Denied steps cost a call each and heal only by a person's hand.
     (Denied, Backoff(first=5.0, longest=300.0)),

@@ -17,13 +17,17 @@ def trunk_token(cluster: str, instance: InstanceId, generation: int) -> ClientTo
     return _token(cluster, "trunk", instance, str(generation))
 
 
-def association_token(token: ClientToken) -> ClientToken:
-    """Of the association of the branch that `token` made."""
-    return _token(token, "associate")
+def association_token(token: ClientToken, ended: int = 0) -> ClientToken:
+    """Of the association of the branch that `token` made, after so many earlier ones that ended."""
+    return _token(token, "associate", *_count(ended))
 
 
-def disassociation_token(token: ClientToken) -> ClientToken:
-    return _token(token, "disassociate")
+def disassociation_token(token: ClientToken, ended: int = 0) -> ClientToken:
+    return _token(token, "disassociate", *_count(ended))
+
+
+def _count(ended: int) -> tuple[str, ...]:
+    return (str(ended),) if ended else ()
 
 
 def _token(*parts: str) -> ClientToken:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from common.ec2 import shapes
-from common.ec2.errors import DUPLICATE_PERMISSION, translate
+from common.ec2.errors import DUPLICATE_PERMISSION, INVALID_PARAMETER, NO_FREE_PREFIX, translate
 from common.ec2.gate import Gate
 from common.model.ec2 import Instance, Interface, Subnet
-from common.model.errors import Invalid, NotFound, Throttled, Unsure
+from common.model.errors import Invalid, LimitExceeded, NotFound, SubnetExhausted, Throttled, Unsure
 from common.model.ids import (
     AssociationId,
     AttachmentId,
@@ -36,6 +36,8 @@ ID_PARAMETERS = {
     "subnet-id": "SubnetIds",
 }
 """Filters that have a parameter of their own; EC2 takes no page size beside those."""
+DEFAULT_GROUPS = 5
+"""Security groups of an interface, unless the account's quota was raised; it cannot be lowered."""
 ASSOCIATIONS_PAGE = 255
 """The largest page of DescribeTrunkInterfaceAssociations."""
 
@@ -140,7 +142,12 @@ class Ec2:
             params["Groups"] = list(groups)
         if trunk:
             params["InterfaceType"] = "trunk"
-        answer = self._call(action, params)
+        try:
+            answer = self._call(action, params)
+        except Invalid as error:
+            if error.code == INVALID_PARAMETER and len(groups) > DEFAULT_GROUPS:
+                raise LimitExceeded(error.code, f"{error.message} ({len(groups)} security groups)") from error
+            raise
         with _whole(action):
             made = shapes.interface(answer["NetworkInterface"])
         if not (made.mac and (made.primary_ip or made.ipv6)):
@@ -217,9 +224,15 @@ class Ec2:
             return tuple(Ipv4(one["PrivateIpAddress"]) for one in answer["AssignedPrivateIpAddresses"])
 
     def assign_ipv4_prefixes(self, eni: EniId, count: int) -> tuple[Prefix, ...]:
-        """Give the interface so many more /28 prefixes. No client token: look before repeating."""
+        """Give the interface so many more /28 prefixes. No client token: look before repeating. For a full subnet
+        EC2 has no code of its own here; the other parameter is an id that it gave us."""
         action = "AssignPrivateIpAddresses"
-        answer = self._call(action, {"NetworkInterfaceId": eni, "Ipv4PrefixCount": count})
+        try:
+            answer = self._call(action, {"NetworkInterfaceId": eni, "Ipv4PrefixCount": count})
+        except Invalid as error:
+            if error.code == INVALID_PARAMETER:
+                raise SubnetExhausted(NO_FREE_PREFIX, str(error)) from error
+            raise
         with _whole(action):
             return tuple(Prefix(one["Ipv4Prefix"]) for one in answer["AssignedIpv4Prefixes"])
 

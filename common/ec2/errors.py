@@ -32,6 +32,7 @@ from common.model.errors import (
     Throttled,
     TokenMismatch,
     Unsure,
+    WrongClock,
 )
 
 THROTTLED = frozenset(
@@ -88,7 +89,10 @@ DENIED = frozenset(
         "UnrecognizedClientException",
     }
 )
-SUBNET_EXHAUSTED = frozenset({"InsufficientFreeAddressesInSubnet", "InsufficientCidrBlocks"})
+WRONG_CLOCK = frozenset({"InvalidSecurity.RequestHasExpired"})
+WRONG_CLOCK_HINT = "this machine's clock differs from EC2's by minutes: set it right"
+NO_FREE_PREFIX = "InsufficientCidrBlocks"
+SUBNET_EXHAUSTED = frozenset({"InsufficientFreeAddressesInSubnet", NO_FREE_PREFIX})
 IN_USE = frozenset(
     {
         "InvalidNetworkInterface.InUse",
@@ -101,14 +105,16 @@ IN_USE = frozenset(
     }
 )
 NOT_FOUND_SUFFIX = ".NotFound"
-NOT_FOUND = frozenset({"InvalidInstanceID", "InvalidAttachmentID"})
+NOT_FOUND = frozenset({"InvalidAttachmentID"})
+INVALID_PARAMETER = "InvalidParameterValue"
+"""EC2's code for whatever has none of its own: what it means depends on the call."""
 LIMIT_SUFFIX = "LimitExceeded"
 DUPLICATE_PERMISSION = "InvalidPermission.Duplicate"
 
 TAKEN_BY_ACTION = frozenset(
     {
-        ("AttachNetworkInterface", "InvalidParameterValue"),
-        ("DeleteNetworkInterface", "InvalidParameterValue"),
+        ("AttachNetworkInterface", INVALID_PARAMETER),
+        ("DeleteNetworkInterface", INVALID_PARAMETER),
     }
 )
 """EC2 has no code of its own for a device index that is taken, and none in places for deleting an interface in use. All
@@ -128,6 +134,8 @@ def classify(action: str, code: str, status: int = 0) -> type[OutsideError]:
     first: EC2 throttles with 503 as well as 400."""
     if code in THROTTLED or status == 429:
         return Throttled
+    if code in WRONG_CLOCK:
+        return WrongClock
     if code in DENIED:
         return Denied
     if code in SUBNET_EXHAUSTED:
@@ -152,7 +160,8 @@ def translate(action: str, error: Exception) -> OutsideError | None:
         code = str(answer.get("Code", "")).removeprefix("Client.").removeprefix("Server.")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         kind = classify(action, code, int(status))
-        return kind(code or f"HTTP{status}", str(answer.get("Message", "")))
+        said = str(answer.get("Message", ""))
+        return kind(code or f"HTTP{status}", f"{said} ({WRONG_CLOCK_HINT})" if kind is WrongClock else said)
     if isinstance(error, NO_CREDENTIALS):
         return Denied(
             type(error).__name__,

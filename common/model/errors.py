@@ -26,8 +26,16 @@ class NotFound(OutsideError):
     """What the call names does not exist (for a release: success)."""
 
 
+class NotYetFound(OutsideError):
+    """NotFound about what was made seconds ago: EC2's answers lag behind its writes, so it proves no absence."""
+
+
 class Denied(OutsideError):
     """The credentials may not do this, or the account is not allowed to trunk."""
+
+
+class WrongClock(Denied):
+    """The request was signed with a time that is minutes off EC2's: this machine's clock is wrong."""
 
 
 class SubnetExhausted(OutsideError):

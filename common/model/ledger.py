@@ -80,6 +80,8 @@ class Trunk(msgspec.Struct, frozen=True, kw_only=True):
     subnet_id: SubnetId | None = None
     groups: tuple[GroupId, ...] = ()
     adopted: bool = False
+    made_at: float = 0.0
+    """Epoch seconds at which EC2 made it, or was first seen to have it."""
 
 
 class BranchState(StrEnum):
@@ -128,6 +130,10 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     association: AssociationId | None = None
     unwanted: bool = False
     """Undo: its pod ended, or a step failed for good, before it was used."""
+    associations_ended: int = 0
+    """Associations of this interface that somebody ended: part of the client token of the next one."""
+    made_at: float = 0.0
+    """Epoch seconds at which EC2 made it, or was first seen to have it."""
     since: float = 0.0
     """Epoch seconds at which it entered its state."""
 

@@ -66,7 +66,10 @@ class AddressBook:
         self._taken[self._offset(address)] = _TAKEN
 
     def take_prefixes(self, count: int) -> tuple[str, ...]:
-        """`count` free aligned /28 blocks, from the subnet's upper end. Raises InsufficientCidrBlocks."""
+        """`count` free aligned /28 blocks, from the subnet's upper end. Raises InsufficientCidrBlocks where the free
+        addresses are scattered, InvalidParameterValue where there are not enough of them (as EC2 was seen to)."""
+        if count * PREFIX_ADDRESSES > self.free:
+            raise Ec2Fault("InvalidParameterValue", "The subnet does not have enough free addresses.")
         starts: list[int] = []
         for at in range(len(self._taken) - PREFIX_ADDRESSES, -1, -PREFIX_ADDRESSES):
             if len(starts) == count:

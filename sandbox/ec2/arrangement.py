@@ -43,7 +43,10 @@ class Arrangement:
             identifier, group = vpc_id or state.ids.new("vpc"), state.ids.new("sg")
             state.vpcs.put(Vpc(id=identifier, serial=state.ids.serial(), cidr=cidr, default_group=group), state.now)
             state.groups.put(
-                SecurityGroup(id=group, serial=state.ids.serial(), vpc_id=identifier, name="default"), state.now
+                SecurityGroup(
+                    id=group, serial=state.ids.serial(), vpc_id=identifier, name="default", created=state.now
+                ),
+                state.now,
             )
             return identifier
 
@@ -75,8 +78,9 @@ class Arrangement:
             state = self._state
             state.settle(self._clock())
             group = SecurityGroup(
-                id=group_id or state.ids.new("sg"), serial=state.ids.serial(), vpc_id=vpc_id, name=name
-            )
+                id=group_id or state.ids.new("sg"), serial=state.ids.serial(), vpc_id=vpc_id, name=name,
+                created=state.now,
+            )  # fmt: skip
             state.groups.put(group, state.now)
             return group.id
 

@@ -75,8 +75,7 @@ def _default_buckets() -> dict[str, Bucket]:
         "DeleteNetworkInterface": heavy,
         "AssignPrivateIpAddresses": heavy,
         "UnassignPrivateIpAddresses": heavy,
-        "AttachNetworkInterface": heavy,
-        "DetachNetworkInterface": heavy,
+        "ModifyNetworkInterfaceAttribute": heavy,
         "CreateTags": Bucket(size=100, refill=10),
     }
 
@@ -111,6 +110,15 @@ class Ec2Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     terminated_visible: float = 3600.0
     #: how old the state may be that a Describe call sees, chosen afresh for each call
     describe_lag: Range = (0.0, 0.0)
+    #: for how long after its creation a call that names an interface or a group is answered NotFound, chosen afresh
+    #: for each call
+    write_lag: Range = (0.0, 0.0)
+    #: availability zones that are disrupted: DescribeInstances fails with an id of theirs, or without ids
+    zones_down: tuple[str, ...] = ()
+    #: an instance that is being terminated shows its interfaces without their ids
+    dying_without_ids: bool = False
+    #: MaxResults cuts a page before the filters: pages can be short or empty and have a token
+    pages_before_filters: bool = False
     denials: tuple[Denial, ...] = ()
     #: DescribeTrunkInterfaceAssociations answers only the own identity, not assumed roles
     associations_visible_to_roles: bool = False

@@ -45,6 +45,7 @@ class SecurityGroup:
     serial: int
     vpc_id: str
     name: str
+    created: float
     description: str = ""
     tags: Tags = field(default_factory=dict)
 

@@ -93,6 +93,12 @@ def instance(state: Ec2State, record: Instance, interfaces: Sequence[Interface])
         ((one.attachment, one) for one in interfaces if one.attachment is not None),
         key=lambda pair: (pair[0].card_index, pair[0].device_index),
     )
+    shown_interfaces = [
+        _common(state, one) | {"Attachment": _attachment(state, attachment)} for attachment, one in attached
+    ]
+    if record.state == "shutting-down" and state.behaviour.dying_without_ids:
+        for one in shown_interfaces:
+            del one["NetworkInterfaceId"]
     answer: dict[str, Any] = {
         "InstanceId": record.id,
         "ImageId": "ami-00000000000000001",
@@ -105,9 +111,7 @@ def instance(state: Ec2State, record: Instance, interfaces: Sequence[Interface])
         "Placement": {"AvailabilityZone": record.az, "Tenancy": "default"},
         "PlatformDetails": "Windows" if record.platform else "Linux/UNIX",
         "Tags": shown(record.tags),
-        "NetworkInterfaces": [
-            _common(state, one) | {"Attachment": _attachment(state, attachment)} for attachment, one in attached
-        ],
+        "NetworkInterfaces": shown_interfaces,
         "SecurityGroups": [],
     }
     if record.platform:

@@ -105,10 +105,24 @@ class Ec2State:
 
     def interface(self, identifier: str) -> Interface:
         """Raises InvalidNetworkInterfaceID.NotFound or InvalidNetworkInterfaceId.Malformed."""
-        return _known(
+        found = _known(
             self.interfaces, identifier, "networkInterface", "eni", "InvalidNetworkInterfaceID.NotFound",
             "InvalidNetworkInterfaceId.Malformed",
         )  # fmt: skip
+        if self.not_yet_known(found.created):
+            raise not_found("networkInterface", identifier, "InvalidNetworkInterfaceID.NotFound")
+        return found
+
+    def group(self, identifier: str) -> SecurityGroup:
+        """Raises InvalidSecurityGroupID.NotFound."""
+        found = self.groups.get(identifier)
+        if found is None or self.not_yet_known(found.created):
+            raise not_found("securityGroup", identifier, "InvalidSecurityGroupID.NotFound")
+        return found
+
+    def not_yet_known(self, created: float) -> bool:
+        """Whether a call does not find what was made then: writes lag behind each other."""
+        return self.now - created < self.pick(self.behaviour.write_lag)
 
     def subnet(self, identifier: str) -> Subnet:
         """Raises InvalidSubnetID.NotFound."""

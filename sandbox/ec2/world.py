@@ -115,6 +115,8 @@ class Ec2World(Arrangement):
         if rule is not None and rule.when == "before":
             fail(rule)
         result = self._tokens.answer(action, params)
+        if result is not None and action == "AssociateTrunkInterface":
+            self._check_association(result)
         if result is None:
             result = carry_out(self._state, params)
             progress.effect = True
@@ -122,6 +124,11 @@ class Ec2World(Arrangement):
         if rule is not None and rule.when == "after":
             fail(rule)
         return deepcopy(result) if params.get("ClientToken") else result
+
+    def _check_association(self, answer: Result) -> None:
+        """The token of an association that has ended makes no other one."""
+        if self._state.associations.get(answer["InterfaceAssociation"]["AssociationId"]) is None:
+            raise Ec2Fault("IdempotentParameterMismatch", "The client token was used for an association that has ended.")
 
     # -- behaviour --------------------------------------------------------------------------------------------------
 

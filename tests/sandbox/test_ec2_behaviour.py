@@ -31,6 +31,9 @@ BUCKETS: list[tuple[str, str, dict[str, Any], int, int]] = [
     ("describe without anything", "DescribeSubnets", {}, 50, 10),
     ("create an interface", "CreateNetworkInterface", {"SubnetId": "<subnet>"}, 100, 5),
     ("create tags", "CreateTags", {"Resources": ["<instance>"], "Tags": [{"Key": "a", "Value": "b"}]}, 100, 10),
+    ("attach", "AttachNetworkInterface", {"NetworkInterfaceId": "<interface>"}, 50, 5),
+    ("detach", "DetachNetworkInterface", {"AttachmentId": "<attachment>"}, 50, 5),
+    ("modify", "ModifyNetworkInterfaceAttribute", {"NetworkInterfaceId": "<interface>"}, 100, 5),
     ("any other change", "DeleteTags", {"Resources": ["<instance>"], "Tags": [{"Key": "a"}]}, 50, 5),
 ]
 
@@ -47,9 +50,11 @@ def test_calls_past_the_bucket_are_refused_until_it_refills(
         else known.get(value, value)
         for name, value in params.items()
     }
-    assert _codes(ec2.world, action, asked, size + 2) == ["ok"] * size + ["RequestLimitExceeded"] * 2
+    throttled = [code == "RequestLimitExceeded" for code in _codes(ec2.world, action, asked, size + 2)]
+    assert throttled == [False] * size + [True] * 2
     ec2.clock.advance(1.0)
-    assert _codes(ec2.world, action, asked, refill + 1) == ["ok"] * refill + ["RequestLimitExceeded"]
+    throttled = [code == "RequestLimitExceeded" for code in _codes(ec2.world, action, asked, refill + 1)]
+    assert throttled == [False] * refill + [True]
     assert ec2.world.journal.throttled() == 3
 
 
@@ -233,3 +238,54 @@ def test_the_journal_counts_outcomes_by_action() -> None:
     _codes(ec2.world, "DescribeVpcs", {}, 2)
     _codes(ec2.world, "DescribeVpcs", {"VpcIds": ["vpc-x"]}, 1)
     assert ec2.world.journal.summary() == {"DescribeVpcs": {"calls": 3, "ok": 2, "InvalidVpcID.NotFound": 1}}
+
+
+def test_a_call_that_names_what_was_just_made_finds_it_only_after_the_lag() -> None:
+    ec2 = small_world()
+    ec2.clock.advance(2.0)
+    ec2.world.behave(Ec2Behaviour.instant(write_lag=(2.0, 2.0)))
+    made = ec2.world.invoke("CreateNetworkInterface", {"SubnetId": ec2.subnet})["NetworkInterface"]
+    group = ec2.world.add_security_group(vpc_id=ec2.vpc, name="young")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("CreateNetworkInterface", {"SubnetId": ec2.subnet, "Groups": [group]}),
+        ("DeleteNetworkInterface", {"NetworkInterfaceId": made["NetworkInterfaceId"]}),
+    ]
+    assert [_codes(ec2.world, *call, 1) for call in calls] == [
+        ["InvalidSecurityGroupID.NotFound"],
+        ["InvalidNetworkInterfaceID.NotFound"],
+    ]
+    ec2.clock.advance(2.0)
+    assert [_codes(ec2.world, *call, 1) for call in calls] == [["ok"], ["ok"]]
+
+
+def test_while_a_zone_is_down_only_ids_of_other_zones_are_answered() -> None:
+    ec2 = small_world(Ec2Behaviour.instant(zones_down=("us-west-2b",)))
+    elsewhere = ec2.world.add_subnet(vpc_id=ec2.vpc, cidr="10.0.9.0/24", az="us-west-2b")
+    down = ec2.world.add_instance(subnet_id=elsewhere)
+    asked: list[dict[str, Any]] = [
+        {"InstanceIds": [ec2.instance]},
+        {"InstanceIds": [ec2.instance, down]},
+        {"Filters": [{"Name": "instance-id", "Values": [ec2.instance]}]},
+    ]
+    assert [_codes(ec2.world, "DescribeInstances", one, 1)[0] for one in asked] == ["ok", "Unavailable", "Unavailable"]
+
+
+def test_an_instance_that_is_going_can_show_interfaces_without_ids() -> None:
+    ec2 = small_world(Ec2Behaviour.instant(terminate_delay=(9.0, 9.0), dying_without_ids=True))
+    ec2.world.invoke("TerminateInstances", {"InstanceIds": [ec2.instance]})
+    answer = ec2.world.invoke("DescribeInstances", {"InstanceIds": [ec2.instance]})
+    (shown,) = answer["Reservations"][0]["Instances"][0]["NetworkInterfaces"]
+    assert "NetworkInterfaceId" not in shown
+    assert shown["SubnetId"] == ec2.subnet
+
+
+def test_pages_can_be_cut_before_the_filters() -> None:
+    ec2 = small_world(Ec2Behaviour.instant(pages_before_filters=True))
+    made = [ec2.create(Description="wanted" if n == 8 else "other") for n in range(12)]
+    params: dict[str, Any] = {"MaxResults": 5, "Filters": [{"Name": "description", "Values": ["wanted"]}]}
+    pages: list[list[str]] = []
+    while not pages or params.get("NextToken"):
+        answer = ec2.world.invoke("DescribeNetworkInterfaces", params)
+        pages.append([one["NetworkInterfaceId"] for one in answer["NetworkInterfaces"]])
+        params["NextToken"] = answer.get("NextToken")
+    assert pages == [[], [made[8]], []]

@@ -139,6 +139,18 @@ def _fragmented(ec2: Ec2) -> Any:
     return ec2.client.create_network_interface(SubnetId=small, Ipv4PrefixCount=1)
 
 
+def _prefix_of_a_full_subnet(ec2: Ec2) -> Any:
+    small = ec2.world.add_subnet(vpc_id=ec2.vpc, cidr="10.0.9.0/28")
+    return ec2.client.create_network_interface(SubnetId=small, Ipv4PrefixCount=1)
+
+
+def _associate_again(ec2: Ec2) -> Any:
+    asked = {"TrunkInterfaceId": ec2.trunk(), "BranchInterfaceId": ec2.permitted(), "VlanId": 1, "ClientToken": "t"}
+    made = ec2.client.associate_trunk_interface(**asked)["InterfaceAssociation"]
+    ec2.client.disassociate_trunk_interface(AssociationId=made["AssociationId"])
+    return ec2.client.associate_trunk_interface(**asked)
+
+
 def _exhausted(ec2: Ec2) -> Any:
     small = ec2.world.add_subnet(vpc_id=ec2.vpc, cidr="10.0.9.0/28")
     for _ in range(11):
@@ -194,9 +206,16 @@ REFUSALS = [
     ),
     Refusal(rule="groups are of the subnet's VPC", code="InvalidParameterValue", call=_other_vpcs_group),
     Refusal(
+        rule="an interface is made with at most five groups",
+        code="InvalidParameterValue",
+        call=lambda ec2: ec2.client.create_network_interface(SubnetId=ec2.subnet, Groups=ec2.groups),
+    ),
+    Refusal(
         rule="an interface has at most five groups",
         code="SecurityGroupsPerInterfaceLimitExceeded",
-        call=lambda ec2: ec2.client.create_network_interface(SubnetId=ec2.subnet, Groups=ec2.groups),
+        call=lambda ec2: ec2.client.modify_network_interface_attribute(
+            NetworkInterfaceId=ec2.create(), Groups=ec2.groups
+        ),
     ),
     Refusal(
         rule="the number of interfaces in a region is limited",
@@ -205,6 +224,12 @@ REFUSALS = [
     ),
     Refusal(rule="a subnet runs out of addresses", code="InsufficientFreeAddressesInSubnet", call=_exhausted),
     Refusal(rule="a prefix needs a whole free /28", code="InsufficientCidrBlocks", call=_fragmented),
+    Refusal(rule="a full subnet has no prefix", code="InvalidParameterValue", call=_prefix_of_a_full_subnet),
+    Refusal(
+        rule="the token of an ended association makes no other",
+        code="IdempotentParameterMismatch",
+        call=_associate_again,
+    ),
     Refusal(
         rule="a reserved address cannot be had", code="InvalidParameterValue", call=_create(PrivateIpAddress="10.0.0.3")
     ),

@@ -58,6 +58,26 @@ def brief_life(cluster: Cluster) -> None:
     leave(cluster, instance)
 
 
+def lagging_life(cluster: Cluster) -> None:
+    """Calls that name what was just made find nothing for up to a second. Nothing is made twice for it, no audit
+    helps, and nothing that was begun is forgotten."""
+    cluster.audits = False
+    cluster.start_worker()
+    instance = cluster.add_node("n1")
+    cluster.clock.sleep(1.0)
+    cluster.ec2.behave(cluster.behaviour.changed({"write_lag": [0.0, 1.0]}))
+    for name in ("a", "b"):
+        cluster.add_pod(name, "n1")
+    served(cluster)
+    cluster.add_pod("brief", "n1")
+    done(cluster, lambda: len(cluster.ours(BRANCH_DESCRIPTION)) == 3, "its interface is made")
+    cluster.remove_pod("brief")
+    done(cluster, lambda: len(cluster.ours(BRANCH_DESCRIPTION)) == 2, "it is taken back")
+    made = sum(call.effect for call in cluster.ec2.journal.of("CreateNetworkInterface"))
+    assert made == 4, f"{made} interfaces were made"
+    leave(cluster, instance, "a", "b")
+
+
 def served(cluster: Cluster) -> None:
     done(cluster, cluster.all_served, "all pods are served")
 

@@ -19,6 +19,7 @@ SHARES = 4
 LIVES: dict[str, lives.Life] = {
     "linux": lives.linux_life,
     "pod-deleted-early": lives.brief_life,
+    "writes-lag": lives.lagging_life,
     "node-replaced": lives.replaced_life,
     "cninode-deleted": lives.cninode_life,
     "eniconfig-changed": lives.eniconfig_life,

@@ -66,7 +66,8 @@ def await_trunk(action: AwaitTrunk, ports: Ports) -> bool:
 
 
 def undo_trunk(action: UndoTrunk, ports: Ports) -> None:
-    """Detach where it is attached, then delete. Raises InUse where it does not let go in time: to be repeated."""
+    """Detach where it is attached, then delete. Raises InUse where it does not let go in time: to be repeated; and
+    NotFound where EC2 does not know the interface, or not yet."""
     for _ in range(DETACH_POLLS):
         found = next(iter(ports.ec2.describe_interfaces(ids=[action.eni_id])), None)
         if found is None:
@@ -74,14 +75,18 @@ def undo_trunk(action: UndoTrunk, ports: Ports) -> None:
         if found.attachment_id is None:
             break
         if found.attachment_status != "detaching":
-            ports.ec2.detach_network_interface(found.attachment_id)
+            _detach(found.attachment_id, ports)
         ports.clock.sleep(DETACH_POLL_SECONDS)
     else:
         raise InUse("InvalidNetworkInterface.InUse", f"{action.eni_id} is still attached")
+    ports.ec2.delete_network_interface(action.eni_id)
+
+
+def _detach(attachment: AttachmentId, ports: Ports) -> None:
     try:
-        ports.ec2.delete_network_interface(action.eni_id)
+        ports.ec2.detach_network_interface(attachment)
     except NotFound:
-        return
+        return  # It went meanwhile: the next look tells.
 
 
 def set_trunk_groups(action: SetTrunkGroups, ports: Ports) -> None:

@@ -95,7 +95,7 @@ def _make(draft: Draft, branch: Branch, *, serving: bool) -> None:
                     eni_id=branch.eni_id,
                     trunk_id=branch.trunk_id,
                     vlan=branch.vlan,
-                    token=association_token(branch.token),
+                    token=association_token(branch.token, branch.associations_ended),
                     again=branch.associating,
                 )
             )
@@ -170,7 +170,9 @@ def _release(draft: Draft, branch: Branch) -> None:
                 key=branch.key,
                 eni_id=branch.eni_id,
                 association=branch.association,
-                token=disassociation_token(branch.token or branch_token(draft.options.cluster, branch.key)),
+                token=disassociation_token(
+                    branch.token or branch_token(draft.options.cluster, branch.key), branch.associations_ended
+                ),
             )
         )
 

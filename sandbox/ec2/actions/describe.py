@@ -34,11 +34,16 @@ def _describe(
     ids: str,
     unknown: Callable[[list[str]], Ec2Fault],
     indexed: frozenset[str] = frozenset(),
+    cut_first: bool = False,
 ) -> tuple[list[R], str | None]:
+    """The records asked for, and the token of the next page. `cut_first`: MaxResults counts records, not those found."""
     wanted: Sequence[str] = params.get(ids) or ()
     if len(wanted) > MAX_PAGE:
         raise Ec2Fault("InvalidParameterValue", f"{ids} takes at most {MAX_PAGE} ids.")
     filters = params.get("Filters") or ()
+    if not wanted and cut_first:
+        records, token = page(view.all(), params, ids=())
+        return list(filter(meets(filters, properties), records)), token
     if not wanted:
         return page(select(view, filters, properties, indexed), params, ids=())
     found = {identifier: view.get(identifier) for identifier in wanted}
@@ -74,6 +79,7 @@ def network_interfaces(state: Ec2State, params: Params) -> Result:
     records, token = _describe(
         state.interfaces.as_of(_moment(state)), params, INTERFACE_FILTERS, ids="NetworkInterfaceIds",
         unknown=_unknown("networkInterface", "InvalidNetworkInterfaceID.NotFound"), indexed=INDEXED_INTERFACE_FILTERS,
+        cut_first=state.behaviour.pages_before_filters,
     )  # fmt: skip
     return _answer("NetworkInterfaces", [render.interface(state, record) for record in records], token)
 
@@ -81,9 +87,10 @@ def network_interfaces(state: Ec2State, params: Params) -> Result:
 def instances(state: Ec2State, params: Params) -> Result:
     """DescribeInstances: each in a reservation of its own, with its interfaces."""
     moment = _moment(state)
+    _check_zones(state, params)
     records, token = _describe(
         state.instances.as_of(moment), params, INSTANCE_FILTERS, ids="InstanceIds",
-        unknown=_unknown("instance", "InvalidInstanceID.NotFound"),
+        unknown=_unknown("instance", "InvalidInstanceID.NotFound"), cut_first=state.behaviour.pages_before_filters,
     )  # fmt: skip
     interfaces = state.interfaces.as_of(moment)
     reservations: list[dict[str, Any]] = []
@@ -102,6 +109,14 @@ def instances(state: Ec2State, params: Params) -> Result:
             }
         )
     return _answer("Reservations", reservations, token)
+
+
+def _check_zones(state: Ec2State, params: Params) -> None:
+    """Raise Unavailable where a zone is disrupted and the call has an id of it, or none (SDK, "DescribeInstances")."""
+    down = state.behaviour.zones_down
+    ids = params.get("InstanceIds") or ()
+    if down and (not ids or any(one.az in down for one in map(state.instances.get, ids) if one is not None)):
+        raise Ec2Fault("Unavailable", "The service is unavailable. Please try again shortly.")
 
 
 def subnets(state: Ec2State, params: Params) -> Result:

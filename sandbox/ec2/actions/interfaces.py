@@ -25,6 +25,8 @@ def create(state: Ec2State, params: Params) -> Result:
     interface_type = params.get("InterfaceType") or "interface"
     if interface_type not in _TYPES:
         raise Ec2Fault("InvalidParameterValue", f"Invalid value '{interface_type}' for InterfaceType.")
+    if len(set(params.get("Groups") or ())) > state.behaviour.groups_per_interface:
+        raise Ec2Fault("InvalidParameterValue", "Too many security groups for a network interface.")
     groups = checked_groups(state, subnet.vpc_id, params.get("Groups") or ())
     tags = tagging.from_specifications(params.get("TagSpecifications") or (), "network-interface")
     if len(state.interfaces) >= state.behaviour.interfaces_per_region:
@@ -93,9 +95,7 @@ def checked_groups(state: Ec2State, vpc_id: str, groups: Sequence[str]) -> tuple
         vpc = state.vpcs.get(vpc_id)
         return (vpc.default_group,) if vpc is not None else ()
     for identifier in wanted:
-        group = state.groups.get(identifier)
-        if group is None:
-            raise not_found("securityGroup", identifier, "InvalidSecurityGroupID.NotFound")
+        group = state.group(identifier)
         if group.vpc_id != vpc_id:
             raise Ec2Fault("InvalidParameterValue", "You have specified two resources that belong to different VPCs.")
     if len(wanted) > state.behaviour.groups_per_interface:
