@@ -1,4 +1,5 @@
-"""Answers of the API server and EC2 that several pods share: policies, service accounts' labels, subnets."""
+"""Answers of the API server and EC2 that several pods share: policies, service accounts' labels, subnets, associations
+of branches."""
 
 import threading
 from collections.abc import Callable
@@ -9,12 +10,14 @@ from common.clock import Clock
 from common.ec2.api import Ec2
 from common.kube.api import Kube
 from common.model.ec2 import Subnet
-from common.model.errors import NotFound
-from common.model.ids import SubnetId
+from common.model.errors import NotFound, OutsideError, Throttled, Unsure
+from common.model.ids import AssociationId, EniId, SubnetId
 from common.model.policy import Policy
 
 FRESH_SECONDS = 5.0
 """An answer serves a burst of pods. A pod that waited longer, such as for a policy to be put right, gets a new one."""
+ASSOCIATIONS_SECONDS = 60.0
+"""A list of the account's associations serves all releases of so long a time: an association keeps its id."""
 KEPT = 2000
 """Answers kept at a time; all are forgotten when there are more."""
 
@@ -36,6 +39,9 @@ class Answers:
         self._answers: dict[tuple[str, ...], _Answer] = {}
         self._subnets: dict[SubnetId, Subnet] = {}
         self._asking_subnets = threading.Lock()
+        self._associations: dict[EniId, AssociationId] = {}
+        self._associations_read_at = float("-inf")
+        self._asking_associations = threading.Lock()
         self._guard = threading.Lock()
 
     def policies(self, namespace: str, *, since: float) -> tuple[Policy, ...]:
@@ -68,6 +74,17 @@ class Answers:
                 self._subnets[subnet] = known
         return known
 
+    def association(self, ec2: Ec2, branch: EniId) -> AssociationId | None:
+        """EC2 filters associations neither by trunk nor by branch: one list of all serves everybody who needs one.
+        None: it is not there, or the list is denied, as to assumed roles. Raises Throttled and Unsure."""
+        with self._asking_associations:  # One asks; who came meanwhile finds the answer.
+            age = self._clock.now() - self._associations_read_at
+            if age > ASSOCIATIONS_SECONDS or (age > FRESH_SECONDS and branch not in self._associations):
+                began = self._clock.now()
+                self._associations = _listed(ec2)
+                self._associations_read_at = began
+            return self._associations.get(branch)
+
     def _ask(self, key: tuple[str, ...], since: float, read: Callable[[], Any]) -> Any:
         with self._guard:
             if len(self._answers) > KEPT:
@@ -79,3 +96,12 @@ class Answers:
                 answer.value = read()
                 answer.read_at = began
             return answer.value
+
+
+def _listed(ec2: Ec2) -> dict[EniId, AssociationId]:
+    try:
+        return {branch: association for branch, _, _, association in ec2.trunk_associations()}
+    except (Throttled, Unsure):
+        raise
+    except OutsideError:
+        return {}

@@ -43,18 +43,8 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
     match action:
         case act.CreateTrunk() | act.PermitInterface() | act.AttachTrunk() | act.FinishTrunk():
             _trunk_failed(result, action, error, now)
-        case act.AwaitTrunk() if isinstance(error, NotFound):
-            if result.ledger.paces[action.subject].attempts < LOOKS_BEFORE_GONE:
-                pass
-            elif _carries(result):
-                _look_anew(result, now)
-            else:
-                result.trunk(state=TrunkState.UNDOING)
-        case act.UndoTrunk() if isinstance(error, NotFound):
-            result.pace(action.subject, None)
-            trunk_undone(result, now)
-        case act.UndoTrunk() | act.AwaitTrunk():
-            pass
+        case act.AwaitTrunk() | act.UndoTrunk() if isinstance(error, NotFound):
+            _trunk_not_found(result, action, now)
         case act.CreateBranch() | act.PermitBranch() | act.AssociateBranch():
             _branch_failed(result, action, error, now)
         case act.DisassociateBranch() if isinstance(error, NotFound):
@@ -172,12 +162,22 @@ def _trunk_failed(
     )
 
 
+def _trunk_not_found(result: Result, action: act.AwaitTrunk | act.UndoTrunk, now: float) -> None:
+    if isinstance(action, act.UndoTrunk):
+        result.pace(action.subject, None)
+        trunk_undone(result, now)
+    elif result.ledger.paces[action.subject].attempts < LOOKS_BEFORE_GONE:
+        return
+    elif _carries(result):
+        _look_anew(result, now)
+    else:
+        result.trunk(state=TrunkState.UNDOING)
+
+
 def trunk_undone(result: Result, now: float) -> None:
     """The trunk is detached and deleted; the next attempt waits for its time and a fresh look."""
     pace = result.ledger.paces.get(UNDONE, Pace())
-    result.change(
-        trunk=Trunk(generation=result.ledger.trunk.generation + 1), snapshot_after=max(now, pace.not_before)
-    )
+    result.change(trunk=Trunk(generation=result.ledger.trunk.generation + 1), snapshot_after=max(now, pace.not_before))
 
 
 def _carries(result: Result) -> bool:

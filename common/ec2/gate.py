@@ -52,6 +52,10 @@ class TurnGate:
     So its first look and its first change both come with the turn; the one call too many is within what the limiter
     spares.
 
+    A list once begun is finished: where a look follows a look of the same action (the next page, the next part of a
+    long filter) its turn is waited for however far off it is. Deferred, the step would begin again at the first page,
+    and never end where a list has more pages than it gets turns.
+
     Not `patient`, for work that may come last and has no ledger to keep a place in: `reserve` takes no place that is
     not near but tells when to ask again, and that is done here, for as long as it takes.
     """
@@ -71,6 +75,8 @@ class TurnGate:
         self._clock = clock
         self._longest_wait = longest_wait
         self._turns = {True, False} if turn else set()
+        self._last = ""
+        """The action of the call before."""
         self._patient = patient
 
     def enter(self, action: str) -> None:
@@ -79,11 +85,15 @@ class TurnGate:
         self._turns.discard(looks)
         wait = self._reserve(action, turn)
         EC2_WAIT_SECONDS.labels(action).observe(wait)
-        if self._patient and wait > self._longest_wait:
-            raise Deferred(self._clock.now() + wait)
+        while self._patient and wait > self._longest_wait:
+            if not (looks and action == self._last):
+                raise Deferred(self._clock.now() + wait)
+            self._clock.sleep(wait)
+            wait = self._reserve(action, True)
         while not self._patient and wait > NEAR_SECONDS:
             self._clock.sleep(wait)
             wait = self._reserve(action, False)
+        self._last = action
         self._clock.sleep(wait)
 
     def throttled(self, action: str) -> None:

@@ -128,7 +128,7 @@ class Ec2World(Arrangement):
     def _check_association(self, answer: Result) -> None:
         """The token of an association that has ended makes no other one."""
         if self._state.associations.get(answer["InterfaceAssociation"]["AssociationId"]) is None:
-            raise Ec2Fault("IdempotentParameterMismatch", "The client token was used for an association that has ended.")
+            raise Ec2Fault("IdempotentParameterMismatch", "The association of the client token has ended.")
 
     # -- behaviour --------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,7 @@
 
 from common.model.actions import AssociateBranch, CreateBranch, DeleteBranch, DisassociateBranch, PermitBranch
 from common.model.ec2 import Interface
-from common.model.errors import OutsideError, Throttled, Unsure
-from common.model.ids import AssociationId, EniId
+from common.model.ids import AssociationId
 from common.model.names import BRANCH_DESCRIPTION, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from workers.steps.ports import Ports
 from workers.steps.tags import tags_of
@@ -33,19 +32,9 @@ def associate_branch(action: AssociateBranch, ports: Ports) -> AssociationId:
 
 def disassociate_branch(action: DisassociateBranch, ports: Ports) -> None:
     """Where the association is not known and cannot be found, EC2 ends it when the interface is deleted."""
-    association = action.association or _association_of(action.eni_id, ports)
+    association = action.association or ports.answers.association(ports.ec2, action.eni_id)
     if association is not None:
         ports.ec2.disassociate_trunk_interface(association, action.token)
-
-
-def _association_of(eni: EniId, ports: Ports) -> AssociationId | None:
-    try:
-        found = ports.ec2.trunk_associations()
-    except (Throttled, Unsure):
-        raise
-    except OutsideError:
-        return None  # Denied to assumed roles.
-    return next((association for branch, _, _, association in found if branch == eni), None)
 
 
 def delete_branch(action: DeleteBranch, ports: Ports) -> None:

@@ -36,7 +36,7 @@ def _describe(
     indexed: frozenset[str] = frozenset(),
     cut_first: bool = False,
 ) -> tuple[list[R], str | None]:
-    """The records asked for, and the token of the next page. `cut_first`: MaxResults counts records, not those found."""
+    """The records asked for, and the token of the next page. `cut_first`: pages are cut before the filters."""
     wanted: Sequence[str] = params.get(ids) or ()
     if len(wanted) > MAX_PAGE:
         raise Ec2Fault("InvalidParameterValue", f"{ids} takes at most {MAX_PAGE} ids.")

@@ -79,6 +79,18 @@ def test_a_kept_turn_is_not_spent_on_the_look_before_the_call() -> None:
         kept.enter("DescribeNetworkInterfaces")
 
 
+def test_a_list_once_begun_is_finished_however_far_off_its_further_pages_are() -> None:
+    """The place of a page is waited for and redeemed; another action of the step is still Deferred."""
+    clock, queue = VirtualClock(), Queue(0.0, 40.0, 40.0)
+    one = gate(queue, clock)
+    one.enter("DescribeTrunkInterfaceAssociations")
+    one.enter("DescribeTrunkInterfaceAssociations")
+    assert clock.time == 1040.0
+    assert queue.redeemed == ["DescribeTrunkInterfaceAssociations"]
+    with pytest.raises(Deferred):
+        one.enter("DisassociateTrunkInterface")
+
+
 def test_throttling_slows_the_action_down_for_everyone() -> None:
     queue = Queue(0.0)
     gate(queue, VirtualClock()).throttled("A")
