@@ -67,7 +67,7 @@ def build(settings: Settings, publisher: Publisher) -> Context:
     events = EventSink(_kube_transport(settings, clock), clock=clock, host=socket.gethostname())
     events.start()
     ports = Ports(
-        ec2=Ec2(build_invoke(settings), OpenGate()),
+        ec2=Ec2(build_invoke(settings), OpenGate(), vpc=settings.vpc_id),
         kube=kube,
         store=store,
         publisher=publisher,

@@ -207,8 +207,7 @@ def _branch_failed(
     if branch.unwanted:
         _learned(result, action, branch, error)
         return
-    if isinstance(action, act.AssociateBranch) and isinstance(error, TokenMismatch) and not branch.associations_ended:
-        # The token's association is there no more: somebody ended it. The next one needs a token of its own.
+    if isinstance(action, act.AssociateBranch) and _token_spent(action, branch, error):
         result.branch(action.key, associations_ended=1)
         result.pace(action.subject, None)
         return
@@ -230,6 +229,11 @@ def _branch_failed(
         f"failed to allocate branch ENI to pod: {STEP_NAMES[type(action)]}, {_words(error)}",
         Severity.WARNING,
     )
+
+
+def _token_spent(action: act.AssociateBranch, branch: Branch, error: OutsideError) -> bool:
+    """An earlier call took effect and its association has ended since: the token makes no other one. Believed once."""
+    return action.again and isinstance(error, TokenMismatch) and not branch.associations_ended
 
 
 def _learned(

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from common.decide.draft import Draft
+from common.decide.draft import IDLE, Draft
 from common.decide.managed import eni_config_name, interface_tags
 from common.decide.tokens import trunk_token
 from common.model.actions import (
@@ -16,15 +16,17 @@ from common.model.actions import (
     UndoTrunk,
 )
 from common.model.ids import GroupId, SubnetId
-from common.model.ledger import InstanceFacts, Trunk, TrunkState
+from common.model.ledger import InstanceFacts, Pace, Trunk, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import NodeFacts
 from common.model.notice import Severity
 
 SUBJECT = "trunk"
 CAPACITY = "capacity"
-NO_INDEX_SECONDS = 60.0
-"""A device index gets free when somebody detaches an interface: looked at again after this long."""
+INDEX = "index"
+FIRST_INDEX_SECONDS, LONGEST_INDEX_SECONDS, INDEX_GROWTH = 8.0, 24.0, 1.5
+"""A device index gets free when somebody detaches an interface, which only a look at EC2 shows: at intervals that grow,
+so that a node that never gets one costs little."""
 
 
 def branch_limit(draft: Draft) -> int:
@@ -100,6 +102,7 @@ def _create(draft: Draft, node: NodeFacts, instance: InstanceFacts) -> None:
     if trunk.device_index is None:
         _no_index(draft)
         return
+    _index_found(draft)
     if not draft.may(SUBJECT):
         return
     subnet, groups = where
@@ -120,7 +123,7 @@ def _create(draft: Draft, node: NodeFacts, instance: InstanceFacts) -> None:
 
 
 def _no_index(draft: Draft) -> None:
-    if draft.first_time("index", "none"):
+    if draft.first_time(INDEX, "none"):
         draft.tell_node("NodeTrunkFailedInit", "The node failed initializing trunk interface")
         draft.tell_node(
             "NoFreeDeviceIndex",
@@ -128,8 +131,18 @@ def _no_index(draft: Draft) -> None:
             "that the VPC CNI attaches (MAX_ENI, WARM_ENI_TARGET)",
             Severity.WARNING,
         )
-    draft.change(snapshot_after=draft.now + NO_INDEX_SECONDS)
-    draft.look_at(draft.now + NO_INDEX_SECONDS)
+    looks = draft.ledger.paces.get(INDEX, IDLE).attempts
+    wait = min(LONGEST_INDEX_SECONDS, FIRST_INDEX_SECONDS * INDEX_GROWTH ** min(looks, 10))
+    draft.change(
+        snapshot_after=draft.now + wait, paces={**draft.ledger.paces, INDEX: Pace(attempts=looks + 1, code="NoIndex")}
+    )
+    draft.look_at(draft.now + wait)
+
+
+def _index_found(draft: Draft) -> None:
+    if INDEX in draft.ledger.paces:
+        draft.change(paces={subject: pace for subject, pace in draft.ledger.paces.items() if subject != INDEX})
+        draft.forget_told(INDEX)
 
 
 def _go_on(draft: Draft, instance: InstanceFacts) -> None:

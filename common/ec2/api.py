@@ -27,7 +27,7 @@ Invoke = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Makes one EC2 call: the action's name and boto3's parameters in, boto3's answer out; raises botocore's errors."""
 
 FILTER_VALUES = 200
-"""EC2 takes at most this many values of a filter."""
+"""EC2 takes at most this many values in all filters of a call together."""
 PAGE = 1000
 """The largest page that Describe actions give."""
 ID_PARAMETERS = {
@@ -46,13 +46,15 @@ class Ec2:
     """EC2 in our types. Every method raises the classes of `common.model.errors` and, where the gate says so before a
     call was made, `Deferred`. Stateless: threads may share one, if its gate allows that."""
 
-    def __init__(self, invoke: Invoke, gate: Gate) -> None:
+    def __init__(self, invoke: Invoke, gate: Gate, *, vpc: str = "") -> None:
+        """`vpc`: where all interfaces are that are looked for by filter; "": anywhere in the account."""
         self._invoke = invoke
         self._gate = gate
+        self._vpc = vpc
 
     def with_gate(self, gate: Gate) -> "Ec2":
         """The same EC2 behind another gate."""
-        return Ec2(self._invoke, gate)
+        return Ec2(self._invoke, gate, vpc=self._vpc)
 
     # --- looking
 
@@ -75,9 +77,9 @@ class Ec2:
     def describe_interfaces(
         self, *, ids: Iterable[EniId] = (), filters: Mapping[str, Sequence[str]] | None = None
     ) -> list[Interface]:
-        """Interfaces of these ids that satisfy every filter (a filter by any of its values). Without ids: all that
-        satisfy the filters. Unknown ids are absent. At most one filter may have more than 200 values, and none where
-        there are more than 200 ids."""
+        """Interfaces of these ids that satisfy every filter (a filter by any of its values). Without ids: all of our
+        VPC that satisfy the filters. Unknown ids are absent. One filter may have any number of values, if there are
+        no ids."""
         wanted = dict(filters or {})
         name, values = "network-interface-id", list(ids)
         if not values:
@@ -85,6 +87,8 @@ class Ec2:
             values = [EniId(value) for value in wanted.pop(name, ())]
             if not values:
                 return []
+            if self._vpc:
+                wanted.setdefault("vpc-id", [self._vpc])
         action = "DescribeNetworkInterfaces"
         raws = self._describe(action, "NetworkInterfaces", name, values, wanted)
         with _whole(action):
@@ -264,23 +268,28 @@ class Ec2:
         values: Iterable[str],
         more: Mapping[str, Sequence[str]] | None = None,
     ) -> list[dict[str, Any]]:
-        """What is found for the values, 200 at a time. Ids are asked for as such; where one of them is unknown EC2
-        refuses the whole call, and the rest is found by filter."""
+        """What is found for the values, as many at a time as a call may have. Ids are asked for as such; where one of
+        them is unknown EC2 refuses the whole call, and the rest is found by filter."""
         found = []
-        for some in shapes.chunks(values, FILTER_VALUES):
+        room = FILTER_VALUES - sum(len(one) for one in (more or {}).values())
+        for some in shapes.chunks(values, room):
             others = {"Filters": shapes.filters(more)} if more else {}
             if name in ID_PARAMETERS:
                 try:
                     found += self._pages(action, key, {ID_PARAMETERS[name]: list(some), **others})
                     continue
-                except (NotFound, Invalid):
+                except NotFound:
+                    if len(some) == 1:
+                        continue
+                except Invalid:
                     pass
             wanted = shapes.filters({name: some, **(more or {})})
             found += self._pages(action, key, {"Filters": wanted, "MaxResults": PAGE})
         return found
 
     def _pages(self, action: str, key: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-        """All pages, or an error: a part of a list is never taken for the whole."""
+        """All pages, or an error: a part of a list is never taken for the whole. EC2 can cut pages before it filters:
+        one that is short, or empty, is followed by others as long as it has a token."""
         found: list[dict[str, Any]] = []
         answer = self._call(action, params)
         while True:

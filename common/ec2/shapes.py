@@ -53,13 +53,16 @@ def interface(raw: Answer, instance_id: str | None = None) -> Interface:
 
 def instance(raw: Answer) -> Instance:
     instance_id = raw["InstanceId"]
+    items = raw.get("NetworkInterfaces") or ()
+    named = [one for one in items if one.get("NetworkInterfaceId")]
     return Instance(
         instance_id=InstanceId(instance_id),
         instance_type=raw["InstanceType"],
         state=raw["State"]["Name"],
         subnet_id=SubnetId(raw.get("SubnetId", "")),
         vpc_id=raw.get("VpcId", ""),
-        interfaces=tuple(interface(one, instance_id) for one in raw.get("NetworkInterfaces") or ()),
+        interfaces=tuple(interface(one, instance_id) for one in named),
+        whole=len(named) == len(items),
     )
 
 

@@ -19,13 +19,13 @@ _log = get_logger(__name__)
 def load_snapshots(
     ec2: Ec2, instance_ids: Iterable[InstanceId], known_types: Container[str], now: float
 ) -> dict[InstanceId, InstanceSnapshot]:
-    """A snapshot of each instance, those that EC2 does not know or that are terminating included (`instance` None).
+    """A snapshot of each instance, those that EC2 does not know or that are going included (`instance` None).
     All or nothing: a part of an instance's interfaces would look as if the others were gone. Only the limits of types
     that are not among `known_types` may be missing, for reading them takes a permission of its own. Raises as `Ec2`
     does."""
     ids = list(dict.fromkeys(instance_ids))
     described = ec2.describe_instances(ids)
-    alive = {name: one for name, one in described.items() if one.state not in GONE}
+    alive = {name: one for name, one in described.items() if one.state not in GONE and one.whole}
     subnets = ec2.describe_subnets({one.subnet_id for one in alive.values() if one.subnet_id})
     interfaces = _interfaces(ec2, ids, alive.values())
     limits = _limits(ec2, {one.instance_type for one in alive.values() if one.instance_type not in known_types})

@@ -13,7 +13,7 @@ import msgspec
 from common.kube import raw as k
 from common.kube.lenient import Raw, Report, decode, log_problem
 from common.kube.nesting import decode_json
-from common.model.ids import GroupId, NodeName, PodUid, SubnetId, instance_id_of
+from common.model.ids import GroupId, NodeName, PodUid, SubnetId, instance_id_of, zone_of
 from common.model.names import (
     CNINODE_FINALIZER,
     COMPUTE_TYPE_AUTO,
@@ -71,12 +71,14 @@ def node_facts(raw: Raw, report: Report = log_problem) -> NodeFacts | None:
     labels = node.metadata.labels or k.NodeLabels()
     capacity = (node.status and node.status.capacity) or k.Quantities()
     amounts = {POD_ENI: capacity.eni, PRIVATE_IPV4: capacity.ip}
+    provider_id = (node.spec and node.spec.provider_id) or ""
     return NodeFacts(
         name=NodeName(node.metadata.name),
         uid=node.metadata.uid,
         os=labels.os or labels.os_beta or "",
         os_label=labels.os or "",
-        instance_id=instance_id_of((node.spec and node.spec.provider_id) or ""),
+        instance_id=instance_id_of(provider_id),
+        zone=zone_of(provider_id),
         trunk_label=labels.trunk is not None,
         eni_config_label=labels.eni_config,
         auto=labels.compute_type == COMPUTE_TYPE_AUTO,

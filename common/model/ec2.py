@@ -62,6 +62,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     subnet_id: SubnetId = SubnetId("")
     vpc_id: str = ""
     interfaces: tuple[Interface, ...] = ()
+    whole: bool = True
+    """False: some of its interfaces were shown without their ids, as EC2 does of an instance that is being deleted."""
 
     @property
     def primary(self) -> Interface | None:

@@ -32,3 +32,8 @@ def instance_id_of(provider_id: str) -> InstanceId | None:
     last segment is no instance id (`i-` and 8 or 17 hexadecimal digits)."""
     last = provider_id.rsplit("/", 1)[-1]
     return InstanceId(last) if _INSTANCE_ID.fullmatch(last) else None
+
+
+def zone_of(provider_id: str) -> str:
+    """The availability zone in a node's `spec.providerID`, or "" where it names none."""
+    return provider_id.rsplit("/", 2)[-2] if provider_id.startswith("aws:///") and provider_id.count("/") > 3 else ""

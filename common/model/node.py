@@ -65,6 +65,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The value of kubernetes.io/os alone: what the CNINode's label repeats."""
     instance_id: InstanceId | None = None
     """None: the providerID holds no instance id (yet)."""
+    zone: str = ""
+    """Availability zone, as far as the providerID names it."""
     trunk_label: bool = False
     eni_config_label: str | None = None
     auto: bool = False

@@ -137,7 +137,7 @@ class Cluster:
             self.redis.points = self.points
         store = Store(self.redis, keys.prefix(CLUSTER))
         kube = Kube(KubeInProcess(self.kube, self.clock, self.points))
-        ec2 = Ec2(invoker(self.ec2, self.clock, self.points), OpenGate())
+        ec2 = Ec2(invoker(self.ec2, self.clock, self.points), OpenGate(), vpc=VPC)
         ports = Ports(
             ec2=ec2,
             kube=kube,

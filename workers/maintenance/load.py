@@ -1,6 +1,7 @@
 """Reading instances from EC2 in batches: nodes ask one by one, EC2 is asked for many at once."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from common.clock import Clock
@@ -8,9 +9,11 @@ from common.ec2.api import Ec2
 from common.ec2.gate import Deferred
 from common.ec2.snapshots import load_snapshots
 from common.logging import get_logger
+from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
 from common.model.errors import OutsideError
 from common.model.ids import InstanceId, NodeName
+from workers.maintenance.divide import ENDS, Division, Request
 
 BATCH = 200
 """Instances read at once: as many as a filter of EC2 takes, so larger batches would save no calls; and the first nodes
@@ -20,14 +23,12 @@ GATHER_SECONDS = 0.25
 the first request would be a read of one node."""
 LONGEST_GATHER_SECONDS = 3.0
 """What the first of many nodes waits at most."""
-SMALLER = 5
-"""After a failure batches shrink by this: where answers break, short ones get through."""
-FAILURES = 3
-"""In a row, before the rest has to wait."""
 PAUSE_SECONDS = 2.0
 """After failures: EC2 is asked again, by the next task, no sooner."""
 LONGEST_PAUSE_SECONDS = 10.0
 """Less than the store takes a task for lost after."""
+APART_SECONDS = 0.001
+"""Between requests that are asked again, which keeps their order."""
 SNAPSHOT_SECONDS = 120.0
 """Lifetime of what was read: the node's own run follows within seconds; the queue may be long."""
 
@@ -39,6 +40,7 @@ class SnapshotStore(Protocol):
     def snapshot_requests(self) -> int: ...
     def take_snapshot_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]: ...
     def write_snapshots(self, snapshots: Mapping[InstanceId, InstanceSnapshot], ttl: float) -> None: ...
+    def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]: ...
     def mark_dirty(self, names: Iterable[NodeName], now: float) -> list[NodeName]: ...
 
 
@@ -53,32 +55,49 @@ def load_instances(
     """Read every instance that is asked for and wake its node; the number read. What cannot be read is asked for again
     and, after a pause, by a task of its own: no node is lost. A worker killed here loses the requests in hand; nodes
     repeat theirs. Of types that are not among `known_types` the limits are read, too. Raises StoreUnavailable."""
-    read, size, failures = 0, BATCH, 0
-    while requests := _gathered(store, clock, size):
-        began = clock.now()
-        try:
-            snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), known_types, began)
-        except (OutsideError, Deferred) as error:
-            _log.warning("instances not read", instances=len(requests), error=str(error))
-            # Behind the others: what cannot be read holds up nobody.
-            failed_at = clock.now()
-            for instance_id, node in requests:
-                store.request_snapshot(instance_id, node, failed_at)
-            failures, size = failures + 1, max(1, len(requests) // SMALLER)
-            if failures < FAILURES and not isinstance(error, Deferred):
-                continue
-            clock.sleep(_pause(error, clock))
-            # Always: requests made meanwhile count on this task to come back for them.
-            publisher.load_instances()
-            return read
+
+    def attempt(requests: Sequence[Request]) -> None:
+        snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), known_types, clock.now())
         store.write_snapshots(snapshots, SNAPSHOT_SECONDS)
         for node in store.mark_dirty([node for _, node in requests], clock.now()):
             publisher.reconcile(node, "instance read")
-        read, failures = read + len(requests), 0
+
+    read, unread, error = 0, list[Request](), None
+    while requests := _gathered(store, clock, BATCH):
+        division = Division(attempt, partial(_zones, store))
+        division.read(requests)
+        left = division.unread(requests)
+        read, unread, error = read + len(requests) - len(left), unread + left, division.error or error
+        if len(left) == len(requests) or isinstance(error, ENDS):
+            break  # The others would fare no better now.
+    if unread and error is not None:
+        _ask_again(store, publisher, clock, unread, error)
     return read
 
 
-def _gathered(store: SnapshotStore, clock: Clock, limit: int) -> list[tuple[InstanceId, NodeName]]:
+def _ask_again(
+    store: SnapshotStore,
+    publisher: NodePublisher,
+    clock: Clock,
+    unread: Sequence[Request],
+    error: OutsideError | Deferred,
+) -> None:
+    """Behind the others and in this order: what cannot be read holds up nobody."""
+    _log.warning("instances not read", instances=len(unread), error=str(error))
+    failed_at = clock.now()
+    for number, (instance_id, node) in enumerate(unread):
+        store.request_snapshot(instance_id, node, failed_at + number * APART_SECONDS)
+    clock.sleep(_pause(error, clock))
+    # Always: requests made meanwhile count on this task to come back for them.
+    publisher.load_instances()
+
+
+def _zones(store: SnapshotStore, requests: Sequence[Request]) -> dict[NodeName, str]:
+    wished = store.desired_of([node for _, node in requests])
+    return {name: one.view.node.zone for name, one in wished.items() if one.view.node is not None}
+
+
+def _gathered(store: SnapshotStore, clock: Clock, limit: int) -> list[Request]:
     """The oldest requests, once hardly any more come in. They are left in the queue meanwhile, where they keep further
     messages, and so smaller batches, from being published."""
     waited, asked = 0.0, store.snapshot_requests()

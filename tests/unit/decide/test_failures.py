@@ -133,7 +133,7 @@ def test_whether_an_interface_may_exist_after_a_failure(error: Any, again: bool,
     assert only(result).tried is may_exist
 
 
-@pytest.mark.parametrize("error", FINAL)
+@pytest.mark.parametrize("error", [error for error in FINAL if error is not errors.TokenMismatch])
 def test_an_association_of_unknown_outcome_is_not_taken_for_none(error: Any) -> None:
     result = failed(wants(BranchState.PERMITTED, associating=True), associate(again=True), error)
     assert (only(result).unwanted, only(result).associating) == (True, True)

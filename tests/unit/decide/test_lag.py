@@ -94,11 +94,11 @@ def test_groups_made_seconds_before_their_policy_are_asked_for_again(
 def test_an_association_that_ended_under_its_token_is_made_again_with_another_once() -> None:
     of = ledger(branch("a", BranchState.PERMITTED, associating=True), claims=[claim("a")])
     mismatch: OutsideError = errors.TokenMismatch("IdempotentParameterMismatch")
-    first = apply(of, associate(), Failed(error=mismatch), now=NOW, jitter=0.5)
+    first = apply(of, associate(again=True), Failed(error=mismatch), now=NOW, jitter=0.5)
     (one,) = first.ledger.branches.values()
     assert (one.state, one.unwanted, one.associations_ended) == (BranchState.PERMITTED, False, 1)
     assert (first.notices, first.ledger.paces) == ([], {})
-    second = apply(first.ledger, associate(), Failed(error=mismatch), now=NOW, jitter=0.5)
+    second = apply(first.ledger, associate(again=True), Failed(error=mismatch), now=NOW, jitter=0.5)
     assert next(iter(second.ledger.branches.values())).unwanted
 
 

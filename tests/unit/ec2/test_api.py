@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from common.ec2.api import Ec2
-from common.ec2.gate import Deferred
-from common.model.errors import Invalid, NotFound, Throttled, Unsure
+from common.ec2.gate import Deferred, OpenGate
+from common.model.errors import Invalid, LimitExceeded, NotFound, SubnetExhausted, Throttled, Unsure
 from common.model.ids import (
     AssociationId,
     AttachmentId,
@@ -111,14 +111,72 @@ def test_asking_for_nothing_asks_nobody() -> None:
     assert script.calls == []
 
 
-def test_long_filters_are_asked_for_two_hundred_values_at_a_time() -> None:
+def test_long_filters_are_asked_for_two_hundred_values_of_all_filters_at_a_time() -> None:
     script = Script(DescribeNetworkInterfaces=page())
     values = [f"i-{n}" for n in range(401)]
     script.ec2().describe_interfaces(filters={"status": ["available"], "tag:x": [*values, "i-0"]})
     asked = [filters_of(params) for _, params in script.calls]
-    assert [len(one["tag:x"]) for one in asked] == [200, 200, 1]
+    assert [len(one["tag:x"]) for one in asked] == [199, 199, 3]
     assert [value for one in asked for value in one["tag:x"]] == values
     assert all(one["status"] == ["available"] for one in asked)
+
+
+def test_queries_by_tag_ask_for_our_vpc_and_those_by_id_need_not() -> None:
+    script = Script(DescribeNetworkInterfaces=page())
+    ec2 = Ec2(script, OpenGate(), vpc="vpc-1").with_gate(OpenGate())
+    ec2.describe_interfaces(filters={"tag:x": [f"i-{n}" for n in range(400)]})
+    asked = [filters_of(params) for _, params in script.calls]
+    assert [(len(one["tag:x"]), one["vpc-id"]) for one in asked] == [
+        (199, ["vpc-1"]), (199, ["vpc-1"]), (2, ["vpc-1"]),
+    ]  # fmt: skip
+    ec2.describe_interfaces(filters={"tag:x": ["y"], "vpc-id": ["vpc-2"]})
+    assert filters_of(script.params)["vpc-id"] == ["vpc-2"]
+    ec2.describe_interfaces(ids=[ENI])
+    assert "vpc-id" not in filters_of(script.params)
+
+
+def test_a_single_id_that_is_not_found_costs_no_second_call() -> None:
+    script = Script(DescribeInstances=fault("InvalidInstanceID.NotFound"))
+    assert script.ec2().describe_instances([InstanceId("i-1")]) == {}
+    assert len(script.calls) == 1
+
+
+def test_empty_pages_with_a_token_are_followed() -> None:
+    script = Script(DescribeNetworkInterfaces=[page(token="t"), page(INTERFACE, token="u"), page()])
+    assert [one.eni_id for one in script.ec2().describe_interfaces(filters={"tag:x": ["y"]})] == ["eni-1"]
+    assert len(script.calls) == 3
+
+
+@pytest.mark.parametrize(("groups", "kind"), [(6, LimitExceeded), (5, Invalid)])
+def test_a_parameter_that_ec2_refuses_of_many_groups_is_their_number(groups: int, kind: type[Exception]) -> None:
+    script = Script(CreateNetworkInterface=fault("InvalidParameterValue"))
+    with pytest.raises(kind):
+        script.ec2().create_network_interface(
+            subnet=SubnetId("subnet-1"),
+            groups=[GroupId(f"sg-{n}") for n in range(groups)],
+            description="d",
+            tags={},
+            token=ClientToken("t"),
+        )
+
+
+def test_a_parameter_that_ec2_refuses_of_a_prefix_is_a_full_subnet() -> None:
+    script = Script(AssignPrivateIpAddresses=fault("InvalidParameterValue"))
+    with pytest.raises(SubnetExhausted) as refused:
+        script.ec2().assign_ipv4_prefixes(ENI, 1)
+    assert refused.value.code == "InsufficientCidrBlocks"
+    assert "InvalidParameterValue" in refused.value.message
+    with pytest.raises(Invalid):
+        script.ec2().assign_private_ip_addresses(ENI, 1)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["alive", "dying"])
+def test_an_instance_whose_interfaces_have_no_ids_is_told_as_not_whole(named: bool) -> None:
+    item = {key: value for key, value in INTERFACE.items() if named or key != "NetworkInterfaceId"}
+    raw = {"InstanceId": "i-1", "InstanceType": "m5.large", "State": {"Name": "running"}, "NetworkInterfaces": [item]}
+    script = Script(DescribeInstances={"Reservations": [{"Instances": [raw]}]})
+    (one,) = script.ec2().describe_instances([InstanceId("i-1")]).values()
+    assert (one.whole, len(one.interfaces)) == (named, int(named))
 
 
 def test_all_pages_are_read_with_the_same_filters() -> None:

@@ -30,6 +30,7 @@ from common.model.errors import (
     Throttled,
     TokenMismatch,
     Unsure,
+    WrongClock,
 )
 
 
@@ -78,6 +79,8 @@ def answer(code: str, status: int = 400, message: str = "RequestLimitExceeded No
         ("InvalidParameterValue", Invalid),
         ("InvalidPermission.Duplicate", Invalid),
         ("SomethingNew", Invalid),
+        ("InvalidInstanceID", Invalid),
+        ("InvalidSecurity.RequestHasExpired", WrongClock),
     ],
 )
 def test_each_code_has_its_class(code: str, kind: type[OutsideError]) -> None:
@@ -145,6 +148,12 @@ def test_missing_credentials_are_said_plainly() -> None:
     assert "IRSA" in error.message
     failed = CredentialRetrievalError(provider="x", error_msg="y")
     assert type(translate("DescribeInstances", failed)) is Denied
+
+
+def test_a_request_from_another_time_is_said_to_be_the_clocks_fault() -> None:
+    error = translate("CreateTags", answer("InvalidSecurity.RequestHasExpired", message="Request has expired."))
+    assert error is not None
+    assert error.message == "Request has expired. (this machine's clock differs from EC2's by minutes: set it right)"
 
 
 def test_parameters_that_the_sdk_refuses_can_never_succeed() -> None:

@@ -116,6 +116,24 @@ def test_a_terminating_instance_is_none_but_its_interfaces_are_told(state: str) 
     assert (snapshot.instance, snapshot.subnet, len(snapshot.interfaces)) == (None, None, 2)
 
 
+def test_an_instance_that_shows_interfaces_without_ids_is_going_and_spoils_no_other() -> None:
+    cloud = Cloud(2, 1)
+
+    def dying(params: dict[str, Any]) -> dict[str, Any]:
+        answer = cloud.instances(params)
+        (item,) = answer["Reservations"][0]["Instances"][0]["NetworkInterfaces"]
+        del item["NetworkInterfaceId"]
+        return answer
+
+    subnets: dict[str, Any] = {"Subnets": []}
+    script = Script(
+        DescribeInstances=dying, DescribeSubnets=subnets, DescribeNetworkInterfaces=cloud.network_interfaces
+    )
+    snapshots = load_snapshots(script.ec2(), cloud.ids, KNOWN, 5.0)
+    assert [snapshots[one].instance is None for one in cloud.ids] == [True, False]
+    assert len(snapshots[cloud.ids[0]].interfaces) == 2
+
+
 def test_an_unknown_instance_has_a_snapshot_that_says_so() -> None:
     unknown = InstanceId("i-0123456789abcdef0")
     snapshot = load_snapshots(Cloud(1, 1).script().ec2(), [unknown], KNOWN, 5.0)[unknown]

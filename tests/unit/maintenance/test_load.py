@@ -8,6 +8,7 @@ import pytest
 
 from common.model.errors import StoreUnavailable
 from common.model.ids import InstanceId, NodeName
+from common.model.node import NodeFacts, NodeView
 from common.store import Store, keys
 from tests.unit.ec2.scripted import Script, fault, filters_of
 from workers.maintenance.load import load_instances
@@ -165,6 +166,50 @@ def test_one_instance_that_cannot_be_read_holds_up_no_other_for_good() -> None:
     cluster.broken = lambda _: False
     cluster.load()
     assert cluster.unread() == set()
+
+
+class Disrupted(Cluster):
+    """Three hundred nodes that ask, every third in a zone whose instances EC2 does not answer for."""
+
+    def __init__(self, *, zones_known: bool) -> None:
+        super().__init__(300)
+        down = {one for number, one in enumerate(self.nodes) if number % 3 == 1}
+        self.down = {self.nodes[one] for one in down}
+        self.broken = lambda ids: not down.isdisjoint(ids)
+        for number, node in enumerate(self.nodes.values()):
+            if zones_known:
+                facts = NodeFacts(name=node, uid="u", zone=f"us-west-2{'abc'[number % 3]}")
+                self.store.write_node(node, NodeView(node=facts))
+        self.ask()
+
+
+def test_in_a_disrupted_zone_the_nodes_of_the_others_are_read_at_once() -> None:
+    cluster = Disrupted(zones_known=True)
+    read, script = cluster.load()
+    assert (read, cluster.unread()) == (200, cluster.down)
+    assert script.count()["DescribeInstances"] < 20
+
+
+def test_where_zones_are_not_known_the_healthy_are_found_down_to_single_ones() -> None:
+    cluster = Disrupted(zones_known=False)
+    began, tasks = cluster.clock.time, 0
+    while cluster.unread() != cluster.down:
+        cluster.load()
+        tasks += 1
+        assert cluster.published.loads == tasks, "another task comes back for the rest"
+    assert cluster.clock.time - began < 120
+
+
+def test_two_that_cannot_be_read_do_not_hide_the_others_for_good() -> None:
+    """Those tried alone first are others the next time."""
+    cluster = Cluster(60)
+    ids = list(cluster.nodes)
+    bad = {ids[0], ids[30]}
+    cluster.broken = lambda some: not bad.isdisjoint(some)
+    cluster.ask()
+    cluster.load()
+    cluster.load()
+    assert cluster.unread() == {cluster.nodes[one] for one in bad}
 
 
 def test_a_failing_page_leaves_no_snapshot_of_that_batch() -> None:
