@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from common.decide.trunk import branch_limit, keep_trunk
@@ -93,8 +94,29 @@ def test_without_a_free_device_index_people_are_told_once_and_it_is_looked_at_ag
     one = kept(ledger(trunk=trunk(TrunkState.ABSENT, eni_id=None, device_index=None)))[1]
     assert one.actions == []
     assert reasons(one.notices) == ["NodeTrunkFailedInit", "NoFreeDeviceIndex"]
-    assert one.ledger.snapshot_after == one.look_again == NOW + 60
+    assert NOW < one.look_again <= NOW + 10
+    assert one.ledger.snapshot_after == one.look_again
     assert kept(one.ledger)[1].notices == []
+
+
+def test_looks_for_a_free_device_index_grow_apart_and_are_never_rare() -> None:
+    of, waits = ledger(trunk=trunk(TrunkState.ABSENT, eni_id=None, device_index=None)), []
+    for _ in range(40):
+        one = kept(msgspec.structs.replace(of, snapshot_after=None))[1]
+        waits.append(one.look_again - NOW)
+        of = one.ledger
+    assert waits == sorted(waits)
+    assert waits[0] < waits[-1] <= 25
+
+
+def test_once_an_index_was_found_the_next_lack_is_told_and_looked_at_soon_again() -> None:
+    lacking = kept(ledger(trunk=trunk(TrunkState.ABSENT, eni_id=None, device_index=None)))[1].ledger
+    found = kept(msgspec.structs.replace(lacking, trunk=NONE_YET, snapshot_after=None))[1]
+    assert kinds(found.actions) == ["CreateTrunk"]
+    again = msgspec.structs.replace(found.ledger, trunk=lacking.trunk, snapshot_after=None, paces={})
+    one = kept(again)[1]
+    assert reasons(one.notices) == ["NodeTrunkFailedInit", "NoFreeDeviceIndex"]
+    assert one.look_again <= NOW + 10
 
 
 def test_a_loose_trunk_that_finds_no_index_is_undone() -> None:
