@@ -250,7 +250,15 @@ class Cluster:
         self.put_node(name, instance, windows=windows, labels=labels)
         return instance
 
-    def put_node(self, name: str, instance: str, *, windows: bool = False, labels: Labels | None = None) -> None:
+    def put_node(
+        self,
+        name: str,
+        instance: str,
+        *,
+        windows: bool = False,
+        labels: Labels | None = None,
+        zone: str = "us-west-2a",
+    ) -> None:
         os = {"kubernetes.io/os": "windows"} if windows else {"kubernetes.io/os": "linux"}
         trunk: dict[str, str | None] = {} if windows else {"vpc.amazonaws.com/has-trunk-attached": "false"}
         given = {key: value for key, value in {**os, **trunk, **(labels or {})}.items() if value is not None}
@@ -260,7 +268,7 @@ class Cluster:
                 "apiVersion": "v1",
                 "kind": "Node",
                 "metadata": {"name": name, "labels": given},
-                "spec": {"providerID": f"aws:///us-west-2a/{instance}"},
+                "spec": {"providerID": f"aws:///{zone}/{instance}"},
             },
         )
 
