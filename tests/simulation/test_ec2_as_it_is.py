@@ -1,5 +1,5 @@
-"""What EC2 does beside its reference: a disrupted zone, dying instances, an index that gets free, long lists; and the
-product in it, under virtual time."""
+"""What EC2 does beside its reference: a disrupted zone, an index that gets free, long lists; and the product in it,
+under virtual time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +43,10 @@ def test_a_device_index_that_gets_free_is_used_within_half_a_minute(simulate: Si
     assert any(getattr(notice, "reason", "") == "NoFreeDeviceIndex" for notice in cluster.notices)
     looks = len(cluster.ec2.journal.of("DescribeInstances"))
     cluster.run(600.0)
-    assert len(cluster.ec2.journal.of("DescribeInstances")) - looks <= 30
+    now = len(cluster.ec2.journal.of("DescribeInstances"))
+    assert now - looks <= 30
+    # The worst moment: right after a look.
+    cluster.run(120.0, lambda: len(cluster.ec2.journal.of("DescribeInstances")) > now)
     cluster.ec2.arrange("DetachNetworkInterface", {"AttachmentId": attached[0]})
     assert cluster.run(30.0, lambda: bool(cluster.ours(TRUNK_DESCRIPTION)))
 
@@ -60,16 +63,6 @@ def test_in_a_disrupted_zone_the_nodes_of_the_others_start(told: str, simulate: 
     assert cluster.run(60.0, lambda: all(cluster.capacity(name) == "9" for name in up))
     cluster.ec2.behave(cluster.behaviour)
     assert cluster.run(60.0, lambda: all(cluster.capacity(f"down{number}") == "9" for number in range(5)))
-
-
-def test_a_dying_instance_spoils_no_other(simulate: Simulate) -> None:
-    cluster = simulate()
-    cluster.ec2.behave(cluster.behaviour.changed({"terminate_delay": [900.0, 900.0], "dying_without_ids": True}))
-    dying = cluster.add_node("dying")
-    cluster.ec2.invoke("TerminateInstances", {"InstanceIds": [dying]})
-    cluster.add_node("n1")
-    assert cluster.run(60.0, lambda: cluster.capacity("n1") == "9")
-    assert cluster.capacity("dying") is None
 
 
 def test_releases_after_a_loss_of_redis_end_in_an_account_with_pages_of_associations(simulate: Simulate) -> None:
