@@ -145,7 +145,12 @@ def _prefix_of_a_full_subnet(ec2: Ec2) -> Any:
 
 
 def _associate_again(ec2: Ec2) -> Any:
-    asked = {"TrunkInterfaceId": ec2.trunk(), "BranchInterfaceId": ec2.permitted(), "VlanId": 1, "ClientToken": "t"}
+    asked: dict[str, Any] = {
+        "TrunkInterfaceId": ec2.trunk(),
+        "BranchInterfaceId": ec2.permitted(),
+        "VlanId": 1,
+        "ClientToken": "t",
+    }
     made = ec2.client.associate_trunk_interface(**asked)["InterfaceAssociation"]
     ec2.client.disassociate_trunk_interface(AssociationId=made["AssociationId"])
     return ec2.client.associate_trunk_interface(**asked)

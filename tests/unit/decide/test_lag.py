@@ -16,12 +16,12 @@ from tests.unit.decide.steps import DELETE, PERMIT, associate, create
 
 MISSING = "InvalidNetworkInterfaceID.NotFound"
 YOUNG, OLD = {"made_at": NOW - 2}, {"made_at": NOW - 61}
-BRANCH_STEPS = [
+BRANCH_STEPS: list[tuple[BranchState, act.Action]] = [
     (BranchState.CREATED, PERMIT),
     (BranchState.PERMITTED, associate()),
     (BranchState.DISASSOCIATED, DELETE),
 ]
-TRUNK_STEPS = [
+TRUNK_STEPS: list[tuple[TrunkState, act.Action]] = [
     (TrunkState.CREATED, act.PermitInterface(subject="trunk", eni_id=TRUNK)),
     (TrunkState.ATTACHING, act.AttachTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, device_index=2)),
     (TrunkState.ATTACHING, act.FinishTrunk(subject="trunk", eni_id=TRUNK, attachment_id=AttachmentId("attach-1"))),
