@@ -54,6 +54,7 @@ EC2_RATE = _gauge("ec2_rate", "Calls a second that the limiter grants now, over 
 
 RECONCILES = _counter("reconciles", "Runs on a node, by how they ended.", "result")
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of runs on a node.")
+LEDGERS_SET_ASIDE = _counter("ledgers_set_aside", "Records of nodes that could not be understood: begun anew.")
 ACTIONS = _counter(
     "actions", "Actions that ended: done, failed, or waits for its turn in EC2's limits.", "action", "outcome"
 )

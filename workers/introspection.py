@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from common.model.errors import StoreUnavailable
+from common.model.errors import LedgerUnreadable, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.ledger import Address, AddressState, Branch, BranchState, Ledger, Pool, TrunkState
 from common.model.names import POD_ENI, PRIVATE_IPV4
@@ -35,7 +35,7 @@ def introspection(store: Store) -> Respond:
             if path.startswith("/node/"):
                 ledger = store.load_ledger(NodeName(unquote(path.removeprefix("/node/"))))
                 return _json({name: {} for name in _RESOURCES} | (_details(ledger) if ledger else {}))
-        except StoreUnavailable as error:
+        except (StoreUnavailable, LedgerUnreadable) as error:
             return Answer(503, "text/plain; charset=utf-8", f"{error}\n".encode())
         return Answer(404, "text/plain; charset=utf-8", b"not found\n")
 

@@ -11,17 +11,18 @@ from structlog.contextvars import bound_contextvars
 from common.clock import Clock
 from common.decide.draft import Options
 from common.decide.managed import WINDOWS
-from common.decide.outcomes import apply
+from common.decide.outcomes import Result, apply
 from common.decide.plan import Plan, plan
-from common.metrics import POD_SECONDS, RECONCILE_SECONDS, RECONCILES
-from common.model.actions import Annotate
+from common.decide.set_aside import set_aside
+from common.metrics import LEDGERS_SET_ASIDE, POD_SECONDS, RECONCILE_SECONDS, RECONCILES
+from common.model.actions import Action, Annotate
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
-from common.model.errors import StaleToken, StoreUnavailable
+from common.model.errors import LedgerUnreadable, StaleToken, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
-from common.model.notice import Notice
-from common.model.outcome import Done
+from common.model.notice import NodeNotice, Notice
+from common.model.outcome import Done, Outcome
 from common.store.publisher import Publisher
 from common.store.store import Store
 from workers.crew import Crew, Ended
@@ -34,6 +35,8 @@ LINGER_SECONDS = 0.5
 """A run whose next moment is nearer than this waits for it; a later one is parked."""
 
 ASSIGN = "AssignPrivateIpAddresses"
+LOGGED_CHARACTERS = 10_000
+"""Of a ledger that is set aside."""
 
 _log = structlog.get_logger(__name__)
 
@@ -96,13 +99,13 @@ class Reconciler:
             if token is None:
                 RECONCILES.labels(Ending.BUSY).inc()
                 return Ending.BUSY
-            ledger = self.store.load_ledger(node)
+            ledger, fresh = self._load(node)
             run = _Run(
                 node=node,
                 owner=owner,
                 token=token,
                 crew=self.crew(),
-                ledger=ledger or Ledger(node=node),
+                ledger=ledger or fresh,
                 saved=ledger,
                 began=began,
                 renewed=began,
@@ -182,16 +185,13 @@ class Reconciler:
 
     def _plan(self, run: _Run) -> Plan:
         """Plan, save with the intents, and only then start."""
-        planned = plan(
-            run.ledger,
-            run.desired,
-            snapshot=run.snapshot,
-            now=self.clock.now(),
-            jitter=self.rng.random(),
-            busy=frozenset(run.busy),
-            options=self.options,
-            spare=self._spare(run),
-        )
+        try:
+            planned = self._planned(run, run.ledger)
+        except Exception as fault:  # noqa: BLE001 - whatever a ledger holds, its node is served again
+            fresh, notice = set_aside(run.ledger, run.node, repr(fault), self.clock.now())
+            # Raises again where the ledger is not what cannot be understood: it is kept then.
+            planned = self._planned(run, fresh)
+            self._report(notice, run.ledger)
         run.ledger = planned.ledger or Ledger(node=run.node)
         self._save(run, planned.ledger)
         for notice in planned.notices:
@@ -202,6 +202,42 @@ class Reconciler:
                 run.crew.start(action)
         return planned
 
+    def _planned(self, run: _Run, ledger: Ledger) -> Plan:
+        return plan(
+            ledger,
+            run.desired,
+            snapshot=run.snapshot,
+            now=self.clock.now(),
+            jitter=self.rng.random(),
+            busy=frozenset(run.busy),
+            options=self.options,
+            spare=self._spare(run),
+        )
+
+    def _load(self, node: NodeName) -> tuple[Ledger | None, Ledger]:
+        """The node's ledger, and the one to begin with where there is none or none that can be read."""
+        try:
+            return self.store.load_ledger(node), Ledger(node=node)
+        except LedgerUnreadable as fault:
+            fresh, notice = set_aside(None, node, str(fault), self.clock.now())
+            self._report(notice, None)
+            return None, fresh
+
+    def _report(self, notice: NodeNotice, ledger: Ledger | None) -> None:
+        """A ledger is set aside. Called while its fault is handled."""
+        LEDGERS_SET_ASIDE.inc()
+        _log.exception("ledger_set_aside", node=notice.node, ledger=repr(ledger)[:LOGGED_CHARACTERS])
+        self.tell(notice)
+
+    def _applied(self, run: _Run, action: Action, outcome: Outcome) -> Result:
+        now = self.clock.now()
+        try:
+            return apply(run.ledger, action, outcome, now=now, jitter=self.rng.random())
+        except Exception as fault:  # noqa: BLE001 - whatever a ledger holds, its node is served again
+            fresh, notice = set_aside(run.ledger, run.node, repr(fault), now)
+            self._report(notice, run.ledger)
+            return Result(fresh)
+
     def _spare(self, run: _Run) -> float:
         facts = run.desired.view.node
         return self.store.rate_left(ASSIGN) if facts is not None and facts.os == WINDOWS else 1.0
@@ -209,8 +245,10 @@ class Reconciler:
     def _apply(self, run: _Run, ended: list[Ended]) -> None:
         for action, outcome in ended:
             run.busy.discard(action.subject)
-            result = apply(run.ledger, action, outcome, now=self.clock.now(), jitter=self.rng.random())
+            result = self._applied(run, action, outcome)
             run.ledger = result.ledger
+            if result.moved_on:
+                _log.info("outcome_dropped", node=run.node, action=type(action).__name__, subject=action.subject)
             for notice in result.notices:
                 self.tell(notice)
             if isinstance(action, Annotate) and isinstance(outcome, Done) and outcome.value == action.value:

@@ -65,7 +65,13 @@ def know_instance(draft: Draft, node: NodeFacts) -> bool:
     if ledger.instance is not None:
         # Another instance under the same name: what the old one had is released, each entry with its own trunk.
         paces = {k: p for k, p in ledger.paces.items() if k.startswith(("branch/", "pod/"))}
-        draft.change(instance=None, trunk=Trunk(), pool=None, snapshot_after=draft.now, paces=paces, told={})
+        # Subnet and groups were found with the old instance.
+        claims = {uid: msgspec.structs.replace(claim, resolved_at=0.0) for uid, claim in ledger.claims.items()}
+        # A generation of its own, so that no outcome of the old trunk is taken for the new one's.
+        trunk = Trunk(generation=ledger.trunk.generation + 1)
+        draft.change(
+            instance=None, trunk=trunk, pool=None, snapshot_after=draft.now, paces=paces, claims=claims, told={}
+        )
     if draft.ledger.snapshot_after is None:
         draft.change(snapshot_after=draft.now)
     snapshot = take_snapshot(draft)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from common.decide.made_for import made_for
 from common.model.actions import Action
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
@@ -88,6 +89,7 @@ class Draft:
         if pace is not None and pace.turn:
             action = msgspec.structs.replace(action, turn=True)
             self.change(paces={**self.ledger.paces, action.subject: msgspec.structs.replace(pace, turn=False)})
+        action = msgspec.structs.replace(action, made_for=made_for(self.ledger, action))
         self.actions.append(action)
         self.busy |= {action.subject}
 

@@ -10,6 +10,7 @@ from common.decide.branches.advancing import without
 from common.decide.endings import end_pod
 from common.decide.failures import failed, not_begun, trunk_undone
 from common.decide.lag import weighed
+from common.decide.made_for import BranchAction, TrunkAction, moved_on
 from common.decide.retry import UNDONE, after_failure
 from common.model import actions as act
 from common.model.errors import OutsideError
@@ -26,17 +27,6 @@ WATCH_SECONDS = 1.0
 TRUNK_POLL_SECONDS = 0.4
 FIRST_TRUNK_POLL_SECONDS = 0.2
 
-TrunkAction = (
-    act.CreateTrunk
-    | act.PermitInterface
-    | act.AttachTrunk
-    | act.FinishTrunk
-    | act.AwaitTrunk
-    | act.SetTrunkGroups
-    | act.UndoTrunk
-)
-BranchAction = act.CreateBranch | act.PermitBranch | act.AssociateBranch | act.DisassociateBranch | act.DeleteBranch
-
 
 @dataclass(slots=True)
 class Result:
@@ -44,6 +34,8 @@ class Result:
 
     ledger: Ledger
     notices: list[Notice] = field(default_factory=list)
+    moved_on: bool = False
+    """The ledger was not about what the action was made for any more: nothing was applied."""
 
     def change(self, **fields: object) -> None:
         self.ledger = msgspec.structs.replace(self.ledger, **fields)
@@ -74,8 +66,10 @@ class Result:
 
 
 def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, jitter: float) -> Result:
-    """The ledger after `action` ended so."""
-    result = Result(ledger)
+    """The ledger after `action` ended so; as it was, where it is about something else by now."""
+    result = Result(ledger, moved_on=moved_on(ledger, action))
+    if result.moved_on:
+        return result
     match outcome:
         case Waits(until=until):
             pace = ledger.paces.get(action.subject, Pace())

@@ -42,8 +42,16 @@ NO_FREE_BLOCK = "InsufficientCidrBlocks"
 NO_FREE_BLOCK_SECONDS = 120.0
 """A subnet without a free /28 block does not get one by being asked."""
 
+MOST_DOUBLINGS = 16
+"""More make no longer interval, and a float overflows with 1,024."""
+
 UNDONE = "trunk/undone"
 """Subject that paces whole attempts at a trunk, each of which ended in its undoing."""
+
+
+def grown(first: float, longest: float, attempts: int) -> float:
+    """Seconds of the interval after so many attempts: doubled each time, to a cap."""
+    return min(longest, first * 2.0 ** min(attempts, MOST_DOUBLINGS))
 
 
 def after_failure(pace: Pace, error: OutsideError, now: float, jitter: float) -> Pace:
@@ -52,5 +60,5 @@ def after_failure(pace: Pace, error: OutsideError, now: float, jitter: float) ->
         interval = NO_FREE_BLOCK_SECONDS
     else:
         backoff = next((b for kind, b in BACKOFFS if isinstance(error, kind)), OTHERWISE)
-        interval = min(backoff.longest, backoff.first * 2 ** min(pace.attempts, 16)) * (0.75 + 0.25 * jitter)
+        interval = grown(backoff.first, backoff.longest, pace.attempts) * (0.75 + 0.25 * jitter)
     return Pace(not_before=now + interval, attempts=pace.attempts + 1, code=error.code, message=error.message)

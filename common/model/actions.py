@@ -26,6 +26,19 @@ from common.model.node import CniNodeFacts, CniNodeSpec
 from common.model.pod import PodWish
 
 
+class MadeFor(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a node's ledger that a step was planned for. Where the ledger has moved on, by another instance under
+    the node's name or another trunk, the step's outcome says nothing about it."""
+
+    instance_id: InstanceId | None
+    generation: int = 0
+    """Of the trunk."""
+    eni_id: EniId | None = None
+    """The trunk, branch or primary interface, as far as it was known."""
+    vlan: VlanId | None = None
+    """Of a branch."""
+
+
 class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     subject: str
     """What it is about: one action a subject is under way at a time, and failures are paced by it."""
@@ -33,6 +46,8 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Its place in the rate limiter's queue was kept; it does not queue again."""
     again: bool = False
     """It was begun before and its outcome is not known: look first where EC2 has no client token."""
+    made_for: MadeFor | None = None
+    """Set by the planner. None: it is about a pod or an object of Kubernetes, which it names by uid."""
 
 
 class RequestSnapshot(_Step, frozen=True, kw_only=True, tag=True):

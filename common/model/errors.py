@@ -66,5 +66,9 @@ class StaleToken(ControllerError):
     """The node's lock is not ours any more: somebody else may be writing. Stop without another word."""
 
 
+class LedgerUnreadable(ControllerError):
+    """What Redis holds as a node's ledger is none that this version can read."""
+
+
 class StoreUnavailable(ControllerError):
     """Redis cannot be reached."""

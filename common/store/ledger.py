@@ -3,7 +3,7 @@
 import msgspec
 import structlog
 
-from common.model.errors import StaleToken
+from common.model.errors import LedgerUnreadable, StaleToken
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.store import keys
@@ -26,8 +26,8 @@ class Ledgers:
         self._prefix = prefix
 
     def load(self, name: NodeName) -> Ledger | None:
-        """None: there is none, or it cannot be read (written by another version): it is rebuilt from EC2 then."""
-        return _decode(name, self._link.command("GET", keys.ledger(self._prefix, name)))
+        """None: there is none. Raises LedgerUnreadable where it cannot be read (written by another version)."""
+        return _decode(self._link.command("GET", keys.ledger(self._prefix, name)))
 
     def save(self, name: NodeName, ledger: Ledger | None, owner: str, token: int) -> None:
         """Replace it, or delete it (None). Raises StaleToken unless that owner and token hold the lock now, also where
@@ -39,23 +39,23 @@ class Ledgers:
             raise StaleToken(name)
 
     def all(self) -> dict[NodeName, Ledger]:
-        """Every ledger, for people (`vpc-rc status`, introspection). Not one consistent read."""
+        """Every ledger that can be read, for people (`vpc-rc status`, introspection). Not one consistent read."""
         names = sorted(NodeName(raw.decode()) for raw in self._link.command("SMEMBERS", keys.ledgers(self._prefix)))
         found = {}
         for start in range(0, len(names), LEDGERS_A_CALL):
             some = names[start : start + LEDGERS_A_CALL]
             bodies = self._link.command("MGET", *(keys.ledger(self._prefix, name) for name in some))
             for name, body in zip(some, bodies, strict=True):
-                if (ledger := _decode(name, body)) is not None:
-                    found[name] = ledger
+                try:
+                    if (ledger := _decode(body)) is not None:
+                        found[name] = ledger
+                except LedgerUnreadable as error:
+                    _log.warning("ledger_unreadable", node=name, error=str(error))
         return found
 
 
-def _decode(name: NodeName, body: bytes | None) -> Ledger | None:
-    if body is None:
-        return None
+def _decode(body: bytes | None) -> Ledger | None:
     try:
-        return _decoder.decode(body)
-    except msgspec.DecodeError as error:
-        _log.warning("ledger_unreadable", node=name, error=str(error))
-        return None
+        return None if body is None else _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LedgerUnreadable(str(error)) from error

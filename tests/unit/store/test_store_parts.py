@@ -9,7 +9,7 @@ import redis
 from common.model.config import ClusterConfig
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
-from common.model.errors import StaleToken, StoreUnavailable
+from common.model.errors import LedgerUnreadable, StaleToken, StoreUnavailable
 from common.model.ids import EniId, InstanceId, NodeName, PodUid
 from common.model.ledger import Ledger
 from common.model.node import NodeFacts, NodeView
@@ -117,7 +117,9 @@ def test_what_cannot_be_decoded_makes_nothing_releasable(client: redis.Redis, st
     client.hset(keys.pods(p, NODE), "2", b"\xc1")
     client.set(keys.ledger(p, NODE), b"\x81\xa4node\x05")
     assert not store.desired(NODE).complete
-    assert store.load_ledger(NODE) is None
+    with pytest.raises(LedgerUnreadable):
+        store.load_ledger(NODE)
+    assert store.ledgers() == {}
 
 
 def test_clusters_in_one_redis_do_not_see_each_other(client: redis.Redis, store: Store) -> None:
