@@ -8,6 +8,7 @@ from common.decide.annotations import interfaces_named
 from common.decide.draft import Draft
 from common.decide.managed import WINDOWS
 from common.decide.pool_contents import LOOK_AGAIN_SECONDS, adopted_pool
+from common.decide.retry import grown
 from common.model.actions import RequestSnapshot
 from common.model.ec2 import Instance, InstanceSnapshot, Interface, Subnet
 from common.model.ids import BranchKey, EniId, InstanceId, PodUid, VlanId
@@ -27,8 +28,8 @@ from common.model.node import NodeFacts
 from common.model.pod import BranchAnnotation, PodWish
 
 SUBJECT = "snapshot"
-ASK_AGAIN_SECONDS = 10.0
-"""A request for a snapshot that was lost is repeated after this long."""
+FIRST_SECONDS, LONGEST_SECONDS = 2.0, 300.0
+"""Between looks for an instance that EC2 does not know: the first interval and the longest."""
 UNKNOWN_VLAN = VlanId(0)
 
 
@@ -57,7 +58,7 @@ def know_instance(draft: Draft, node: NodeFacts) -> bool:
         return False  # A living pod's annotation may not be known yet: its interface would be taken for a stray.
     ledger = draft.ledger
     if ledger.instance is not None and ledger.instance.instance_id == node.instance_id:
-        if ledger.trunk.state is TrunkState.ABSENT and ledger.snapshot_after is not None:
+        if node.os != WINDOWS and ledger.trunk.state is TrunkState.ABSENT and ledger.snapshot_after is not None:
             snapshot = take_snapshot(draft)
             if snapshot is not None:
                 _adopt(draft, node, snapshot)
@@ -72,24 +73,46 @@ def know_instance(draft: Draft, node: NodeFacts) -> bool:
         draft.change(
             instance=None, trunk=trunk, pool=None, snapshot_after=draft.now, paces=paces, claims=claims, told={}
         )
-    if draft.ledger.snapshot_after is None:
-        draft.change(snapshot_after=draft.now)
+    if draft.ledger.snapshot_after is None or (ledger.sought is not None and ledger.sought != node):
+        # Not looked for yet, or in vain for the node as it was.
+        paces = {k: p for k, p in draft.ledger.paces.items() if k != SUBJECT}
+        draft.change(snapshot_after=draft.now, sought=None, paces=paces)
     snapshot = take_snapshot(draft)
     if snapshot is None:
         return False
     return _adopt(draft, node, snapshot)
 
 
+def facts_of(snapshot: InstanceSnapshot, instance_id: InstanceId) -> InstanceFacts | None:
+    """None where EC2 does not show the instance whole."""
+    instance = snapshot.instance
+    primary = instance.primary if instance is not None else None
+    if instance is None or primary is None or snapshot.subnet is None:
+        return None
+    return InstanceFacts(
+        instance_id=instance_id,
+        instance_type=instance.instance_type,
+        vpc_id=instance.vpc_id,
+        subnet=snapshot.subnet,
+        primary_eni=primary.eni_id,
+        groups=primary.groups,
+        limits=snapshot.limits,
+        read_at=snapshot.taken_at,
+    )
+
+
 def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
     assert node.instance_id is not None
     instance_id = node.instance_id
+    facts = facts_of(snapshot, instance_id)
     instance, primary = snapshot.instance, snapshot.instance.primary if snapshot.instance is not None else None
-    if instance is None or primary is None or snapshot.subnet is None:
+    if facts is None or instance is None or primary is None:
         attempts = draft.ledger.paces.get(SUBJECT, Pace()).attempts
-        again = draft.now + min(60.0, 2.0 * 2**attempts)
+        again = draft.now + grown(FIRST_SECONDS, LONGEST_SECONDS, attempts)
         draft.change(
             snapshot_after=again,
             paces={**draft.ledger.paces, SUBJECT: Pace(not_before=again, attempts=attempts + 1, code="NoInstance")},
+            sought=node,
         )
         draft.look_at(again)
         draft.tell_node_once(
@@ -98,16 +121,8 @@ def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
             f"EC2 knows no running instance {instance_id} of this node",
         )
         return False
-    facts = InstanceFacts(
-        instance_id=instance_id,
-        instance_type=instance.instance_type,
-        vpc_id=instance.vpc_id,
-        subnet=snapshot.subnet,
-        primary_eni=primary.eni_id,
-        groups=primary.groups,
-        limits=snapshot.limits,
-    )
-    draft.change(instance=facts)
+    draft.change(instance=facts, sought=None)
+    draft.forget_attempts(SUBJECT)
     if node.os == WINDOWS:
         # Looked at again before anything found has rested: EC2's answer can be older than our last call.
         pool = adopted_pool(primary, draft.desired.pods, draft.now)
@@ -124,7 +139,7 @@ def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
                 draft.ledger,
                 instance_id,
                 trunk.eni_id,
-                snapshot.subnet,
+                facts.subnet,
                 snapshot.interfaces,
                 draft.desired.pods,
                 draft.now,

@@ -3,6 +3,7 @@
 from common.decide.adoption import adopt_branches, being_made, is_branch, take_snapshot
 from common.decide.draft import Draft
 from common.decide.endings import undo_claim
+from common.decide.freshness import learn
 from common.model.ec2 import InstanceSnapshot
 from common.model.ids import EniId
 from common.model.ledger import BranchState, Trunk, TrunkState
@@ -38,13 +39,19 @@ def _next(draft: Draft, interval: float) -> None:
     draft.look_at(at)
 
 
+def _next_longer(draft: Draft) -> None:
+    longest, first = draft.options.audit_longest, draft.options.audit_first
+    _next(draft, min(longest, max(draft.ledger.audit_interval, first) * 2))
+
+
 def _compare(draft: Draft, snapshot: InstanceSnapshot) -> None:
+    learn(draft, snapshot)
     ledger, trunk = draft.ledger, draft.ledger.trunk
     assert trunk.eni_id is not None
     assert ledger.instance is not None
     if snapshot.instance is None:
         # Terminated, or not shown: the Node object tells, not an absence.
-        _next(draft, draft.options.audit_first)
+        _next_longer(draft)
         return
     shown = {i.eni_id: i for i in (*snapshot.interfaces, *snapshot.instance.interfaces)}
     known = {b.eni_id for b in ledger.branches.values()}
@@ -76,7 +83,7 @@ def _compare(draft: Draft, snapshot: InstanceSnapshot) -> None:
     elif again:
         _next(draft, draft.options.audit_first)
     else:
-        _next(draft, min(draft.options.audit_longest, max(ledger.audit_interval, draft.options.audit_first) * 2))
+        _next_longer(draft)
 
 
 def _missing(draft: Draft, shown: set[EniId]) -> set[EniId]:

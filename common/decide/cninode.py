@@ -36,11 +36,13 @@ def keep_cninode(draft: Draft, node: NodeFacts) -> None:
         return
     whole = (
         all(facts.spec.tags.get(key) == value for key, value in tags.items())
-        and facts.os_label == node.os_label
+        and (not node.os_label or facts.os_label == node.os_label)
         and facts.finalizer
         and facts.owner_uid == node.uid
     )
-    if not whole and draft.may(SUBJECT):
+    if whole:
+        draft.forget_attempts(SUBJECT)
+    elif draft.may(SUBJECT):
         draft.start(
             RepairCniNode(
                 subject=SUBJECT,

@@ -126,6 +126,13 @@ class Draft:
         self.change(told={**self.ledger.told, key: what})
         return True
 
+    def forget_attempts(self, subject: str) -> None:
+        """What was tried has come true: the next failure is the first again."""
+        pace = self.ledger.paces.get(subject, IDLE)
+        if pace.attempts:
+            changed = msgspec.structs.replace(pace, attempts=0, code="", message="")
+            self.change(paces={**self.ledger.paces, subject: changed})
+
     def forget_told(self, key: str) -> None:
         if key in self.ledger.told:
             self.change(told={k: v for k, v in self.ledger.told.items() if k != key})

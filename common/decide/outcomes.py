@@ -7,11 +7,12 @@ import msgspec
 
 from common.decide import windows_outcomes
 from common.decide.branches.advancing import without
+from common.decide.branches.observing import not_named
 from common.decide.endings import end_pod
 from common.decide.failures import failed, not_begun, trunk_undone
 from common.decide.lag import weighed
 from common.decide.made_for import BranchAction, TrunkAction, moved_on
-from common.decide.retry import UNDONE, after_failure
+from common.decide.retry import UNDONE, after_failure, grown
 from common.model import actions as act
 from common.model.errors import OutsideError
 from common.model.ids import BranchKey
@@ -24,6 +25,7 @@ SNAPSHOT_ASK_AGAIN_SECONDS = 10.0
 STILL_THERE_SECONDS = 5.0
 """The watch said it ended and the API server says it lives: asked again after this long."""
 WATCH_SECONDS = 1.0
+LONGEST_REPAIR_SECONDS = 300.0
 TRUNK_POLL_SECONDS = 0.4
 FIRST_TRUNK_POLL_SECONDS = 0.2
 
@@ -80,7 +82,7 @@ def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, j
             _pace(result, action, error, now, jitter)
             failed(result, action, error, now)
         case Done(value=value):
-            result.pace(action.subject, _counted_on(action, ledger.paces.get(action.subject)))
+            result.pace(action.subject, _counted_on(action, ledger.paces.get(action.subject), now))
             _done(result, action, value, now)
         case _:
             assert_never(outcome)
@@ -93,25 +95,28 @@ def _pace(result: Result, action: act.Action, error: OutsideError, now: float, j
     result.pace(action.subject, after_failure(pace, error, now, jitter))
 
 
-def _counted_on(action: act.Action, pace: Pace | None) -> Pace | None:
-    """A success ends the row of failures; that a pod's groups were found does not end that of its interfaces."""
-    if not isinstance(action, act.ResolvePod) or pace is None:
-        return None
-    return msgspec.structs.replace(pace, not_before=0.0, turn=False)
+def _counted_on(action: act.Action, pace: Pace | None, now: float) -> Pace | None:
+    """A success ends the row of failures, but for these: that a pod's groups were found does not end that of its
+    interfaces, nor that a snapshot was asked for that of what it shows; and a CNINode that is not whole after its
+    repair, whatever the reason, is not worth a call a second."""
+    pace = pace or Pace()
+    match action:
+        case act.ResolvePod():
+            return msgspec.structs.replace(pace, not_before=0.0, turn=False)
+        case act.RequestSnapshot():
+            return msgspec.structs.replace(pace, not_before=now + SNAPSHOT_ASK_AGAIN_SECONDS, turn=False)
+        case act.RepairCniNode():
+            wait = grown(WATCH_SECONDS, LONGEST_REPAIR_SECONDS, pace.attempts)
+            return Pace(not_before=now + wait, attempts=pace.attempts + 1)
+        case _:
+            return None
 
 
 def _done(result: Result, action: act.Action, value: Any, now: float) -> None:
     match action:
-        case act.RequestSnapshot():
-            result.pace(action.subject, Pace(not_before=now + SNAPSHOT_ASK_AGAIN_SECONDS))
-        case (
-            act.CreateCniNode()
-            | act.RepairCniNode()
-            | act.DropFinalizer()
-            | act.CleanDeparted()
-            | act.DeleteCniNode()
-            | act.Advertise()
-        ):
+        case act.RequestSnapshot() | act.RepairCniNode():
+            pass
+        case act.CreateCniNode() | act.DropFinalizer() | act.CleanDeparted() | act.DeleteCniNode() | act.Advertise():
             # The watch shows the new state within moments; until then the old one is no reason to do it again.
             result.pace(action.subject, Pace(not_before=now + WATCH_SECONDS))
         case act.ConfirmNodeGone():
@@ -242,12 +247,15 @@ def _annotated(result: Result, action: act.Annotate, stands: str, now: float) ->
     claim = result.ledger.claims.get(action.pod_uid)
     result.pace(f"claim/{action.pod_uid}", None)
     if claim is not None:
-        claims = {**result.ledger.claims, claim.pod_uid: msgspec.structs.replace(claim, annotated=True)}
+        claims = {
+            **result.ledger.claims,
+            claim.pod_uid: msgspec.structs.replace(claim, annotated=True, annotated_at=now),
+        }
         result.change(claims=claims)
     if stands == action.value:
         result.tell_pod(action, "ResourceAllocated", f"Allocated {action.value} to the pod")
         return
-    # Somebody annotated it before us; what of ours it does not name rests and goes.
-    for branch in list(result.ledger.branches.values()):
-        if branch.pod_uid == action.pod_uid and (branch.eni_id or "") not in stands:
-            result.branch(branch.key, state=BranchState.COOLING, since=now)
+    # Somebody annotated it before us; what of ours it does not name goes, and rests where the pod may use it.
+    ours = claim is not None and claim.annotated
+    superfluous = not_named(result.ledger.branches.values(), action.pod_uid, stands, now, ours=ours)
+    result.change(branches=result.ledger.branches | {branch.key: branch for branch in superfluous})

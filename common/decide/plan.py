@@ -12,6 +12,7 @@ from common.decide.branches.advancing import cooldown
 from common.decide.cninode import keep_cninode
 from common.decide.departure import depart
 from common.decide.draft import Draft, Options
+from common.decide.freshness import keep_fresh
 from common.decide.managed import LINUX, Standing, spec_of, standing
 from common.decide.retry import UNDONE
 from common.decide.trunk import SUBJECT as TRUNK
@@ -91,15 +92,19 @@ def _attend(draft: Draft, node: NodeFacts) -> None:
     match stands:
         case Standing.LINUX:
             _tell_cooldown(draft)
-            ready = know_instance(draft, node) and keep_trunk(draft, node)
+            known = know_instance(draft, node)
+            ready = known and keep_trunk(draft, node)
             keep_branches(draft, node, serving=ready)
             if ready:
                 audit(draft)
             else:
+                if known and branch_limit(draft) == 0:
+                    keep_fresh(draft)
                 _tell_waiting(draft)
         case Standing.WINDOWS:
             if know_instance(draft, node):
                 keep_windows(draft, node)
+                keep_fresh(draft)
             if draft.ledger.instance is None or windows_limits(draft, draft.ledger.instance) is None:
                 _tell_waiting(draft)
             if draft.ledger.branches:  # Of a Linux node of this name.

@@ -24,7 +24,7 @@ from common.model.ids import (
     VlanId,
 )
 from common.model.limits import InstanceLimits
-from common.model.node import CniNodeSpec
+from common.model.node import CniNodeSpec, NodeFacts
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not change in an instance's life, and its primary interface."""
+    """An instance and its primary interface, as EC2 showed them last."""
 
     instance_id: InstanceId
     instance_type: str
@@ -53,6 +53,8 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Of the primary interface."""
     limits: InstanceLimits | None = None
     """As EC2 told them of a type that ours (common.model.limits) did not have."""
+    read_at: float = 0.0
+    """Epoch seconds of the snapshot that showed it."""
 
 
 class TrunkState(StrEnum):
@@ -155,6 +157,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A policy matched; False: the groups are the node's."""
     annotated: bool = False
     """The annotation is there."""
+    annotated_at: float = 0.0
+    """Epoch seconds at which it was known to be there first."""
 
 
 class AddressState(StrEnum):
@@ -227,6 +231,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds at which the node's absence was first confirmed."""
     snapshot_after: float | None = None
     """A snapshot of EC2 that began to be read after this moment is wanted; None: none is."""
+    sought: NodeFacts | None = None
+    """The Node as it stood when EC2 did not know its instance: another is a reason to look again at once."""
     audit_at: float = 0.0
     """Epoch seconds of the next comparison with EC2."""
     audit_interval: float = 0.0

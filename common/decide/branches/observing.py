@@ -1,16 +1,20 @@
 """What is seen of pods: the interfaces that they have already, and their end."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from common.decide.annotations import interfaces_named
 from common.decide.draft import Draft
 from common.decide.endings import drop_pod
 from common.model.actions import ConfirmGone
-from common.model.ids import EniId
+from common.model.ids import EniId, PodUid
 from common.model.ledger import Branch, BranchState, Claim
 from common.model.names import POD_ENI
 from common.model.notice import Severity
 from common.model.pod import is_live
+
+_BEING_MADE = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED, BranchState.ASSOCIATED)
 
 
 def observe_annotations(draft: Draft) -> None:
@@ -30,7 +34,10 @@ def observe_annotations(draft: Draft) -> None:
             )
         claim = claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
         if not claim.annotated:
-            claims[pod.uid] = msgspec.structs.replace(claim, annotated=True)
+            claims[pod.uid] = msgspec.structs.replace(claim, annotated=True, annotated_at=draft.now)
+        if f"annotate/{pod.uid}" not in draft.busy:
+            superfluous = not_named(branches.values(), pod.uid, pod.eni_annotation, draft.now, ours=claim.annotated)
+            branches |= {branch.key: branch for branch in superfluous}
         for entry in named:
             branch = by_eni.get(entry.eni_id)
             if branch is None or branch.state is BranchState.DISASSOCIATED or f"branch/{branch.key}" in draft.busy:
@@ -48,6 +55,20 @@ def observe_annotations(draft: Draft) -> None:
                     association=branch.association or entry.association or None,
                 )
     draft.change(branches=branches, claims=claims)
+
+
+def not_named(branches: Iterable[Branch], uid: PodUid, annotation: str, now: float, *, ours: bool) -> list[Branch]:
+    """What was made for a pod and its `annotation` does not name, somebody else having written it: changed so that it
+    gives its places back. `ours`: an annotation of ours was there before, so that the pod may use what it named."""
+    changed = []
+    for branch in branches:
+        if branch.pod_uid != uid or branch.unwanted or (branch.eni_id is not None and branch.eni_id in annotation):
+            continue
+        if branch.state in _BEING_MADE:
+            changed.append(msgspec.structs.replace(branch, unwanted=True))
+        elif branch.state is BranchState.ASSIGNED and not ours:
+            changed.append(msgspec.structs.replace(branch, state=BranchState.COOLING, since=now))
+    return changed
 
 
 def release_ended(draft: Draft) -> None:

@@ -1,7 +1,9 @@
 """Pods that wait: their security groups, room on the trunk, VLAN ids, and the interfaces to make."""
 
+import msgspec
+
 from common.decide.annotations import interfaces_named
-from common.decide.draft import Draft
+from common.decide.draft import IDLE, Draft
 from common.decide.managed import eni_config_name
 from common.decide.tokens import branch_key, branch_token
 from common.decide.trunk import branch_limit
@@ -17,23 +19,70 @@ GROUPS_STALE_SECONDS = 5.0
 
 
 def serve(draft: Draft, node: NodeFacts) -> None:
-    """Pods in the order in which they were scheduled. The first that finds no room holds those behind it, so that a
-    pod asking for two does not starve behind pods asking for one."""
+    """Pods in the order in which they were scheduled. The first that finds no room holds those behind it, and one whose
+    groups are being looked up keeps its places meanwhile, so that a pod asking for two does not starve behind pods
+    asking for one. One that fails holds nobody until it is tried again."""
     waiting = sorted(
-        (p for p in draft.desired.pods.values() if p.branches > 0 and not p.finished and p.eni_annotation is None),
+        (
+            p
+            for p in draft.desired.pods.values()
+            if p.branches > 0 and not p.finished and not p.deleting and p.eni_annotation is None
+        ),
         key=lambda pod: (pod.scheduled_at, pod.uid),
     )
-    room = True
-    for pod in waiting:
+    unserved = [pod for pod in waiting if _waits(draft, pod)]
+    if not unserved:
+        return
+    limit, places = branch_limit(draft), _places(draft)
+    first: PodWish | None = None
+    for pod in unserved:
         claim = draft.ledger.claims.get(pod.uid)
-        if claim is not None and (claim.annotated or _made_for(draft, claim)):
-            continue
         if claim is None or claim.resolved_at == 0.0:
             _resolve(draft, node, pod, first=claim is None or not claim.groups)
-        elif room:
-            room = _allot(draft, node, pod, claim)
-        else:
-            _tell_full(draft, pod)
+        resolved = claim is not None and claim.resolved_at > 0.0
+        if pod.branches > limit:
+            if resolved:
+                _tell_too_many(draft, pod, limit)
+            continue
+        if _fails(draft, pod):
+            continue
+        if first is not None or pod.branches > places:
+            first = first or pod
+            if resolved:
+                _tell_no_room(draft, pod, places, first)
+            continue
+        places -= pod.branches
+        if claim is not None and resolved:
+            _allot(draft, node, pod, claim)
+
+
+def _waits(draft: Draft, pod: PodWish) -> bool:
+    """Whether nothing was made for the pod so far. Where its annotation was taken away and it has nothing any more, it
+    begins anew, with tokens of a new generation."""
+    claim = draft.ledger.claims.get(pod.uid)
+    if claim is None:
+        return True
+    if _made_for(draft, claim):
+        return False
+    if claim.annotated and f"annotate/{pod.uid}" not in draft.busy and draft.unseen_for_long(claim.annotated_at):
+        anew = msgspec.structs.replace(claim, annotated=False, generation=claim.generation + 1, resolved_at=0.0)
+        draft.change(claims={**draft.ledger.claims, pod.uid: anew})
+        return True
+    return not claim.annotated
+
+
+def _places(draft: Draft) -> int:
+    """Interfaces that can be added to the trunk now: the type's limit and the VLAN ids allow them."""
+    return min(branch_limit(draft) - len(_on_trunk(draft)), len(free_vlans(draft, LAST_VLAN)))
+
+
+def _fails(draft: Draft, pod: PodWish) -> bool:
+    """Whether it waits for its next attempt after a failure."""
+    pace = draft.ledger.paces.get(f"claim/{pod.uid}", IDLE)
+    if pace.turn or pace.not_before <= draft.now:
+        return False
+    draft.look_at(pace.not_before)
+    return True
 
 
 def _made_for(draft: Draft, claim: Claim) -> bool:
@@ -42,7 +91,7 @@ def _made_for(draft: Draft, claim: Claim) -> bool:
 
 def _resolve(draft: Draft, node: NodeFacts, pod: PodWish, *, first: bool) -> None:
     instance, subject = draft.ledger.instance, f"claim/{pod.uid}"
-    if instance is None or pod.deleting or not draft.may(subject):
+    if instance is None or not draft.may(subject):
         return
     draft.start(
         ResolvePod(
@@ -56,34 +105,20 @@ def _resolve(draft: Draft, node: NodeFacts, pod: PodWish, *, first: bool) -> Non
     )
 
 
-def _allot(draft: Draft, node: NodeFacts, pod: PodWish, claim: Claim) -> bool:
-    """Give a pod its VLANs and record the interfaces to make; False where there is no room."""
-    limit, trunk, instance = branch_limit(draft), draft.ledger.trunk, draft.ledger.instance
+def _allot(draft: Draft, node: NodeFacts, pod: PodWish, claim: Claim) -> None:
+    """Give a pod for which there is room its VLANs and record the interfaces to make."""
+    trunk, instance = draft.ledger.trunk, draft.ledger.instance
     assert trunk.eni_id is not None
     assert instance is not None
-    if f"claim/{pod.uid}" in draft.busy or pod.deleting:
-        return True
-    if pod.branches > limit:
-        draft.tell_pod_once(
-            pod,
-            "BranchAllocationFailed",
-            f"The pod asks for {pod.branches} branch interfaces and its node can have {limit}",
-            Severity.WARNING,
-        )
-        return True
-    if len(_on_trunk(draft)) + pod.branches > limit:
-        _tell_full(draft, pod)
-        return False
+    if f"claim/{pod.uid}" in draft.busy:
+        return
     if claim.resolved_at < draft.now - GROUPS_STALE_SECONDS:
         _resolve(draft, node, pod, first=False)
-        return True
+        return
     if not draft.may(f"claim/{pod.uid}"):
-        return True
-    vlans = free_vlans(draft, pod.branches)
-    if len(vlans) < pod.branches:
-        return False
+        return
     branches = dict(draft.ledger.branches)
-    for ordinal, vlan in enumerate(vlans):
+    for ordinal, vlan in enumerate(free_vlans(draft, pod.branches)):
         key = branch_key(pod.uid, ordinal, claim.generation)
         branches[key] = Branch(
             key=key,
@@ -103,7 +138,6 @@ def _allot(draft: Draft, node: NodeFacts, pod: PodWish, claim: Claim) -> bool:
             since=draft.now,
         )
     draft.change(branches=branches)
-    return True
 
 
 def _on_trunk(draft: Draft) -> list[Branch]:
@@ -111,13 +145,36 @@ def _on_trunk(draft: Draft) -> list[Branch]:
     return [b for b in draft.ledger.branches.values() if b.trunk_id == trunk and counts(b)]
 
 
-def _tell_full(draft: Draft, pod: PodWish) -> None:
-    resting = sum(1 for b in _on_trunk(draft) if b.state is BranchState.COOLING)
+def _tell_too_many(draft: Draft, pod: PodWish, limit: int) -> None:
+    draft.tell_pod_once(
+        pod,
+        "BranchAllocationFailed",
+        f"The pod asks for {pod.branches} branch interfaces and its node can have {limit}",
+        Severity.WARNING,
+    )
+
+
+def _tell_no_room(draft: Draft, pod: PodWish, places: int, first: PodWish) -> None:
+    """Why a pod waits for which there is no room, or whose turn comes after a pod for which there is none."""
+    on_trunk, limit = _on_trunk(draft), branch_limit(draft)
+    if len(on_trunk) + first.branches <= limit:
+        draft.tell_pod_once(
+            pod,
+            "NoFreeVlan",
+            f"{places} of the {LAST_VLAN} VLAN ids of the node's trunk are free: its interfaces have some, and "
+            "annotations of pods that have not finished name the others",
+            Severity.WARNING,
+        )
+        return
+    resting = sum(1 for b in on_trunk if b.state is BranchState.COOLING)
+    why = f"it can have {limit} ({resting} of them rest after their pods ended)"
+    if pod.uid != first.uid:
+        why += f", and {first.namespace}/{first.name}, which came first, waits for {first.branches}"
     draft.tell_pod_once(
         pod,
         "BranchCapacityReached",
-        f"The node has no room for the pod's branch interfaces: it can have {branch_limit(draft)} ({resting} of them "
-        "rest after their pods ended); pods are served in their order when there is room",
+        f"The node has no room for the pod's branch interfaces: {why}; pods are served in their order when there is "
+        "room",
     )
 
 
@@ -129,9 +186,11 @@ def counts(branch: Branch) -> bool:
 
 
 def free_vlans(draft: Draft, count: int) -> list[VlanId]:
-    """The lowest VLAN ids that nobody on this trunk has, cooling ones included, nor any pod's annotation names."""
+    """The lowest VLAN ids that nobody on this trunk has, cooling ones included, nor the annotation of a pod that has
+    not finished names: as many entries of it count as the pod asks for."""
     taken = {b.vlan for b in _on_trunk(draft)}
     for pod in draft.desired.pods.values():
-        taken |= {entry.vlan for entry in interfaces_named(pod)[0]}
+        if not pod.finished:
+            taken |= {entry.vlan for entry in interfaces_named(pod)[0][: pod.branches]}
     free = (VlanId(n) for n in range(FIRST_VLAN, LAST_VLAN + 1) if n not in taken)
     return [vlan for vlan, _ in zip(free, range(count), strict=False)]

@@ -153,6 +153,7 @@ def instance_facts(instance_id: InstanceId = INSTANCE, kind: str = "m5.large") -
         subnet=SUBNET,
         primary_eni=PRIMARY,
         groups=(GROUP,),
+        read_at=NOW,
     )
 
 

@@ -95,7 +95,7 @@ def test_an_instance_that_ec2_does_not_show_is_asked_about_later_and_later(lacks
     assert one.ledger.snapshot_after == one.look_again == NOW + 2
     assert reasons(one.notices) == ["InstanceNotFound"]
     later = known(waiting(told=one.ledger.told, paces={"snapshot": Pace(attempts=9)}), snapshot(**lacks))[1]
-    assert later.ledger.snapshot_after == NOW + 60
+    assert later.ledger.snapshot_after == NOW + 300
     assert later.notices == []
 
 
