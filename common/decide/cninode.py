@@ -1,5 +1,7 @@
 """Chapter: every node has a CNINode, whole and owned; it leaves only after its instance was cleaned up."""
 
+import msgspec
+
 from common.decide.draft import Draft
 from common.decide.managed import wanted_tags
 from common.model.actions import CleanDeparted, CreateCniNode, DeleteCniNode, DropFinalizer, RepairCniNode
@@ -17,7 +19,7 @@ def keep_cninode(draft: Draft, node: NodeFacts) -> None:
     if facts is None:
         if draft.desired.complete and draft.may(SUBJECT):
             remembered = draft.ledger.cninode_spec or CniNodeSpec()
-            spec = CniNodeSpec(features=remembered.features, tags={**remembered.tags, **tags})
+            spec = msgspec.structs.replace(remembered, tags={**remembered.tags, **tags})
             draft.start(
                 CreateCniNode(
                     subject=SUBJECT,

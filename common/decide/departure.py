@@ -18,6 +18,10 @@ def depart(draft: Draft) -> None:
     ledger = draft.ledger
     if not draft.desired.complete:
         return  # Absence of information is not deletion.
+    cninode = draft.desired.view.cninode
+    if cninode is not None and cninode.spec.of_another:
+        draft.done_with = not ledger.branches and not draft.busy
+        return
     let_cninode_go(draft)
     if ledger.gone_since is None:
         if draft.may(SUBJECT):

@@ -29,13 +29,19 @@ def made_by_vpc_cni(interface: Interface) -> bool:
     return interface.tags.get(OWNER_TAG) == OWNER_VPC_CNI
 
 
-def idle_in_cluster(interfaces: Iterable[Interface], cluster: str, vpc: str) -> tuple[Interface, ...]:
+def idle_in_cluster(
+    interfaces: Iterable[Interface], cluster: str, vpc: str, foreign: AbstractSet[str] = frozenset()
+) -> tuple[Interface, ...]:
     """Those `available` in the cluster's VPC that are the cluster's, made by us or by the VPC CNI. Being made right
-    now, or leaked: one look cannot tell."""
+    now, or leaked: one look cannot tell. Those of `foreign` instances are another controller's."""
     return tuple(
         one
         for one in interfaces
-        if one.status == AVAILABLE and one.vpc_id == vpc and not _of_another(one, cluster) and _tagged(one, cluster)
+        if one.status == AVAILABLE
+        and one.vpc_id == vpc
+        and one.tags.get(INSTANCE_TAG) not in foreign
+        and not _of_another(one, cluster)
+        and _tagged(one, cluster)
     )
 
 

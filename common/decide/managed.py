@@ -22,7 +22,7 @@ class Standing(StrEnum):
     """What a node is to us."""
 
     IGNORED = "ignored"
-    """EKS auto mode: not touched at all."""
+    """EKS auto mode, by the node's label or its CNINode's `managedBy`: not touched at all."""
     UNMANAGED = "unmanaged"
     """Gets a CNINode, nothing more."""
     LINUX = "linux"
@@ -32,7 +32,7 @@ class Standing(StrEnum):
 def standing(node: NodeFacts, spec: CniNodeSpec | None, config: ClusterConfig | None) -> Standing:
     """`spec` is the CNINode's, the one last seen where it is missing: a CNINode that cannot be read, or was deleted
     from under its node, takes no feature away."""
-    if node.auto:
+    if node.auto or (spec is not None and spec.of_another):
         return Standing.IGNORED
     if node.instance_id is None:
         return Standing.UNMANAGED
@@ -41,6 +41,15 @@ def standing(node: NodeFacts, spec: CniNodeSpec | None, config: ClusterConfig | 
     if node.os == LINUX and (node.trunk_label or (spec is not None and spec.pod_groups)):
         return Standing.LINUX
     return Standing.UNMANAGED
+
+
+def foreign_instances(view: NodeView) -> frozenset[str]:
+    """The node's instance, as Node and CNINode name it, where EKS auto mode manages it."""
+    node, spec = view.node, view.cninode.spec if view.cninode is not None else None
+    if not ((node is not None and node.auto) or (spec is not None and spec.of_another)):
+        return frozenset()
+    named = (node.instance_id if node is not None else None, spec.tags.get(INSTANCE_TAG) if spec is not None else None)
+    return frozenset(instance for instance in named if instance)
 
 
 def eni_config_name(node: NodeFacts, spec: CniNodeSpec | None) -> str | None:

@@ -81,6 +81,8 @@ def _attend(draft: Draft, node: NodeFacts) -> None:
     spec = spec_of(draft.desired.view, draft.ledger.cninode_spec)
     stands = standing(node, spec, draft.desired.config)
     if stands is Standing.IGNORED:
+        if draft.ledger.cninode_spec is not None:
+            draft.change(cninode_spec=None)  # What it was is not made again: it is another controller's.
         return
     keep_cninode(draft, node)
     if stands in (Standing.LINUX, Standing.WINDOWS):

@@ -42,6 +42,8 @@ class CniNodeCalls(Calls):
         fields: dict[str, Any] = {"features": features} if features else {}
         if spec.tags:
             fields["tags"] = dict(spec.tags)
+        if spec.managed_by:
+            fields["managedBy"] = spec.managed_by
         body = {"apiVersion": _VERSION, "kind": "CNINode", "metadata": metadata, "spec": fields}
         answered(self._transport.request("POST", _COLLECTION, body=body))
 
@@ -105,13 +107,15 @@ class CniNodeCalls(Calls):
             succeeded(response)
 
     def _revise(self, name: NodeName, uid: str, change: Any) -> None:
-        """Patch what `change` finds in the object as it stands; an empty change is no call."""
+        """Patch what `change` finds in the object as it stands; an empty change is no call, and of an object that is
+        another controller's by now nothing is changed."""
         path = f"{_COLLECTION}/{name}"
         for last in (*[False] * (CONFLICT_TRIES - 1), True):
             found: Untyped = object_in(self._transport.request("GET", path), name)
             metadata = found["metadata"]
             check_uid(metadata.get("uid", ""), uid, f"CNINode {name}")
-            patch = change(found)
+            facts = cninode_facts(found)
+            patch = {} if facts is not None and facts.spec.of_another else change(found)
             if not patch:
                 return
             guard = {"uid": uid, "resourceVersion": metadata.get("resourceVersion")}

@@ -161,6 +161,7 @@ def cninode_facts(raw: Raw, report: Report = log_problem) -> CniNodeFacts | None
         spec=CniNodeSpec(
             features=tuple(Feature(name=f.name, value=f.value or "") for f in spec.features or () if f.name),
             tags=spec.tags or {},
+            managed_by=spec.managed_by or "",
         ),
         os_label=(metadata.labels or {}).get(LABEL_OS),
         finalizer=CNINODE_FINALIZER in (metadata.finalizers or ()),

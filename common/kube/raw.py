@@ -159,6 +159,7 @@ class FeatureEntry(_Fields, frozen=True, kw_only=True):
 class CniNodeSpecFields(_Fields, frozen=True, kw_only=True):
     features: tuple[FeatureEntry, ...] | None = None
     tags: dict[str, str] | None = None
+    managed_by: str | None = None
 
 
 class CniNode(_Fields, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 import msgspec
 
 from common.model.ids import GroupId, InstanceId, NodeName, SubnetId
-from common.model.names import FEATURE_CUSTOM_NETWORKING, FEATURE_POD_GROUPS
+from common.model.names import FEATURE_CUSTOM_NETWORKING, FEATURE_POD_GROUPS, MANAGED_BY_US
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,9 +18,15 @@ class CniNodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     features: tuple[Feature, ...] = ()
     tags: dict[str, str] = {}
+    managed_by: str = ""
 
     def has(self, name: str) -> bool:
         return any(feature.name == name for feature in self.features)
+
+    @property
+    def of_another(self) -> bool:
+        """Another controller manages it (EKS auto mode): nothing of it nor of its node is ours."""
+        return self.managed_by not in ("", MANAGED_BY_US)
 
     @property
     def pod_groups(self) -> bool:

@@ -172,6 +172,7 @@ def check_update(resource: Resource, subresource: str | None, old: Object, new: 
     causes += check_references(new["metadata"])
     if resource.custom:
         causes += _violations(resource, new)
+        causes += schema.check_changes(old, new, resource.schema or {})
     elif resource.kind == "Pod" and subresource is None:
         causes += defaults.check_pod_update(new, old)
     elif resource.kind == "Node":

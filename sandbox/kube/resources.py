@@ -121,6 +121,7 @@ def of_definition(definition: Object) -> list[Resource]:
             subresources=tuple(version.get("subresources", {})), custom=True,
             schema=version.get("schema", {}).get("openAPIV3Schema"),
             columns=tuple(version.get("additionalPrinterColumns", ())),
+            fields=tuple(field["jsonPath"].removeprefix(".") for field in version.get("selectableFields", ())),
         ))  # fmt: skip
     return found
 

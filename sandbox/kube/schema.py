@@ -97,6 +97,23 @@ def _check_object(value: Object, schema: Object, at: str) -> list[Cause]:
     return found
 
 
+def check_changes(old: Any, new: Any, schema: Object, at: str = "") -> list[Cause]:
+    """Violations of the one transition rule that our CRDs use on fields, `self == oldSelf`. It says nothing of fields
+    that are set or taken away. No other rule of CEL is known here."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        inner = schema.get("properties", {})
+        return [
+            cause
+            for name in inner
+            if name in old and name in new
+            for cause in check_changes(old[name], new[name], inner[name], _join(at, name))
+        ]
+    rules = schema.get("x-kubernetes-validations", ())
+    refused = [rule for rule in rules if rule["rule"] == "self == oldSelf" and old != new]
+    kind = schema.get("type")
+    return [("FieldValueInvalid", at, f'Invalid value: "{kind}": {rule.get("message", "failed")}') for rule in refused]
+
+
 def prune(value: Any, schema: Object, at: str = "") -> list[str]:
     """Removes what the schema does not name, in place, and returns the paths; nulls of unnullable fields go, too."""
     dropped: list[str] = []

@@ -744,11 +744,42 @@ def test_tables_of_custom_resources_have_their_printer_columns(api: Api, namespa
     assert found["rows"][0]["cells"] == ["a", '["sg-1","sg-2"]']
 
 
+def cninode(name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "vpcresources.k8s.aws/v1alpha1", "kind": "CNINode", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_cninodes_manager_is_kept_selectable_and_immutable(api: Api, namespace: str) -> None:
+    """Names are of one test by the namespace's."""
+    ours, others = f"{namespace}-ours", f"{namespace}-others"
+    assert api("POST", CNINODES, cninode(ours)).status == 201
+    assert api("POST", CNINODES, cninode(others, managedBy="eks-auto-mode")).body["spec"]["managedBy"] == "eks-auto-mode"
+    found = api("GET", CNINODES, fieldSelector="spec.managedBy=eks-auto-mode").body["items"]
+    assert [one["metadata"]["name"] for one in found] == [others]
+    refused = api("PATCH", f"{CNINODES}/{others}", {"spec": {"managedBy": "vpc-resource-controller"}}, MERGE)
+    assert (refused.status, refused.reason) == (422, "Invalid")
+    assert refused.body["details"]["causes"][0]["field"] == "spec.managedBy"
+    assert api("PATCH", f"{CNINODES}/{ours}", {"spec": {"managedBy": "vpc-resource-controller"}}, MERGE).status == 200
+    assert api("POST", CNINODES, cninode(f"{namespace}-odd", managedBy="somebody")).status == 422
+    for name in (ours, others):
+        api("DELETE", f"{CNINODES}/{name}")
+
+
+def test_a_cninodes_status_is_written_apart_and_keeps_what_its_manager_writes(api: Api, namespace: str) -> None:
+    branch = {"id": "eni-1", "vlanID": 1, "subnetID": "subnet-1", "ipv4CIDRs": ["10.0.0.9/32"]}
+    status = {"trunkInterface": {"id": "eni-0", "deviceIndex": 2, "branches": [branch]}}
+    assert "status" not in api("POST", CNINODES, {**cninode(namespace), "status": status}).body
+    path = f"{CNINODES}/{namespace}"
+    assert api("PATCH", f"{path}/status", {"status": status}, MERGE).body["status"] == status
+    assert api("PATCH", path, {"spec": {"tags": {"a": "b"}}, "status": {}}, MERGE).body["status"] == status
+    api("DELETE", path)
+
+
 def test_discovery_names_resources_with_their_short_names(api: Api) -> None:
     assert "v1" in api("GET", "/api").body["versions"]
     groups = {g["name"] for g in api("GET", "/apis").body["groups"]}
     assert {"apps", "coordination.k8s.io", "vpcresources.k8s.aws", "crd.k8s.amazonaws.com"} <= groups
-    (custom,) = api("GET", "/apis/vpcresources.k8s.aws/v1alpha1").body["resources"]
+    custom, status = api("GET", "/apis/vpcresources.k8s.aws/v1alpha1").body["resources"]
+    assert status["name"] == "cninodes/status"
     assert (custom["name"], custom["shortNames"], custom["namespaced"]) == ("cninodes", ["cnd"], False)
     core = {r["name"]: r for r in api("GET", "/api/v1").body["resources"]}
     assert core["pods"]["shortNames"] == ["po"]

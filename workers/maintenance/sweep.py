@@ -5,7 +5,7 @@ half an hour apart, and EC2 refuses to delete what came into use since. A run ke
 only if its next call keeps failing; when it succeeds in the end, it is told NotFound and begins anew with another.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -13,13 +13,15 @@ import msgspec
 
 from common.clock import Clock
 from common.decide import leaks
+from common.decide.managed import foreign_instances
 from common.ec2.api import Ec2
 from common.ec2.gate import Deferred
 from common.logging import get_logger
 from common.metrics import CNI_AVAILABLE_ENIS, LEAKED_DELETED, LEAKED_ENI_COUNT, LEAKED_FOUND, RC_AVAILABLE_ENIS
+from common.model.desired import Desired
 from common.model.ec2 import Interface
 from common.model.errors import InUse, NotFound, OutsideError, Throttled
-from common.model.ids import EniId, InstanceId
+from common.model.ids import EniId, InstanceId, NodeName
 from common.model.names import (
     CNINODE_CLUSTER_TAG,
     INSTANCE_TAG,
@@ -34,11 +36,14 @@ SWEEP_SECONDS = 1800.0
 ROLE, MEMBER = "sweep", "last"
 """Under which the store keeps when the last pass began."""
 REMEMBERED_PASSES = 8
+NODES_A_READ = 100
 
 _log = get_logger(__name__)
 
 
 class SweepStore(Protocol):
+    def known_nodes(self) -> set[NodeName]: ...
+    def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]: ...
     def seen_available(self) -> set[EniId]: ...
     def write_seen_available(self, interfaces: AbstractSet[EniId]) -> None: ...
     def beat(self, role: str, member: str, info: Mapping[str, str], ttl: float) -> None: ...
@@ -68,7 +73,7 @@ def sweep_leaks(
     if last and abs(now - float(last["began"])) < interval / 2:
         return Sweep(skipped=True)
     store.beat(ROLE, MEMBER, {"began": str(now)}, ttl=REMEMBERED_PASSES * interval)
-    idle = leaks.idle_in_cluster(_available(ec2, cluster, vpc), cluster, vpc)
+    idle = leaks.idle_in_cluster(_available(ec2, cluster, vpc), cluster, vpc, _foreign(store))
     leaked = leaks.leaked(idle, seen)
     store.write_seen_available({one.eni_id for one in idle})
     RC_AVAILABLE_ENIS.set(sum(map(leaks.made_by_us, idle)))
@@ -98,6 +103,15 @@ def clean_instance(ec2: Ec2, instance_id: InstanceId, cluster: str) -> int:
     if remaining:
         raise obstacle or InUse("InterfacesRemain", f"of {instance_id}: {', '.join(remaining)}")
     return deleted
+
+
+def _foreign(store: SweepStore) -> frozenset[str]:
+    """Instances of nodes that EKS auto mode manages."""
+    names, found = sorted(store.known_nodes()), set[str]()
+    for start in range(0, len(names), NODES_A_READ):
+        for desired in store.desired_of(names[start : start + NODES_A_READ]).values():
+            found |= foreign_instances(desired.view)
+    return frozenset(found)
 
 
 def _available(ec2: Ec2, cluster: str, vpc: str) -> Iterable[Interface]:

@@ -37,9 +37,13 @@ def drop_finalizer(action: DropFinalizer, ports: Ports) -> None:
 
 
 def clean_departed(action: CleanDeparted, ports: Ports) -> None:
-    """Nothing, where the node has come back. The finalizer goes only after nothing is left."""
+    """Nothing, where the node has come back or its CNINode is another controller's by now. The finalizer goes only
+    after nothing is left."""
     node = ports.kube.get_node(action.node)
     if node is not None and node.instance_id == action.instance_id:
+        return
+    cninode = ports.kube.get_cninode(action.node)
+    if cninode is not None and cninode.spec.of_another:
         return
     if action.instance_id is not None:
         try:
@@ -51,8 +55,9 @@ def clean_departed(action: CleanDeparted, ports: Ports) -> None:
 
 
 def delete_cninode(action: DeleteCniNode, ports: Ports) -> None:
-    if ports.kube.get_node(action.node) is None:
-        ports.kube.delete_cninode(action.node)
+    cninode = ports.kube.get_cninode(action.node)
+    if cninode is not None and not cninode.spec.of_another and ports.kube.get_node(action.node) is None:
+        ports.kube.delete_cninode(action.node, cninode.uid)
 
 
 def confirm_node_gone(action: ConfirmNodeGone, ports: Ports) -> bool:

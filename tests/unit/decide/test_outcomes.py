@@ -145,11 +145,19 @@ def test_a_pod_that_fails_again_and_again_is_tried_more_and_more_seldom() -> Non
     assert len(of.branches) <= 1
 
 
+def test_a_repair_that_does_not_make_it_whole_is_repeated_at_growing_intervals() -> None:
+    action = act.RepairCniNode(subject="cninode", node=NODE, facts=cninode(), tags={}, os_label="", node_uid="u")
+    of, intervals = ledger(), []
+    for _ in range(12):
+        of = done(of, action).ledger
+        intervals.append(of.paces["cninode"].not_before - NOW)
+    assert intervals == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+
+
 @pytest.mark.parametrize(
     "action",
     [
         act.CreateCniNode(subject="cninode", node=NODE, node_uid="u", os_label="linux", spec=CniNodeSpec()),
-        act.RepairCniNode(subject="cninode", node=NODE, facts=cninode(), tags={}, os_label="", node_uid="u"),
         act.DropFinalizer(subject="cninode", node=NODE, uid="u"),
         act.DeleteCniNode(subject="cninode", node=NODE),
         act.CleanDeparted(subject="cninode", node=NODE, cninode_uid="u", instance_id=None),
