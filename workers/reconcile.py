@@ -188,10 +188,10 @@ class Reconciler:
         try:
             planned = self._planned(run, run.ledger)
         except Exception as fault:  # noqa: BLE001 - whatever a ledger holds, its node is served again
-            fresh, notice = set_aside(run.ledger, run.node, repr(fault), self.clock.now())
+            fresh, told = set_aside(run.ledger, run.node, repr(fault), self.clock.now())
             # Raises again where the ledger is not what cannot be understood: it is kept then.
             planned = self._planned(run, fresh)
-            self._report(notice, run.ledger)
+            self._report(told, run.ledger)
         run.ledger = planned.ledger or Ledger(node=run.node)
         self._save(run, planned.ledger)
         for notice in planned.notices:

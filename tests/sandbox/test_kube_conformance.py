@@ -752,7 +752,9 @@ def test_a_cninodes_manager_is_kept_selectable_and_immutable(api: Api, namespace
     """Names are of one test by the namespace's."""
     ours, others = f"{namespace}-ours", f"{namespace}-others"
     assert api("POST", CNINODES, cninode(ours)).status == 201
-    assert api("POST", CNINODES, cninode(others, managedBy="eks-auto-mode")).body["spec"]["managedBy"] == "eks-auto-mode"
+    assert (
+        api("POST", CNINODES, cninode(others, managedBy="eks-auto-mode")).body["spec"]["managedBy"] == "eks-auto-mode"
+    )
     found = api("GET", CNINODES, fieldSelector="spec.managedBy=eks-auto-mode").body["items"]
     assert [one["metadata"]["name"] for one in found] == [others]
     refused = api("PATCH", f"{CNINODES}/{others}", {"spec": {"managedBy": "vpc-resource-controller"}}, MERGE)

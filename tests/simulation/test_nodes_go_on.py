@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from common.model.actions import Action, CleanDeparted, DeleteCniNode, DropFinalizer
 from common.model.ids import NodeName
 from common.model.names import BRANCH_DESCRIPTION, POD_ENI, PRIVATE_IPV4, TRUNK_DESCRIPTION
 from common.model.notice import PodNotice
+from common.model.outcome import Done
 from tests.simulation.cluster import GROUP, MERGE, OTHER_GROUP, SUBNET, Cluster
 from tests.simulation.lives import done, group_ids, leave, served
+from workers.steps import carry_out
 
 Simulate = Callable[..., Cluster]
 AUDIT_SECONDS = 1200.0
@@ -51,7 +54,9 @@ def test_pods_are_served_after_120_have_finished_and_stay(simulate: Simulate) ->
 def change_instance(cluster: Cluster, instance: str, **fields: Any) -> None:
     """As after stop, change, start."""
     state = cluster.ec2._state
-    state.instances.put(dataclasses.replace(state.instances.get(instance), **fields), state.now)
+    before = state.instances.get(instance)
+    assert before is not None
+    state.instances.put(dataclasses.replace(before, **fields), state.now)
 
 
 @pytest.mark.parametrize(
@@ -199,3 +204,20 @@ def test_a_node_whose_cninode_auto_mode_manages_is_left_alone_in_life_and_death(
     assert len(cluster.ours(BRANCH_DESCRIPTION)) == 1
     assert cluster.plain.load_ledger(NodeName("n1")) is None
     assert not cluster.ec2.journal.of("DeleteNetworkInterface")
+
+
+def test_a_clean_up_that_was_planned_before_auto_mode_took_the_cninode_does_nothing(simulate: Simulate) -> None:
+    cluster = simulate()
+    finalizers = ["networking.k8s.aws/resource-cleanup"]
+    of_auto_mode(cluster, finalizers=finalizers)
+    uid, name = cluster.cninode("n1")["metadata"]["uid"], NodeName("n1")
+    cluster.ec2.add_instance(subnet_id=SUBNET, groups=[GROUP])
+    steps: list[Action] = [
+        CleanDeparted(subject="cninode", node=name, cninode_uid=uid, instance_id=None),
+        DropFinalizer(subject="cninode", node=name, uid=uid),
+        DeleteCniNode(subject="cninode", node=name),
+    ]
+    for step in steps:
+        assert carry_out(step, cluster.ports) == Done()
+    assert cluster.cninode("n1")["metadata"]["finalizers"] == finalizers
+    assert "deletionTimestamp" not in cluster.cninode("n1")["metadata"]

@@ -33,7 +33,9 @@ def serve(draft: Draft, node: NodeFacts) -> None:
     unserved = [pod for pod in waiting if _waits(draft, pod)]
     if not unserved:
         return
-    limit, places = branch_limit(draft), _places(draft)
+    limit = branch_limit(draft)
+    room, vlans = limit - len(_on_trunk(draft)), len(free_vlans(draft, LAST_VLAN))
+    places = min(room, vlans)
     first: PodWish | None = None
     for pod in unserved:
         claim = draft.ledger.claims.get(pod.uid)
@@ -49,7 +51,7 @@ def serve(draft: Draft, node: NodeFacts) -> None:
         if first is not None or pod.branches > places:
             first = first or pod
             if resolved:
-                _tell_no_room(draft, pod, places, first)
+                _tell_no_room(draft, pod, first, vlans=vlans if vlans < room else None)
             continue
         places -= pod.branches
         if claim is not None and resolved:
@@ -69,11 +71,6 @@ def _waits(draft: Draft, pod: PodWish) -> bool:
         draft.change(claims={**draft.ledger.claims, pod.uid: anew})
         return True
     return not claim.annotated
-
-
-def _places(draft: Draft) -> int:
-    """Interfaces that can be added to the trunk now: the type's limit and the VLAN ids allow them."""
-    return min(branch_limit(draft) - len(_on_trunk(draft)), len(free_vlans(draft, LAST_VLAN)))
 
 
 def _fails(draft: Draft, pod: PodWish) -> bool:
@@ -154,18 +151,19 @@ def _tell_too_many(draft: Draft, pod: PodWish, limit: int) -> None:
     )
 
 
-def _tell_no_room(draft: Draft, pod: PodWish, places: int, first: PodWish) -> None:
-    """Why a pod waits for which there is no room, or whose turn comes after a pod for which there is none."""
-    on_trunk, limit = _on_trunk(draft), branch_limit(draft)
-    if len(on_trunk) + first.branches <= limit:
+def _tell_no_room(draft: Draft, pod: PodWish, first: PodWish, *, vlans: int | None) -> None:
+    """Why a pod waits for which there is no room, or whose turn comes after a pod for which there is none. `vlans`: how
+    many VLAN ids are free, where they are what is short."""
+    if vlans is not None:
         draft.tell_pod_once(
             pod,
             "NoFreeVlan",
-            f"{places} of the {LAST_VLAN} VLAN ids of the node's trunk are free: its interfaces have some, and "
+            f"{vlans} of the {LAST_VLAN} VLAN ids of the node's trunk are free: its interfaces have some, and "
             "annotations of pods that have not finished name the others",
             Severity.WARNING,
         )
         return
+    limit, on_trunk = branch_limit(draft), _on_trunk(draft)
     resting = sum(1 for b in on_trunk if b.state is BranchState.COOLING)
     why = f"it can have {limit} ({resting} of them rest after their pods ended)"
     if pod.uid != first.uid:

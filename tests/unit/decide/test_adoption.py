@@ -10,7 +10,7 @@ from common.decide.adoption import adopt_branches, found_trunk, free_device_inde
 from common.model.actions import RequestSnapshot
 from common.model.ec2 import InstanceSnapshot, Interface
 from common.model.ids import AttachmentId, EniId, PodUid, VlanId
-from common.model.ledger import AddressState, BranchState, Ledger, Pace, TrunkState
+from common.model.ledger import AddressState, BranchState, Ledger, Pace, Trunk, TrunkState
 from common.model.names import OWNER_TAG, TRUNK_TAG
 from common.model.pod import PodWish
 from tests.unit.decide.builders import (
@@ -97,6 +97,34 @@ def test_an_instance_that_ec2_does_not_show_is_asked_about_later_and_later(lacks
     later = known(waiting(told=one.ledger.told, paces={"snapshot": Pace(attempts=9)}), snapshot(**lacks))[1]
     assert later.ledger.snapshot_after == NOW + 300
     assert later.notices == []
+
+
+def test_however_long_an_instance_is_not_shown_it_is_asked_about() -> None:
+    later = known(waiting(paces={"snapshot": Pace(attempts=2000)}), snapshot(instance=None))[1]
+    assert later.ledger.snapshot_after == NOW + 300
+
+
+@pytest.mark.parametrize(
+    ("other", "asks"),
+    [
+        ({}, False),
+        ({"uid": "other-uid"}, True),
+        ({"instance_id": OTHER_INSTANCE}, True),
+        ({"trunk_label": False}, True),
+    ],
+)
+def test_a_node_that_changed_is_a_reason_to_look_again_at_once(other: dict[str, Any], asks: bool) -> None:
+    of = known(waiting(paces={"snapshot": Pace(attempts=9)}), snapshot(instance=None))[1].ledger
+    one = draft(of, desired(), now=NOW + 5)
+    know_instance(one, node(**other))
+    assert (kinds(one.actions) == ["RequestSnapshot"]) == asks
+
+
+def test_groups_that_were_found_with_the_old_instance_are_found_anew() -> None:
+    of = ledger(instance=instance_facts(OTHER_INSTANCE), claims=[claim("a")], trunk=trunk(generation=3))
+    one = known(of)[1]
+    assert one.ledger.claims["uid-a"].resolved_at == 0.0
+    assert one.ledger.trunk == Trunk(generation=4)
 
 
 def test_another_instance_under_the_same_name_is_learnt_and_the_old_ones_branches_stay_on_the_record() -> None:

@@ -154,6 +154,58 @@ def test_a_pod_that_asks_for_two_is_not_starved_by_pods_that_ask_for_one() -> No
     assert one.actions == []
 
 
+@pytest.mark.parametrize(
+    "of",
+    [
+        pytest.param({"claims": [claim("two", resolved_at=NOW - 6), claim("one")]}, id="its groups are stale"),
+        pytest.param({"claims": [claim("one")]}, id="its groups are not known yet"),
+    ],
+)
+def test_a_pod_keeps_its_places_while_its_groups_are_looked_up(of: dict[str, Any]) -> None:
+    pods = (pod("two", 2, scheduled_at=NOW - 60), pod("one"))
+    one = kept(ledger(**of), *pods, options=options(limits(branches=2)))
+    assert [type(a) for a in one.actions] == [ResolvePod]
+    assert reasons(one.notices) == ["BranchCapacityReached"]
+    roomy = kept(ledger(**of), *pods, options=options(limits(branches=3)))
+    assert sorted(kinds(roomy.actions)) == ["CreateBranch", "ResolvePod"]
+
+
+def test_a_pod_that_fails_holds_nobody_until_it_is_tried_again() -> None:
+    failing = {"claim/uid-two": Pace(not_before=NOW + 30, attempts=3, code="InsufficientFreeAddressesInSubnet")}
+    of = ledger(claims=[claim("two", resolved_at=0.0), claim("one")], paces=failing)
+    one = kept(of, pod("two", 2, scheduled_at=NOW - 60), pod("one"), options=options(limits(branches=2)))
+    assert [a.key for a in one.actions if isinstance(a, CreateBranch)] == ["uid-one.0.0"]
+    assert one.look_again == NOW + 30
+
+
+def test_a_pod_that_waits_behind_another_is_told_for_whom() -> None:
+    of = ledger(branch("old"), claims=[claim("two"), claim("one")])
+    pods = (pod("old", eni_annotation="[]"), pod("two", 2, scheduled_at=NOW - 2), pod("one"))
+    two, behind = kept(of, *pods, options=options(limits(branches=2))).notices
+    assert "default/two" not in two.message
+    assert "default/two, which came first, waits for 2" in behind.message
+
+
+def test_vlans_of_finished_pods_are_free_when_their_interfaces_are_gone() -> None:
+    ended = [pod(f"job{n}", eni_annotation=names(branch("x", vlan=VlanId(n + 1))), finished=True) for n in range(120)]
+    assert free_vlans(draft(ledger(), desired(*ended)), 1) == [1]
+    resting = ledger(branch("job0", COOLING))
+    assert free_vlans(draft(resting, desired(*ended)), 1) == [2]
+
+
+def test_as_many_vlans_are_reserved_by_an_annotation_as_its_pod_asks_for() -> None:
+    named = names(*(branch("x", ordinal=n, vlan=VlanId(n + 1)) for n in range(120)))
+    for asked in (0, 1, 2):
+        assert free_vlans(draft(ledger(), desired(pod("a", asked, eni_annotation=named))), 1) == [asked + 1]
+
+
+def test_a_pod_without_a_free_vlan_is_told_so() -> None:
+    named = names(*(branch("x", ordinal=n, vlan=VlanId(n + 1)) for n in range(120)))
+    one = kept(ledger(claims=[claim("a")]), pod("old", 120, eni_annotation=named), pod("a"))
+    assert (one.actions, reasons(one.notices)) == ([], ["NoFreeVlan"])
+    assert "0 of the 120 VLAN ids" in one.notices[0].message
+
+
 def test_a_pod_that_can_never_fit_holds_nobody() -> None:
     one = kept(
         ledger(claims=[claim("big"), claim("a")]),
@@ -337,6 +389,44 @@ def test_an_annotation_that_names_what_we_do_not_know_is_kept() -> None:
     foreign = json_of({"eniId": "eni-x", "ifAddress": "", "privateIp": "", "vlanId": 5})
     one = kept(ledger(), pod("a", eni_annotation=foreign))
     assert (one.actions, one.notices, one.ledger.branches) == ([], [], {})
+
+
+def test_a_pod_whose_annotation_is_gone_and_that_has_nothing_is_served_anew() -> None:
+    of = ledger(claims=[claim("a", annotated=True, annotated_at=NOW - 59)])
+    waits = kept(of, pod("a"))
+    assert (waits.actions, waits.look_again) == ([], NOW + 1)
+    (action,) = kept(of, pod("a"), now=NOW + 1).actions
+    assert isinstance(action, ResolvePod)
+    assert kept(of, pod("a"), now=NOW + 1).ledger.claims[pod("a").uid].generation == 1
+    old = ledger(claims=[claim("a", annotated=True)])  # Of a version that knew no time.
+    assert kinds(kept(old, pod("a")).actions) == ["ResolvePod"]
+
+
+@pytest.mark.parametrize("text", [json_of({"eniId": "eni-x", "ifAddress": "", "privateIp": "", "vlanId": 5}), "{"])
+@pytest.mark.parametrize(
+    ("state", "annotated", "after"),
+    [
+        (PLANNED, False, (PLANNED, True)),
+        (CREATED, False, (CREATED, True)),
+        (PERMITTED, False, (PERMITTED, True)),
+        (ASSOCIATED, False, (COOLING, True)),
+        (ASSIGNED, False, (COOLING, False)),
+        (ASSIGNED, True, (ASSIGNED, False)),
+    ],
+)
+def test_what_is_made_for_a_pod_that_somebody_else_annotated_is_given_back(
+    state: BranchState, annotated: bool, after: tuple[BranchState, bool], text: str
+) -> None:
+    """But not what an annotation of ours had named: the pod may use it."""
+    of = ledger(branch("a", state, tried=True), claims=[claim("a", annotated=annotated)])
+    one = kept(of, pod("a", eni_annotation=text))
+    assert (only(one).state, only(one).unwanted) == after
+
+
+def test_nothing_is_given_back_while_our_own_annotation_is_under_way() -> None:
+    foreign = json_of({"eniId": "eni-x", "ifAddress": "", "privateIp": "", "vlanId": 5})
+    of = ledger(branch("a"), claims=[claim("a")])
+    assert only(kept(of, pod("a", eni_annotation=foreign), busy=frozenset({"annotate/uid-a"}))).state is ASSIGNED
 
 
 # Ends

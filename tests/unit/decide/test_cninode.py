@@ -124,3 +124,16 @@ def test_nothing_is_left_to_do(facts: CniNodeFacts | None) -> None:
 def test_absence_before_a_full_list_is_no_deletion() -> None:
     assert let_go(cninode(deleting=True), complete=False).actions == []
     assert let_go(cninode(), complete=False, gone_since=NOW - 100).actions == []
+
+
+@pytest.mark.parametrize("label", [None, "linux"])
+def test_a_node_without_an_os_label_asks_for_none(label: str | None) -> None:
+    one = draft(ledger(), desired(cni=cninode(os_label=label)))
+    keep_cninode(one, node(os_label=""))
+    assert one.actions == []
+
+
+def test_when_it_is_whole_its_repairs_begin_anew() -> None:
+    of = ledger(paces={"cninode": Pace(not_before=NOW + 8, attempts=4)})
+    assert kept(cninode(), of).ledger.paces["cninode"] == Pace(not_before=NOW + 8)
+    assert kept(cninode(finalizer=False), of).ledger.paces == of.paces

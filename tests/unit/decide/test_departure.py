@@ -1,14 +1,19 @@
 """A node that is gone."""
 
+import msgspec
+import pytest
+
 from common.model.actions import ConfirmGone
 from common.model.config import ClusterConfig
 from common.model.ledger import BranchState, Ledger
 from tests.unit.decide.builders import (
     NODE,
     NOW,
+    POD_GROUPS_SPEC,
     branch,
     by_key,
     claim,
+    cninode,
     desired,
     kinds,
     ledger,
@@ -89,3 +94,13 @@ def test_also_with_the_controller_disabled_departed_nodes_are_cleaned_up() -> No
     done = planned(ledger(branch("a"), gone_since=NOW - 60), GONE, opts=options(disabled=True))
     assert kinds(done.actions) == ["DisassociateBranch"]
     assert planned(ledger(), desired(pod("a")), opts=options(disabled=True)).actions == ()
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_what_auto_mode_manages_is_left_to_it(deleting: bool) -> None:
+    spec = msgspec.structs.replace(POD_GROUPS_SPEC, managed_by="eks-auto-mode")
+    others = desired(gone=True, cni=cninode(spec=spec, deleting=deleting))
+    of = ledger(branch("a"), gone_since=NOW - 600)
+    done = planned(of, others)
+    assert (done.actions, left(done)) == ((), of)
+    assert planned(ledger(gone_since=NOW - 600), others).ledger is None

@@ -2,15 +2,28 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from common.decide.managed import Standing, eni_config_name, interface_tags, spec_of, standing, wanted_tags
+from common.decide.managed import (
+    Standing,
+    eni_config_name,
+    foreign_instances,
+    interface_tags,
+    spec_of,
+    standing,
+    wanted_tags,
+)
 from common.model.config import ClusterConfig
 from common.model.names import INSTANCE_TAG, VLAN_TAG
 from common.model.node import CniNodeSpec, Feature, NodeView
-from tests.unit.decide.builders import CLUSTER, INSTANCE, POD_GROUPS_SPEC, cninode, node
+from tests.unit.decide.builders import CLUSTER, INSTANCE, OTHER_INSTANCE, POD_GROUPS_SPEC, cninode, node
 
 IPAM = ClusterConfig(windows_ipam=True)
+
+
+OTHERS_SPEC = msgspec.structs.replace(POD_GROUPS_SPEC, managed_by="eks-auto-mode")
+NAMED_SPEC = msgspec.structs.replace(POD_GROUPS_SPEC, managed_by="vpc-resource-controller")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +42,8 @@ IPAM = ClusterConfig(windows_ipam=True)
         pytest.param({"os": ""}, POD_GROUPS_SPEC, IPAM, Standing.UNMANAGED, id="no OS label"),
         pytest.param({"instance_id": None}, POD_GROUPS_SPEC, IPAM, Standing.UNMANAGED, id="no instance id"),
         pytest.param({"auto": True, "trunk_label": True}, POD_GROUPS_SPEC, IPAM, Standing.IGNORED, id="EKS auto mode"),
+        pytest.param({"trunk_label": True}, OTHERS_SPEC, IPAM, Standing.IGNORED, id="EKS auto mode's CNINode"),
+        pytest.param({}, NAMED_SPEC, IPAM, Standing.LINUX, id="a CNINode that names us"),
     ],
 )
 def test_standing(
@@ -82,3 +97,14 @@ def test_with_ours_there_are_never_more_than_fifty_tags() -> None:
     good, bad = interface_tags(CniNodeSpec(tags={f"k{n:02}": "" for n in range(60)}), CLUSTER)
     assert len(good) == 44
     assert len(bad) == 16
+
+
+def test_instances_of_auto_mode_are_known_by_node_and_cninode() -> None:
+    others = cninode(spec=OTHERS_SPEC)
+    assert foreign_instances(NodeView(node=node(instance_id=OTHER_INSTANCE), cninode=others)) == {
+        OTHER_INSTANCE,
+        INSTANCE,
+    }
+    assert foreign_instances(NodeView(cninode=others)) == {INSTANCE}
+    assert foreign_instances(NodeView(node=node(auto=True))) == {INSTANCE}
+    assert foreign_instances(NodeView(node=node(), cninode=cninode())) == frozenset()

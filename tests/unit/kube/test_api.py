@@ -295,6 +295,23 @@ def test_repair_never_touches_a_successor(api: InProcess, kube: Kube) -> None:
         kube.repair_cninode(N1, facts, tags={"t": "1"}, os_label="linux", owner=None, finalizer=True)
 
 
+def test_nothing_is_written_to_a_cninode_that_is_another_controllers_by_now(api: InProcess, kube: Kube) -> None:
+    made(api, kube)
+    facts = kube.get_cninode(N1)
+    assert facts is not None
+    patch = {"spec": {"managedBy": "eks-auto-mode"}}
+    before = api.ok("PATCH", f"{CNINODES}/n1", patch, "application/merge-patch+json")
+    kube.repair_cninode(N1, facts, tags={"t": "1"}, os_label="windows", owner=(N1, "another"), finalizer=True)
+    kube.drop_finalizer(N1, facts.uid)
+    assert api.ok("GET", f"{CNINODES}/n1") == before
+
+
+def test_a_cninode_is_made_again_with_its_manager(api: InProcess, kube: Kube) -> None:
+    api.ok("POST", "/api/v1/nodes", node("n1"))
+    kube.create_cninode(N1, "node-uid", "linux", CniNodeSpec(managed_by="vpc-resource-controller"))
+    assert api.ok("GET", f"{CNINODES}/n1")["spec"] == {"managedBy": "vpc-resource-controller"}
+
+
 def test_deletion_waits_for_the_finalizer_and_all_of_it_can_be_repeated(api: InProcess, kube: Kube) -> None:
     made(api, kube)
     facts = kube.get_cninode(N1)

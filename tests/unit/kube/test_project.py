@@ -153,6 +153,16 @@ def test_a_cninode_is_read_whole() -> None:
     assert facts.spec.pod_groups
     assert facts.spec.eni_config_name == "az-a"
     assert facts.spec.tags == {"team": "a"}
+    assert (facts.spec.managed_by, facts.spec.of_another) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("manager", "another"), [(None, False), ("", False), ("vpc-resource-controller", False), ("eks-auto-mode", True)]
+)
+def test_a_cninode_says_whose_it_is(manager: str | None, another: bool) -> None:
+    facts = project.cninode_facts({"metadata": {"name": "n1", "uid": "u"}, "spec": {"managedBy": manager}})
+    assert facts is not None
+    assert facts.spec.of_another is another
 
 
 def test_an_eni_config_needs_a_subnet() -> None:

@@ -11,8 +11,9 @@ from common.ec2.api import Ec2
 from common.ec2.gate import OpenGate
 from common.metrics import CNI_AVAILABLE_ENIS, LEAKED_ENI_COUNT, RC_AVAILABLE_ENIS
 from common.model.errors import Denied, InUse, Throttled, Unsure
-from common.model.ids import InstanceId
+from common.model.ids import InstanceId, NodeName
 from common.model.names import CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_OURS, OWNER_TAG, OWNER_VPC_CNI, cluster_tag
+from common.model.node import CniNodeFacts, CniNodeSpec, NodeFacts, NodeView
 from common.store import Store, keys
 from tests.unit.ec2.scripted import fault, filters_of
 from workers.maintenance.sweep import clean_instance, sweep_leaks
@@ -109,6 +110,19 @@ def test_what_two_passes_saw_is_deleted_and_nothing_else() -> None:
     assert one.cloud.left() == {"eni-green", "eni-user", "eni-vpc", "eni-used", "eni-new"}
     one.cloud.put("eni-new", OURS, status="in-use")
     assert one.run() == (0, 0, False)
+
+
+@pytest.mark.parametrize("deleted_node", [False, True])
+def test_interfaces_of_nodes_that_auto_mode_manages_are_left_to_it(deleted_node: bool) -> None:
+    one, name = Sweeps(), NodeName("n1")
+    spec = CniNodeSpec(managed_by="eks-auto-mode", tags={INSTANCE_TAG: INSTANCE})
+    node = None if deleted_node else NodeFacts(name=name, uid="u", instance_id=INSTANCE)
+    cninode = CniNodeFacts(uid="c", resource_version="1", spec=spec)
+    one.store.write_node(name, NodeView(node=node, cninode=cninode))
+    one.cloud.put("eni-theirs", OURS)
+    one.cloud.put("eni-ours", {**OURS, INSTANCE_TAG: "i-11111111"})
+    assert [one.run(), one.run()] == [(0, 0, False), (1, 1, False)]
+    assert one.cloud.left() == {"eni-theirs"}
 
 
 def test_an_interface_in_use_between_two_passes_begins_anew() -> None:
