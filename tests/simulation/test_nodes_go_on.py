@@ -19,6 +19,8 @@ from workers.steps import carry_out
 Simulate = Callable[..., Cluster]
 AUDIT_SECONDS = 1200.0
 """What an audit takes to come, at the longest, and some."""
+STRIDE = 4
+"""Every fourth outside call."""
 ODD = '[{"eniId":"eni-odd","ifAddress":"","privateIp":"10.0.0.99","vlanId":7}]'
 
 
@@ -51,6 +53,33 @@ def test_pods_are_served_after_120_have_finished_and_stay(simulate: Simulate) ->
     leave(cluster, instance)
 
 
+@pytest.mark.parametrize("asks", [2, 4, 9])
+def test_a_pod_that_asks_for_many_is_served_while_younger_ones_come_and_go(asks: int, simulate: Simulate) -> None:
+    """A full node; each pod that ends is followed by one that asks for one interface."""
+    cluster = simulate()
+    instance = cluster.add_node("n1")
+    names = [f"one-{n}" for n in range(9)]
+    for name in names:
+        cluster.add_pod(name, "n1")
+    served(cluster)
+    cluster.add_pod("many", "n1", asks)
+
+    def many_is_served() -> bool:
+        pod = cluster.kube.request("GET", "/api/v1/namespaces/default/pods/many").json()
+        return cluster.annotation(pod) is not None
+
+    for turn in range(60):
+        if names and cluster.run(10, many_is_served):
+            break
+        cluster.remove_pod(names.pop(0))
+        names.append(f"young-{turn}")
+        cluster.add_pod(names[-1], "n1")
+    assert many_is_served()
+    for name in (*names, "many"):
+        cluster.remove_pod(name)
+    leave(cluster, instance)
+
+
 def change_instance(cluster: Cluster, instance: str, **fields: Any) -> None:
     """As after stop, change, start."""
     state = cluster.ec2._state
@@ -80,6 +109,28 @@ def test_a_change_of_type_changes_capacity(
     cluster.add_pod("b", "n1", windows=windows)
     served(cluster)
     leave(cluster, instance, "a", "b")
+
+
+@pytest.mark.parametrize(("windows", "resource"), [(False, POD_ENI), (True, PRIVATE_IPV4)])
+def test_a_type_is_changed_at_any_moment_of_a_nodes_first_interfaces(
+    windows: bool, resource: str, simulate: Simulate
+) -> None:
+    def live(number: int | None) -> list[str]:
+        cluster = simulate()
+        cluster.configure({"enable-windows-ipam": "true"})
+        instance = cluster.add_node("n1", "m5.4xlarge", windows=windows)
+        cluster.points.pause_before = number
+        cluster.points.meanwhile = lambda: change_instance(cluster, instance, instance_type="m5.large")
+        cluster.add_pod("a", "n1", windows=windows)
+        served(cluster)
+        if number is not None:
+            assert cluster.run(AUDIT_SECONDS, lambda: cluster.capacity("n1", resource) == "9"), number
+            leave(cluster, instance, "a")
+        return cluster.points.calls
+
+    calls = live(None)
+    for number in [n for n, call in enumerate(calls) if not call.startswith("Redis")][::STRIDE]:
+        live(number)
 
 
 def test_a_type_that_could_not_trunk_is_changed_for_one_that_can(simulate: Simulate) -> None:
