@@ -1,7 +1,8 @@
 """Tells workers that nodes want a look: marks them dirty and publishes. Nothing is dropped: what Redis or the broker
-did not take is tried again."""
+did not take is tried again. To repeat either does nothing more (common.store.wakeups)."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from common.clock import Clock
 from common.metrics import PUBLISH_FAILURES, PUBLISHED
@@ -10,53 +11,41 @@ from common.model.ids import NodeName
 from common.store.publisher import Publisher
 from common.store.store import Store
 
+NODES_A_TURN = 100
+"""Announced before the leader looks again whether it still leads, has to end, or has something more urgent to do."""
+
 
 class Announcer:
     """Of one thread."""
 
     def __init__(self, store: Store, publisher: Publisher, clock: Clock) -> None:
         self._store, self._publisher, self._clock = store, publisher, clock
-        self._unmarked: dict[NodeName, str] = {}
-        self._unpublished: dict[NodeName, str] = {}
+        self._owed: dict[NodeName, str] = {}
+        """Nodes to announce, and why."""
 
-    def changed(self, names: Iterable[tuple[NodeName, str]]) -> None:
-        """What is wished of these nodes was written, each with a reason. Raises StoreUnavailable; nothing is lost
-        then, and `catch_up` goes on."""
-        self._unmarked.update(names)
-        self.catch_up()
-
-    def come_due(self, names: Iterable[NodeName], reason: str) -> None:
-        """Nodes marked dirty already that need a message. Raises StoreUnavailable, as `changed`."""
-        self._unpublished.update((name, reason) for name in names)
-        self.catch_up()
+    def owe(self, names: Iterable[tuple[NodeName, str]]) -> None:
+        """`catch_up` is to announce these nodes, each with a reason: what is wished of them is written."""
+        self._owed.update(names)
 
     def catch_up(self) -> None:
-        """Raises StoreUnavailable."""
-        if self._unmarked:
+        """Announce the next NODES_A_TURN. Raises StaleTerm and StoreUnavailable; nothing is lost then."""
+        some = dict(islice(self._owed.items(), NODES_A_TURN))
+        if not some:
+            return
+        publish = self._store.mark_dirty(list(some), self._clock.now())
+        for name in publish:
             try:
-                publish = self._store.mark_dirty(list(self._unmarked), self._clock.now())
-            except StoreUnavailable:
-                # The marks may be set and the flags taken: a message too many does no harm, one too few does.
-                self._unpublished.update(self._unmarked)
-                raise
-            for name in publish:
-                self._unpublished[name] = self._unmarked[name]
-            self._unmarked.clear()
-        for name in list(self._unpublished):
-            reason = self._unpublished[name]
-            try:
-                self._publisher.reconcile(name, reason)
+                self._publisher.reconcile(name, some[name])
             except StoreUnavailable:
                 PUBLISH_FAILURES.inc()
                 raise
-            del self._unpublished[name]
-            PUBLISHED.labels(reason).inc()
+            PUBLISHED.labels(some[name]).inc()
+        self._owed = dict(islice(self._owed.items(), len(some), None))
 
     def forget(self) -> None:
         """Another leads."""
-        self._unmarked.clear()
-        self._unpublished.clear()
+        self._owed.clear()
 
     @property
     def settled(self) -> bool:
-        return not self._unmarked and not self._unpublished
+        return not self._owed

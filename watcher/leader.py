@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from common import metrics
 from common.clock import Clock
 from common.logging import get_logger
-from common.model.errors import StoreUnavailable
+from common.model.errors import StaleTerm, StoreUnavailable
 from common.model.notice import Notice
 from common.store.store import Store
 from watcher import gauges
@@ -23,7 +23,9 @@ _log = get_logger(__name__)
 
 
 class Leader:
-    """One process' loop. Leads from `lead()` on, as long as `held()` says so."""
+    """One process' loop. Leads from `lead()` on, until another leader has begun to write.
+
+    Two that both believe to lead do no harm: each write carries its leader's term, and the earlier one is refused."""
 
     def __init__(
         self,
@@ -37,15 +39,19 @@ class Leader:
         held: Callable[[], bool],
         tick_seconds: float,
         tell: Callable[[Notice], None],
+        on_deposed: Callable[[], None],
     ) -> None:
-        """`tell` is given what people should know of pods."""
+        """`held`: whether the lease is ours now. `tell` is given what people should know of pods. `on_deposed` is
+        called once, when another leads."""
         self._desires, self._store, self._writer, self._ticker = desires, store, writer, ticker
         self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
-        self._tell = tell
+        self._tell, self._on_deposed = tell, on_deposed
         self._started = f"{clock.now():.0f}"
         self._called = threading.Event()
         self._wake = threading.Event()
-        self._leading = False
+        self._leading = self._deposed = False
+        self.trouble: str | None = None
+        """Why Redis does not take what we write."""
         self._beat_at = self._tick_at = float("-inf")
         self.turned_at = clock.monotonic()
         """Monotonic seconds at which the loop last came round."""
@@ -67,21 +73,31 @@ class Leader:
         """Turn until `stop`."""
         metrics.LEADER.set(0)
         while not stop.is_set():
-            self.turn()
-            self._wake.wait(self._tick_seconds)
+            if not self.turn():
+                self._wake.wait(self._tick_seconds)
             self._wake.clear()
         gauges.hide()
 
-    def turn(self) -> None:
-        """One round."""
-        if self._called.is_set() and not self._leading:
-            self._leading = True
-            metrics.LEADER.set(1)
-            self._writer.take_over()
-            self._ticker.start()
+    def turn(self) -> bool:
+        """One round. Whether there is more to do at once."""
+        try:
+            more = self._turn()
+        except StaleTerm as error:
+            _log.error("another watcher leads", error=str(error))
+            self._leading, self._deposed, more = False, True, False
+            gauges.hide()
+            self._on_deposed()
+        self.turned_at = self._clock.monotonic()
+        return more
+
+    def _turn(self) -> bool:
+        """Raises StaleTerm."""
+        if self._called.is_set() and not self._leading and not self._deposed:
+            self._take_over()
         now = self._clock.monotonic()
-        if self._leading and self._held():
-            self._writer.flush()
+        leads = self._leading and self._held()
+        if leads:
+            self._writer.flush(batches=1)
             # A busy cluster wakes the loop far more often than the ticker needs to look at Redis.
             if now >= self._tick_at:
                 self._tick_at = now + self._tick_seconds
@@ -91,14 +107,30 @@ class Leader:
         if now >= self._beat_at:
             self._beat_at = now + BEAT_SECONDS
             self._beat()
-        self.turned_at = self._clock.monotonic()
+        return leads and self._writer.behind
+
+    def _take_over(self) -> None:
+        """Where Redis is away it is tried again at the next turn."""
+        try:
+            self._store.lead()
+        except StoreUnavailable as error:
+            _log.warning("cannot take over", error=str(error))
+            self.trouble = f"redis: {error}"
+            return
+        # The caller looks at `held` after this: a lease that was lost meanwhile is somebody else's.
+        self._leading = True
+        metrics.LEADER.set(1)
+        self._writer.take_over()
+        self._ticker.start()
 
     def _beat(self) -> None:
         try:
             self._store.beat(ROLE, self._identity, self._about(), 3 * BEAT_SECONDS)
             if self._leading:
                 gauges.show(self._desires, self._store)
+            self.trouble = self._writer.trouble
         except StoreUnavailable as error:
+            self.trouble = f"redis: {error}"
             _log.warning("heartbeat not written", error=str(error))
 
     def _about(self) -> Mapping[str, str]:

@@ -108,12 +108,13 @@ class _Process:
             clock=clock, prefix_feature=settings.enable_windows_prefix_delegation, on_problem=self._tell_problem
         )
         announcer = Announcer(store, publisher, clock)
-        writer = Writer(self._desires, store, announcer, clock=clock, rng=rng, may_write=held)
+        writer = Writer(self._desires, store, announcer, clock=clock, rng=rng)
         intervals = Intervals(resync=settings.resync_seconds, sweep=settings.sweep_seconds)
         ticker = Ticker(store, publisher, announcer, writer, clock=clock, rng=rng, intervals=intervals)
         self._leader = Leader(
             self._desires, store, writer, ticker, clock=clock, identity=identity, held=held,
             tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
+            on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"),
         )  # fmt: skip
         self._reflectors: dict[Kind, Reflector] = {
             kind: reflector(
@@ -136,14 +137,15 @@ class _Process:
                     each_reflector, self._stop, lambda name: self._end(BROKEN, f"reflector of {name} broke"),
                     wanted=partial(self._desires.wants, kind),
                 )  # fmt: skip
-            loop, stand = self._thread(self._loop, "leader"), self._thread(self._stand, "lease")
+            loop = self._thread(self._loop, "leader")
+            stand = self._thread(lambda: self._stand(loop), "lease")
             while not self._stop.is_set():
                 self._clock.sleep(SIGNAL_SECONDS)
                 if self._signalled:
                     self._end(0, self._signalled)
             # First nobody writes any more, then the lease is free, then the process is gone.
-            loop.join(GRACE_SECONDS)
-            stand.join(GRACE_SECONDS)
+            stand.join(2 * GRACE_SECONDS)
+            _ended(loop)
             self._sink.stop()
         _log.info("watcher ends", status=self._status)
         return self._status
@@ -166,7 +168,7 @@ class _Process:
         thread.start()
         return thread
 
-    def _stand(self) -> None:
+    def _stand(self, loop: threading.Thread) -> None:
         """Until the end: hold the lease, or try to. One that does not know the cluster yet lets others go first."""
         until = self._clock.monotonic() + UNPREPARED_SECONDS
         while not self._desires.complete and self._clock.monotonic() < until and not self._stop.is_set():
@@ -174,8 +176,11 @@ class _Process:
         if self._lease is None:
             self._lead()
             self._stop.wait()
+            _ended(loop)
         else:
-            self._lease.lead(self._stop, self._lead, lambda: self._end(LOST_LEASE, "lease lost"))
+            self._lease.lead(
+                self._stop, self._lead, lambda: self._end(LOST_LEASE, "lease lost"), idle=lambda: _ended(loop)
+            )
 
     def _lead(self) -> None:
         self._leading = True
@@ -215,7 +220,7 @@ class _Process:
         return None if self._sink.alive else "the thread that writes events has died"
 
     def _unready(self) -> str | None:
-        return None if self._desires.complete else "lists are not complete"
+        return self._leader.trouble if self._desires.complete else "lists are not complete"
 
     def _tell_of_pods(self, notice: Notice) -> None:
         # Where the controller is disabled, security groups are another's business.
@@ -242,3 +247,9 @@ class _Process:
                 problem,
                 Severity.WARNING,
             )
+
+
+def _ended(loop: threading.Thread) -> bool:
+    """Wait for the loop's last write; False: it hangs in one."""
+    loop.join(GRACE_SECONDS)
+    return not loop.is_alive()

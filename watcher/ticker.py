@@ -8,6 +8,8 @@ from common.clock import Clock
 from common.logging import get_logger
 from common.metrics import PUBLISH_FAILURES, PUBLISHED
 from common.model.errors import StoreUnavailable
+from common.model.ids import NodeName
+from common.store.messages import Absent
 from common.store.publisher import Publisher
 from common.store.store import Store
 from watcher.announcer import Announcer
@@ -17,7 +19,9 @@ NODES_A_TICK = 25
 """Nodes whose time has come, published at once: those of a downtime are all due together, and pods that come then must
 not wait behind a thousand looks that can."""
 OVERDUE_SECONDS = 5.0
-"""A node dirty for so long with neither a run nor a message under way was forgotten: its message is lost."""
+"""A node dirty for so long with neither a run nor a message was forgotten."""
+MESSAGES_SECONDS = 5.0
+"""Interval of looks for lost messages. One that is off the queue begins within milliseconds."""
 LOOK_SECONDS = 1.0
 """Interval of looks for forgotten nodes and for an emptied or restarted Redis."""
 AWAY_SECONDS = 1.0
@@ -49,29 +53,37 @@ class Ticker:
     ) -> None:
         self._store, self._publisher, self._announcer, self._writer = store, publisher, announcer, writer
         self._clock, self._rng, self._intervals = clock, rng, intervals
-        self._look_at = self._not_before = float("-inf")
+        self._look_at = self._messages_at = self._not_before = float("-inf")
+        self._absent: frozenset[Absent] = frozenset()
+        """Messages that were in no queue at the last look, and had not begun."""
         self._resync_at = self._sweep_at = float("inf")
 
     def start(self) -> None:
         """We lead from now on."""
         now = self._clock.monotonic()
-        self._look_at = self._not_before = now
+        self._look_at = self._messages_at = self._not_before = now
+        self._absent = frozenset()
         self._resync_at = now + self._jittered(self._intervals.resync)
         # A leader that lives shorter than an interval must not keep sweeps from ever happening; passes too close to
         # each other are skipped by the sweep itself.
         self._sweep_at = now + self._intervals.sweep * self._rng.uniform(0.0, 0.5)
 
     def tick(self) -> None:
-        """Do what is due now. What fails is due again at the next tick."""
+        """Do what is due now. What fails is due again at the next tick. Raises StaleTerm: we lead no more."""
         now = self._clock.monotonic()
         if now < self._not_before:
             return
         try:
-            self._announcer.come_due(self._store.due(self._clock.now(), NODES_A_TICK), "due")
+            self._announce(self._store.due(self._clock.now(), NODES_A_TICK), "due")
             if now >= self._look_at:
-                self._announcer.come_due(self._store.overdue(self._clock.now(), OVERDUE_SECONDS), "overdue")
+                self._announce(self._store.overdue(self._clock.now(), OVERDUE_SECONDS), "overdue")
                 self._writer.check_redis()
                 self._look_at = now + LOOK_SECONDS
+            if now >= self._messages_at:
+                self._look_for_messages()
+                self._messages_at = now + MESSAGES_SECONDS
+            # Also where the lists are not complete, and the writer so waits.
+            self._announcer.catch_up()
             if now >= self._resync_at:
                 self._writer.rewrite("resync")
                 self._resync_at = now + self._jittered(self._intervals.resync)
@@ -84,6 +96,17 @@ class Ticker:
             self._not_before = now + AWAY_SECONDS * self._rng.uniform(0.5, 1.0)
             self._writer.rewrite("redis trouble")
             _log.warning("redis or the broker is away", error=str(error))
+
+    def _announce(self, names: list[NodeName], reason: str) -> None:
+        self._announcer.owe((name, reason) for name in names)
+
+    def _look_for_messages(self) -> None:
+        """Give up messages that were absent at the last look, too. Their nodes are overdue then."""
+        absent = self._store.absent_messages()
+        for one in absent & self._absent:
+            if self._store.forget_message(one):
+                _log.warning("a message was lost", subject=one.subject)
+        self._absent = absent
 
     def _jittered(self, seconds: float) -> float:
         return seconds * self._rng.uniform(0.9, 1.1)

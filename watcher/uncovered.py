@@ -7,7 +7,7 @@ followed only while a policy selects by their labels (`needs_accounts`), and onl
 A pod is judged when it changed, and all of a namespace when its policies did; each is said once by each leader.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from itertools import islice
 
@@ -50,8 +50,9 @@ class UncoveredPods:
         self._shapes: dict[PodUid, _Shape] = {}
         self._pods: dict[_Shape, dict[PodUid, _Pod]] = {}
         self._shapes_in: dict[str, set[_Shape]] = {}
-        self._fresh: dict[PodUid, float] = {}
-        """Since when (monotonic seconds) pods are known in namespaces without policies; the oldest first."""
+        self._fresh: OrderedDict[PodUid, float] = OrderedDict()
+        """Since when (monotonic seconds) pods are known in namespaces without policies; the oldest first, which a plain
+        dict would have to search for behind all that were removed."""
         self._by_namespace: dict[str, dict[str, Policy | None]] = {}
         """Policies by name, None for one that cannot be read."""
         self._sets: dict[str, PolicySet] = {}
@@ -151,7 +152,7 @@ class UncoveredPods:
         """Judge so many pods at most. What to say of those found for the first time."""
         if not self._policies_known or (self.needs_accounts and not self._accounts_known):
             return []
-        self._forget_settled()
+        self._forget_settled(limit)
         notices = []
         for uid in list(islice(self._unjudged, limit)):
             del self._unjudged[uid]
@@ -187,11 +188,11 @@ class UncoveredPods:
         """So old that any policy older than it would be known."""
         return pod.created_at < self._clock.now() - FRESH_SECONDS
 
-    def _forget_settled(self) -> None:
+    def _forget_settled(self, limit: int) -> None:
         until = self._clock.monotonic() - FRESH_SECONDS
-        while self._fresh:
-            uid, since = next(iter(self._fresh.items()))
-            if since > until:
+        for _ in range(limit):
+            uid, since = next(iter(self._fresh.items()), (None, until))
+            if uid is None or since > until:
                 return
             del self._fresh[uid]
             if self._shapes[uid].namespace not in self._by_namespace:

@@ -5,7 +5,6 @@ older than what we know (a crashed Redis loses its last second), or another lead
 """
 
 import random
-from collections.abc import Callable
 
 import msgspec
 
@@ -22,7 +21,7 @@ from watcher.owed import Batch, NodeChange
 from watcher.pods import waits
 
 NODES_A_BATCH = 50
-"""Small, so that a lost lease is noticed soon."""
+"""Written before the leader looks again whether it still leads, has to end, or has something more urgent to do."""
 CALM_REASONS = frozenset({"takeover", "resync"})
 """Reasons to look at every node that lose nothing by a moment's delay: Redis was there all the time."""
 CALM_SECONDS = 60.0
@@ -44,11 +43,9 @@ class Writer:
         *,
         clock: Clock,
         rng: random.Random,
-        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`may_write`: whether we (still) lead."""
         self._desires, self._store, self._announcer = desires, store, announcer
-        self._clock, self._rng, self._may_write = clock, rng, may_write
+        self._clock, self._rng = clock, rng
         self._rewrite: str | None = None
         """Why everything must be written and compared, None: it need not."""
         self._listing = False
@@ -62,6 +59,8 @@ class Writer:
         """The cluster's configuration is as it was written before."""
         self._failures = 0
         self._not_before = float("-inf")
+        self.trouble: str | None = None
+        """Why nothing can be written now."""
 
     def take_over(self) -> None:
         """We lead from now on."""
@@ -94,32 +93,41 @@ class Writer:
             and self._announcer.settled
         )  # fmt: skip
 
+    @property
+    def behind(self) -> bool:
+        """`flush` has something to do at once."""
+        return not self._waits and self._desires.complete and not self.settled
+
+    @property
+    def _waits(self) -> bool:
+        return self._clock.monotonic() < self._not_before
+
     def flush(self, batches: int = 8) -> None:
-        """Write what is owed, so many batches at most. Trouble with Redis or the broker is logged and tried again
-        later, at growing intervals."""
-        waits = self._clock.monotonic() < self._not_before
-        if waits or not self._desires.complete or not self._may_write():
+        """Write and announce what is owed, so many batches at most. Trouble with Redis or the broker is logged and
+        tried again later, at growing intervals. Raises StaleTerm: we lead no more."""
+        if self._waits or not self._desires.complete:
             return
         try:
             self._begin()
-            self._announcer.catch_up()
             for _ in range(batches):
-                if not self._may_write():
-                    return
                 batch = self._desires.take(NODES_A_BATCH)
-                if not batch:
+                if batch:
+                    self._pay(batch)
+                else:
                     self._finish()
+                self._announcer.catch_up()
+                if not batch and self._announcer.settled:
                     break
-                self._pay(batch)
         except StoreUnavailable as error:
             self._failures += 1
             longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
             self._not_before = self._clock.monotonic() + longest * self._rng.uniform(0.5, 1.0)
             # Pays what the failed batch owed, too.
             self.rewrite("redis trouble")
+            self.trouble = f"redis: {error}"
             _log.warning("redis or the broker is away", error=str(error), failures=self._failures)
         else:
-            self._failures = 0
+            self._failures, self.trouble = 0, None
 
     def _begin(self) -> None:
         """Raises StoreUnavailable."""
@@ -142,7 +150,7 @@ class Writer:
             elif self._store.finish_full_list():
                 _log.info("desired state is complete")
                 held, self._held = self._held, {}
-                self._announcer.changed(held.items())
+                self._announcer.owe(held.items())
             else:
                 self.rewrite("redis lost")
 
@@ -167,7 +175,7 @@ class Writer:
         if self._listing:
             self._held.update(looks)
         else:
-            self._announcer.changed(looks.items())
+            self._announcer.owe(looks.items())
 
     def _can_wait(self, change: NodeChange) -> bool:
         return self._calm and not self._listing and change.debt.reason in CALM_REASONS and not in_need(change)

@@ -24,7 +24,7 @@ from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher, Publisher
 from workers.answers import Answers
 from workers.crew import ThreadCrew
-from workers.reconcile import Reconciler
+from workers.reconcile import Reconciler, place_of
 from workers.steps import Ports, carry_out
 
 
@@ -41,9 +41,9 @@ class Context:
         return self.ports.ec2.with_gate(_gate(self.ports.store, self.ports.clock, turn=False, patient=False))
 
 
-def _gate(store: Store, clock: Clock, *, turn: bool, patient: bool) -> TurnGate:
+def _gate(store: Store, clock: Clock, *, turn: bool, patient: bool, who: str = "") -> TurnGate:
     return TurnGate(
-        lambda action, turned: store.reserve(action, patient=patient, turn=turned),
+        lambda action, turned: store.reserve(action, patient=patient, turn=turned, who=who),
         store.penalise,
         clock,
         turn=turn,
@@ -60,7 +60,6 @@ def build(settings: Settings, publisher: Publisher) -> Context:
         connect(settings.redis_url.get_secret_value()),
         keys.prefix(settings.cluster_name),
         settings.ec2_rates,
-        growth=True,
     )
     kube = Kube(_kube_transport(settings, clock))
     # Events have a transport, and so a request budget, of their own: never in the way of the work.
@@ -78,7 +77,8 @@ def build(settings: Settings, publisher: Publisher) -> Context:
     )
 
     def perform(action: Action) -> Outcome:
-        return carry_out(action, ports.through(_gate(store, clock, turn=action.turn, patient=True)))
+        gate = _gate(store, clock, turn=action.turn, patient=True, who=place_of(action.subject))
+        return carry_out(action, ports.through(gate))
 
     pool = ThreadPoolExecutor(settings.ec2_max_connections, thread_name_prefix="step")
     rng = random.SystemRandom()

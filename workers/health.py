@@ -1,4 +1,4 @@
-"""`/healthz` (restart me), `/readyz` (I take messages) and `/metrics` of a worker."""
+"""`/healthz` (restart me), `/readyz` (I take messages, and Redis takes what I write) and `/metrics` of a worker."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -17,7 +17,8 @@ def health(progress: Progress) -> Respond:
             problem = progress.problem()
             return Answer(503 if problem else 200, _TEXT, f"{problem or 'ok'}\n".encode())
         if path == "/readyz":
-            return Answer(200, _TEXT, b"ok\n") if progress.ready else Answer(503, _TEXT, b"not ready\n")
+            problem = progress.unready()
+            return Answer(503 if problem else 200, _TEXT, f"{problem or 'ok'}\n".encode())
         if path == "/metrics":
             return Answer(200, CONTENT_TYPE_LATEST, generate_latest(metrics.REGISTRY))
         return Answer(404, _TEXT, b"not found\n")

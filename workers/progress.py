@@ -1,27 +1,33 @@
 """Whether a worker gets on with its work: a consumer can look alive, answer pings, and take no messages any more (seen
-after restarts of Redis)."""
+after restarts of Redis).
+
+Redis is asked by the heartbeat alone. Probes are answered from what it found: a Redis that hangs must not hang them,
+and is no reason to restart a worker.
+"""
 
 import threading
-from collections.abc import Callable
 
 from common.clock import Clock
-from common.model.errors import StoreUnavailable
 
 STALL_SECONDS = 60.0
 """Messages wait and no task began or ended here for so long: three slices of a run."""
 START_SECONDS = 120.0
 """From the start of the process to the consumer's being ready, Redis there."""
+SILENT_SECONDS = 6.0
+"""A heartbeat of which nothing was heard for so long waits for Redis: three intervals."""
 
 
 class Progress:
-    """Thread-safe. `waiting` tells how many messages wait in the queues; it raises StoreUnavailable."""
+    """Thread-safe."""
 
-    def __init__(self, waiting: Callable[[], int], clock: Clock) -> None:
-        self._waiting = waiting
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._moved_at = clock.monotonic()
+        self._heard_at = clock.monotonic()
         self._ready = False
+        self._waiting = 0
+        self._trouble: str | None = None
 
     def moved(self) -> None:
         """A task was taken, began or ended."""
@@ -34,26 +40,41 @@ class Progress:
             self._ready = True
             self._moved_at = self._clock.monotonic()
 
-    @property
-    def ready(self) -> bool:
+    def heard(self, waiting: int) -> None:
+        """Redis took a write, and so many messages wait in the queues."""
         with self._lock:
-            return self._ready
+            self._waiting, self._trouble = waiting, None
+            self._heard_at = self._clock.monotonic()
+            if self._ready and waiting == 0:
+                # Time counts from the last moment at which nothing had to be done.
+                self._moved_at = self._heard_at
+
+    def unheard(self, why: str) -> None:
+        """Redis did not answer, or refused a write."""
+        with self._lock:
+            self._trouble = why
+            self._heard_at = self._moved_at = self._clock.monotonic()
+
+    def unready(self) -> str | None:
+        """Why no message is taken, or nothing comes of it, now; None: it is ready."""
+        with self._lock:
+            if not self._ready:
+                return "the consumer is not connected yet"
+            silent = self._clock.monotonic() - self._heard_at
+            if silent > SILENT_SECONDS:
+                return f"redis was not heard of for {silent:.0f} s"
+            return self._trouble
 
     def problem(self) -> str | None:
         """What a restart of this process would cure, or None. Redis out of reach is no such thing; nor is an empty
-        queue: time counts from the last moment at which nothing had to be done."""
-        try:
-            waiting = self._waiting()
-        except StoreUnavailable:
-            self.moved()
-            return None
+        queue."""
         with self._lock:
             now = self._clock.monotonic()
-            if self._ready and waiting == 0:
-                self._moved_at = now
+            if self._trouble is not None or now - self._heard_at > SILENT_SECONDS:
+                return None
             idle = now - self._moved_at
             if not self._ready and idle > START_SECONDS:
                 return f"the consumer is not ready after {idle:.0f} s"
-            if self._ready and idle > STALL_SECONDS:
-                return f"{waiting} messages wait and none was taken for {idle:.0f} s"
+            if self._ready and self._waiting and idle > STALL_SECONDS:
+                return f"{self._waiting} messages wait and none was taken for {idle:.0f} s"
             return None

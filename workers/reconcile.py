@@ -49,7 +49,7 @@ class Ending(StrEnum):
     SLICED = "sliced"
     """Its time is over; published again."""
     BUSY = "busy"
-    """Another run has the node; it will see that the node is dirty."""
+    """Another run has the node and will see that it is dirty, or the message was spent."""
     LOST = "lost"
     """The lock went to somebody else, or Redis away, in the middle; nothing more was written."""
 
@@ -89,13 +89,13 @@ class Reconciler:
     slice_seconds: float
     dirt: Dirt = field(default_factory=Dirt)
 
-    def run(self, node: NodeName) -> Ending:
-        """Look at the node until nothing is left to do now, or the time slice is over. Never raises for trouble of
-        Redis: what is lost then is found again by the next run."""
+    def run(self, node: NodeName, message: str = "") -> Ending:
+        """Look at the node until nothing is left to do now, or the time slice is over. `message`: id of the one that
+        led here, if any. Never raises for trouble of Redis: what is lost then is found again by the next run."""
         began = self.clock.monotonic()
         owner = f"{self.owner}/{self.rng.getrandbits(48):012x}"
         try:
-            token = self.store.acquire(node, owner, self.lock_seconds)
+            token = self.store.acquire(node, owner, self.lock_seconds, message)
             if token is None:
                 RECONCILES.labels(Ending.BUSY).inc()
                 return Ending.BUSY
@@ -128,20 +128,18 @@ class Reconciler:
         if ending is Ending.SLICED:
             self.store.mark_dirty([run.node], self.clock.now())
         if self.store.release(run.node, run.owner, run.token):
-            try:
-                self.publisher.reconcile(run.node, "again")
-            except StoreUnavailable:
-                self.store.forget_pending(run.node)
+            self.publisher.reconcile(run.node, "again")
 
     def _work(self, run: _Run) -> Ending:
-        changed = True
+        changed, planned_once = True, False
         while True:
             if changed:
                 self._read(run)
-            if self.clock.monotonic() - run.began > self.slice_seconds:
+            # However short its slice, a run gets something done.
+            if planned_once and self.clock.monotonic() - run.began > self.slice_seconds:
                 self._finish(run)
                 return Ending.SLICED
-            planned = self._plan(run)
+            planned, planned_once = self._plan(run), True
             if not run.busy:
                 wait = planned.look_again - self.clock.now()
                 if wait > LINGER_SECONDS:
@@ -192,8 +190,11 @@ class Reconciler:
             # Raises again where the ledger is not what cannot be understood: it is kept then.
             planned = self._planned(run, fresh)
             self._report(told, run.ledger)
+        moot = _turns(run.ledger) - _turns(planned.ledger) - {action.subject for action in planned.actions}
         run.ledger = planned.ledger or Ledger(node=run.node)
         self._save(run, planned.ledger)
+        if places := {place_of(subject) for subject in moot} - {""}:
+            self.store.give_back(places)
         for notice in planned.notices:
             self.tell(notice)
         for action in planned.actions:
@@ -257,7 +258,8 @@ class Reconciler:
                     POD_SECONDS.labels(action.annotation).observe(max(0.0, self.clock.now() - pod.scheduled_at))
 
     def _finish(self, run: _Run) -> None:
-        """No new actions; those under way end, and their outcomes are recorded."""
+        """No new actions; those under way end, and their outcomes are recorded, as are those that ended before."""
+        self._save(run, run.ledger)
         while run.busy:
             self._apply(run, run.crew.wait(1.0))
             self._save(run, run.ledger)
@@ -274,3 +276,14 @@ class Reconciler:
             if not self.store.renew(run.node, run.owner, run.token, self.lock_seconds):
                 raise StaleToken(run.node)
             run.renewed = now
+
+
+def place_of(subject: str) -> str:
+    """Under which name a subject has its place in the rate limiter; empty where the subject is not unique in the
+    cluster: its place cannot be given back."""
+    return subject if "/" in subject else ""
+
+
+def _turns(ledger: Ledger | None) -> set[str]:
+    """Subjects that have a place in the rate limiter's line."""
+    return {subject for subject, pace in ledger.paces.items() if pace.turn} if ledger is not None else set()

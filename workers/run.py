@@ -21,8 +21,10 @@ from workers.introspection import introspection
 from workers.progress import Progress
 from workers.server import Server
 
-BEAT_SECONDS = 10.0
+BEAT_SECONDS = 2.0
 """Interval at which the process says that it is alive, and looks whether it gets on."""
+ALIVE_SECONDS = 30.0
+"""Silent for longer, it counts as dead."""
 STALLED = 70
 """Exit status of a process that gave itself up (EX_SOFTWARE)."""
 
@@ -36,7 +38,7 @@ def main(settings: Settings) -> int:
     store = Store(
         connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
     )
-    progress = Progress(lambda: sum(store.queue_depths().values()), clock)
+    progress = Progress(clock)
     name = f"vpc-rc-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
     app = make_app(settings)
     prepare(settings, CeleryPublisher(app))
@@ -85,8 +87,10 @@ def _beat(store: Store, progress: Progress, name: str, ended: threading.Event, c
     started = f"{clock.now():.0f}"
     while True:
         try:
-            store.beat("worker", name, {"started": started, "pid": str(os.getpid())}, 3 * BEAT_SECONDS)
+            store.beat("worker", name, {"started": started, "pid": str(os.getpid())}, ALIVE_SECONDS)
+            progress.heard(sum(store.queue_depths().values()))
         except StoreUnavailable as error:
+            progress.unheard(f"redis: {error}")
             _log.warning("heartbeat_not_written", error=str(error))
         if ended.wait(BEAT_SECONDS):
             return

@@ -1,14 +1,19 @@
-"""The Celery tasks: thin. A message says only `look`; what to do is read, planned and recorded by the run."""
+"""The Celery tasks: thin. A message says only `look`; what to do is read, planned and recorded by the run.
+
+Each task begins by taking its message off those that wait (common.store.messages); one that is spent does nothing.
+"""
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
-from celery import shared_task
+from celery import current_task, shared_task
 
 from common.logging import get_logger
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.store.broker import LOAD_INSTANCES, RECONCILE_NODE, SWEEP_LEAKS
+from common.store.transport import MESSAGE
 from workers.context import context
 from workers.maintenance.load import load_instances as load
 from workers.maintenance.sweep import sweep_leaks as sweep
@@ -30,10 +35,16 @@ def _ends_with_redis(task: Callable[[], int]) -> Callable[[], int]:
     return guarded
 
 
+def _message() -> str:
+    """Id of the message that began the current task; empty where it was put by a version that does not count them."""
+    request: Any = current_task.request
+    return str(request.get(MESSAGE) or "")
+
+
 @shared_task(name=RECONCILE_NODE)
 def reconcile_node(node: str, reason: str) -> str:
     """Bring what this node has nearer to what is wished. `reason` is for people."""
-    return str(context().reconciler.run(NodeName(node)))
+    return str(context().reconciler.run(NodeName(node), _message()))
 
 
 @shared_task(name=LOAD_INSTANCES)
@@ -42,6 +53,8 @@ def load_instances() -> int:
     """Read the instances that nodes have asked for, many with a few calls."""
     shared = context()
     ports, known_types = shared.ports, shared.reconciler.options.limits
+    if not ports.store.begin_load(_message()):
+        return 0
     return load(ports.store, shared.maintenance_ec2(), ports.publisher, ports.clock, known_types)
 
 
@@ -50,6 +63,8 @@ def load_instances() -> int:
 def sweep_leaks() -> int:
     """One pass over the VPC for interfaces that belong to nothing."""
     shared, settings = context(), context().settings
+    if not shared.ports.store.begin_sweep(_message()):
+        return 0
     ended = sweep(
         shared.ports.store,
         shared.maintenance_ec2(),

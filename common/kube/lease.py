@@ -119,9 +119,18 @@ class Lease:
         if response.status != 409:
             answered(response, self._name)
 
-    def lead(self, stop: Event, on_started: Callable[[], None], on_lost: Callable[[], None]) -> None:
-        """Stand for the lease until `stop`; then release it. `on_started` is called once when it is ours, and must
-        return soon. `on_lost` is called, and this returns, as soon as it could not be renewed in time."""
+    def lead(
+        self,
+        stop: Event,
+        on_started: Callable[[], None],
+        on_lost: Callable[[], None],
+        *,
+        idle: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Stand for the lease until `stop`; then release it, once what it protects is over: `idle` waits for that, and
+        says False where it cannot be waited for (then the lease runs out by itself). `on_started` is called once when
+        it is ours, and must return soon. `on_lost` is called, and this returns, as soon as it could not be renewed in
+        time."""
         leading = False
         while not stop.is_set():
             try:
@@ -139,7 +148,9 @@ class Lease:
                 on_lost()
                 return
             stop.wait(self._pause(leading, won))
-        if leading:
+        if leading and not idle():
+            _log.error("lease is not released: what it protects goes on", lease=self._path)
+        elif leading:
             try:
                 self.release()
             except OutsideError as error:

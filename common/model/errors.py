@@ -70,5 +70,9 @@ class LedgerUnreadable(ControllerError):
     """What Redis holds as a node's ledger is none that this version can read."""
 
 
+class StaleTerm(ControllerError):
+    """Another watcher leads now, and has written. Stop writing."""
+
+
 class StoreUnavailable(ControllerError):
     """Redis cannot be reached."""

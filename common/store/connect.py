@@ -7,6 +7,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from common.store.connection import SteadyConnection, SteadySentinelConnection, SteadySSLConnection
+
 SOCKET_SECONDS = 5.0
 """Longest wait for one answer: no script of ours takes a hundredth of it."""
 CONNECT_SECONDS = 5.0
@@ -21,9 +23,8 @@ def _options() -> dict[str, object]:
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": HEALTH_CHECK_SECONDS,
-        # One more try on a fresh connection where the pooled one broke (Redis restarted): every call of ours may be
-        # repeated. Never after a time-out: that would double the wait of whoever holds a lock.
-        "retry": Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
+        # None: only link.py knows which calls may be repeated.
+        "retry": Retry(NoBackoff(), 0),
     }
 
 
@@ -53,6 +54,14 @@ def connect(redis_url: str) -> redis.Redis:
         group = Sentinel(  # type: ignore[no-untyped-call]  # untyped in redis-py
             addresses, sentinel_kwargs={"socket_timeout": CONNECT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
         )
-        primary: redis.Redis = group.master_for(master, db=database, username=user, password=password, **_options())  # type: ignore[no-untyped-call]
+        primary: redis.Redis = group.master_for(  # type: ignore[no-untyped-call]
+            master,
+            db=database,
+            username=user,
+            password=password,
+            connection_class=SteadySentinelConnection,
+            **_options(),
+        )
         return primary
-    return redis.Redis.from_url(redis_url, **_options())
+    steady = SteadySSLConnection if redis_url.startswith("rediss://") else SteadyConnection
+    return redis.Redis.from_url(redis_url, connection_class=steady, **_options())

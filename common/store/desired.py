@@ -18,6 +18,7 @@ from common.model.node import NodeView
 from common.model.pod import PodWish
 from common.store import keys
 from common.store.link import Link, Value
+from common.store.term import Term
 
 PODS_A_CALL = 500
 """So that one script stays well under a millisecond or two of Redis' single thread."""
@@ -30,16 +31,17 @@ _config = msgspec.msgpack.Decoder(ClusterConfig)
 
 
 class DesiredState:
-    """Thread-safe. Every method raises StoreUnavailable."""
+    """Thread-safe. Every method raises StoreUnavailable, and a leader's StaleTerm where it writes."""
 
-    def __init__(self, link: Link, prefix: keys.KeyPrefix) -> None:
+    def __init__(self, link: Link, term: Term, prefix: keys.KeyPrefix) -> None:
         self._link = link
+        self._term = term
         self._prefix = prefix
         self._listing = ""
 
     def write_node(self, name: NodeName, view: NodeView | None) -> None:
         """Replace what is known of a node, its pods apart; None removes it."""
-        self._link.script("write_view", self._of(name), [name, b"" if view is None else _encode(view)])
+        self._term.script("write_view", self._of(name), [name, b"" if view is None else _encode(view)])
 
     def write_pods(self, name: NodeName, upserts: Iterable[PodWish], removals: Iterable[PodUid]) -> None:
         """Write and remove pods of a node; the others stay."""
@@ -49,23 +51,22 @@ class DesiredState:
             args: list[Value] = [name, len(pods)]
             for pod in pods:
                 args += [pod.uid, _encode(pod)]
-            self._link.script("write_pods", self._of(name), args + list(removed[start : start + PODS_A_CALL]))
+            self._term.script("write_pods", self._of(name), args + list(removed[start : start + PODS_A_CALL]))
 
     def write_config(self, config: ClusterConfig) -> None:
-        self._link.command("SET", keys.config(self._prefix), _encode(config))
+        self._term.script("write_config", [keys.config(self._prefix)], [_encode(config)])
 
     def begin_full_list(self) -> None:
         """A full list begins: until `finish_full_list` absence means nothing."""
         self._listing = secrets.token_hex(8)
-        self._link.transaction(
-            [("SET", keys.listing(self._prefix), self._listing), ("DEL", keys.complete(self._prefix))]
-        )
+        spots = [keys.listing(self._prefix), keys.complete(self._prefix)]
+        self._term.script("begin_list", spots, [self._listing])
 
     def finish_full_list(self) -> bool:
         """Everything that was listed is written, and what was not listed is removed. False: Redis was emptied since
         `begin_full_list`, or another leader began a list; list again."""
         names = [keys.listing(self._prefix), keys.complete(self._prefix)]
-        return bool(self._link.script("finish_list", names, [self._listing]))
+        return bool(self._term.script("finish_list", names, [self._listing]))
 
     def is_complete(self) -> bool:
         return bool(self._link.command("EXISTS", keys.complete(self._prefix)))

@@ -1,6 +1,7 @@
 """Every Redis key: one function each, with its type, owner (the module that alone touches it), writer and expiry.
 
-All begin with the store's prefix, `vpcrc:<cluster>:`. Celery's own keys (queues, bindings) do not.
+All begin with the store's prefix, `vpcrc:<cluster>:`. Celery's own keys (queues, bindings) do not, nor what belongs to
+its queues: clusters that share a Redis use a database each.
 """
 
 from typing import NewType
@@ -57,16 +58,37 @@ def dirty(p: KeyPrefix) -> str:
     return f"{p}dirty"
 
 
-def pending(p: KeyPrefix, node: NodeName) -> str:
-    """String `1`: a message for the node is under way. Writers: whoever publishes; a run's `acquire` removes it.
-    Expires (wakeups.PENDING_SECONDS): the message may be lost."""
-    return f"{p}pending:{node}"
-
-
 def parked(p: KeyPrefix) -> str:
     """Sorted set, node name by epoch seconds at which to look again. Writers: workers; the ticker removes.
     No expiry."""
     return f"{p}parked"
+
+
+# --- term.py
+
+
+def term(p: KeyPrefix) -> str:
+    """String, the greatest term of a leader that has written. Writer: watcher. No expiry."""
+    return f"{p}term"
+
+
+# --- messages.py, transport.py
+
+
+def waiting() -> str:
+    """Hash, subject -> id of its message, from its being put into the queue to its task's begin. Writers: whoever
+    publishes; tasks remove, the ticker removes lost ones. No expiry."""
+    return "vpcrc:waiting"
+
+
+def unacked() -> str:
+    """Hash, delivery tag -> message that a worker took. Kombu's."""
+    return "unacked"
+
+
+def unacked_index() -> str:
+    """Sorted set, delivery tag by epoch seconds of the taking. Kombu's."""
+    return "unacked_index"
 
 
 # --- lock.py
@@ -116,7 +138,7 @@ def wanted_by(p: KeyPrefix) -> str:
 
 
 def loading(p: KeyPrefix) -> str:
-    """String `1`: a load_instances message is under way. Writers: workers. Expires (snapshots.LOADING_SECONDS)."""
+    """String `1`: a load_instances task is at it. Writers: workers. Expires (snapshots.LOADING_SECONDS)."""
     return f"{p}loading"
 
 
@@ -131,6 +153,12 @@ def snapshot(p: KeyPrefix, instance: InstanceId) -> str:
 def rate(p: KeyPrefix, action: str) -> str:
     """Hash, state of an EC2 action's bucket (fields: lua/reserve.lua). Writers: workers. Expires when full again."""
     return f"{p}rate:{action}"
+
+
+def places(p: KeyPrefix) -> str:
+    """Hash, what waits for its turn -> EC2 action in whose line it has a place. Writers: workers. Expires
+    (rate.PLACES_SECONDS)."""
+    return f"{p}places"
 
 
 # --- sweep.py

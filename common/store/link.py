@@ -1,4 +1,8 @@
-"""The way to Redis that all of the store's parts share: commands, transactions and Lua files, with our errors."""
+"""The way to Redis that all of the store's parts share: commands, transactions and Lua files, with our errors.
+
+Where a pooled connection broke, a call is made once more on a fresh one: Redis was restarted, or a Service leads to
+another server now. Not after a time-out, which would double the wait of whoever holds a lock.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,23 +12,30 @@ from typing import Any
 
 import redis
 
-from common.model.errors import StoreUnavailable
+from common.model.errors import StaleTerm, StoreUnavailable
+from common.store.connection import Demoted, code_of
 
 Value = str | bytes | int | float
+
+STALE_TERM = "STALETERM"
+"""Error code of lua/fenced.lua."""
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Whatever Redis or the way to it throws becomes StoreUnavailable: refused, timed out, loading, read-only after a
-    failover, out of memory."""
+    failover, out of memory. What lua/fenced.lua refuses becomes StaleTerm."""
     try:
         yield
     except (redis.exceptions.RedisError, OSError) as error:
+        if isinstance(error, redis.exceptions.ResponseError) and code_of(error) == STALE_TERM:
+            raise StaleTerm(str(error)) from error
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 @cache
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """The text of lua/<name>.lua."""
     return (files("common.store") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
 
 
@@ -37,21 +48,52 @@ class Link:
         self._scripts: dict[str, Callable[..., Any]] = {}
 
     def command(self, *parts: Value) -> Any:
-        """One command. Raises StoreUnavailable."""
-        with store_errors():
-            return self._client.execute_command(*parts)
+        """One command, which may be repeated. Raises StoreUnavailable."""
+        return self._call(lambda: self._client.execute_command(*parts))
 
     def transaction(self, commands: Iterable[Sequence[Value]]) -> list[Any]:
-        """MULTI, these commands, EXEC: one consistent read or write. Raises StoreUnavailable."""
-        with store_errors(), self._client.pipeline(transaction=True) as pipe:
-            for parts in commands:
-                pipe.execute_command(*parts)
-            return list(pipe.execute())
+        """MULTI, these commands, EXEC: one consistent read or write, which may be repeated. Raises StoreUnavailable."""
+        listed = list(commands)
 
-    def script(self, name: str, keys: Sequence[str], args: Sequence[Value] = ()) -> Any:
-        """Run lua/<name>.lua by its hash, sending the text where Redis does not know it. Raises StoreUnavailable."""
-        with store_errors():
+        def execute() -> list[Any]:
+            with self._client.pipeline(transaction=True) as pipe:
+                for parts in listed:
+                    pipe.execute_command(*parts)
+                return list(pipe.execute())
+
+        found: list[Any] = self._call(execute)
+        return found
+
+    def script(
+        self, name: str, keys: Sequence[str], args: Sequence[Value] = (), *, repeat: bool = True, after: str = ""
+    ) -> Any:
+        """Run lua/<name>.lua by its hash, sending the text where Redis does not know it. Not `repeat`: a second run
+        would do more than one. `after`: a Lua file that defines what it uses. Raises StoreUnavailable."""
+        return self._run(name, (source(after) if after else "") + source(name), keys, args, repeat=repeat)
+
+    def fenced(self, name: str, keys: Sequence[str], args: Sequence[Value], term_key: str, term: int) -> Any:
+        """As `script`, unless a later leader than that of `term` has written: then nothing is done. Raises
+        StaleTerm and StoreUnavailable."""
+        text = source("fenced") + source(name)
+        return self._run(f"fenced {name}", text, [*keys, term_key], [*args, term], repeat=True)
+
+    def _run(self, name: str, text: str, keys: Sequence[str], args: Sequence[Value], *, repeat: bool) -> Any:
+        def run() -> Any:
             script = self._scripts.get(name)
             if script is None:
-                script = self._scripts.setdefault(name, self._client.register_script(_source(name)))
+                script = self._scripts.setdefault(name, self._client.register_script(text))
             return script(keys=list(keys), args=list(args))
+
+        return self._call(run, repeat=repeat)
+
+    def _call(self, call: Callable[[], Any], *, repeat: bool = True) -> Any:
+        with store_errors():
+            try:
+                return call()
+            except Demoted:
+                # It refused, so nothing was done. The other pooled connections lead there, too.
+                self._client.connection_pool.disconnect(inuse_connections=False)
+            except redis.exceptions.ConnectionError:
+                if not repeat:
+                    raise
+            return call()

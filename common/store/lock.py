@@ -31,13 +31,13 @@ class NodeLock:
         self._link = link
         self._prefix = prefix
 
-    def acquire(self, name: NodeName, owner: str, ttl: float) -> int | None:
-        """Take the lock for `ttl` seconds. The fencing token, or None while another owner holds it. The same owner gets
-        it again, with a new token (a repeated call whose first answer was lost). Either way the message that led here
-        is not pending any more (wakeups.py)."""
+    def acquire(self, name: NodeName, owner: str, ttl: float, message: str = "") -> int | None:
+        """Take the lock for `ttl` seconds. The fencing token, or None while another owner holds it, or where `message`
+        (its id) is spent. The same owner gets it again, with a new token (a repeated call whose first answer was lost).
+        Either way the message waits no more (wakeups.py)."""
         p = self._prefix
-        spots = [keys.lock(p, name), keys.fence(p, name), keys.pending(p, name), keys.running(p)]
-        args: list[Value] = [name, owner, milliseconds(ttl), milliseconds(FENCE_SECONDS)]
+        spots = [keys.lock(p, name), keys.fence(p, name), keys.waiting(), keys.running(p)]
+        args: list[Value] = [name, owner, milliseconds(ttl), milliseconds(FENCE_SECONDS), message]
         token = self._link.script("acquire", spots, args)
         return None if token is None else int(token)
 
@@ -50,5 +50,5 @@ class NodeLock:
         """Give it up. True: the node is dirty and nobody else is going to look: publish a message. Harmless where it is
         not ours any more."""
         p = self._prefix
-        spots = [keys.lock(p, name), keys.running(p), keys.dirty(p), keys.pending(p, name)]
+        spots = [keys.lock(p, name), keys.running(p), keys.dirty(p), keys.waiting()]
         return bool(self._link.script("release", spots, [name, holder(owner, token)]))

@@ -9,13 +9,16 @@ from kombu.exceptions import OperationalError
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.store.broker import LOAD_INSTANCES, MAINTENANCE, NODES, RECONCILE_NODE, SWEEP_LEAKS
+from common.store.transport import SUBJECT
 
 _RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 """A pooled connection may have broken since: once more on a fresh one."""
 
 
 class Publisher(Protocol):
-    """Each method raises StoreUnavailable where the broker did not take the message, or may not have."""
+    """Where a message for the same subject (the node, the loading, the sweep) waits already, no other is put beside it.
+    Each method raises StoreUnavailable where the broker did not take the message, or may not have; it may be called
+    again."""
 
     def reconcile(self, node: NodeName, reason: str) -> None: ...
 
@@ -32,18 +35,26 @@ class CeleryPublisher:
 
     def reconcile(self, node: NodeName, reason: str) -> None:
         """Have a worker look at the node; `reason` is for people (logs, Flower)."""
-        self._send(RECONCILE_NODE, NODES, node, reason)
+        self._send(RECONCILE_NODE, NODES, node, node, reason)
 
     def load_instances(self) -> None:
         """Have a worker load the instances that were asked for."""
-        self._send(LOAD_INSTANCES, MAINTENANCE)
+        self._send(LOAD_INSTANCES, MAINTENANCE, LOAD_INSTANCES)
 
     def sweep(self) -> None:
         """Have a worker look for leaked interfaces."""
-        self._send(SWEEP_LEAKS, MAINTENANCE)
+        self._send(SWEEP_LEAKS, MAINTENANCE, SWEEP_LEAKS)
 
-    def _send(self, task: str, queue: str, *args: str) -> None:
+    def _send(self, task: str, queue: str, subject: str, *args: str) -> None:
         try:
-            self._app.send_task(task, args=args, queue=queue, ignore_result=True, retry=True, retry_policy=_RETRY)
+            self._app.send_task(
+                task,
+                args=args,
+                queue=queue,
+                headers={SUBJECT: subject},
+                ignore_result=True,
+                retry=True,
+                retry_policy=_RETRY,
+            )
         except (OperationalError, redis.exceptions.RedisError, OSError) as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -12,5 +12,4 @@ class Queues:
 
     def depths(self) -> dict[str, int]:
         """Messages that no worker has taken, by queue. The keys are kombu's: a list named as the queue."""
-        names = (NODES, MAINTENANCE)
-        return dict(zip(names, self._link.transaction([("LLEN", name) for name in names]), strict=True))
+        return {name: int(self._link.command("LLEN", name)) for name in (NODES, MAINTENANCE)}

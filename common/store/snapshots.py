@@ -8,11 +8,12 @@ import structlog
 from common.model.ec2 import InstanceSnapshot
 from common.model.ids import InstanceId, NodeName
 from common.store import keys
+from common.store.broker import LOAD_INSTANCES
 from common.store.link import Link, Value
 from common.store.lock import milliseconds
 
 LOADING_SECONDS = 15.0
-"""What a lost message costs; a load takes a second or two."""
+"""What a task that died costs; a load takes a second or two."""
 QUEUE_SECONDS = 600.0
 """Requests that nobody took for so long are forgotten: who still needs them asks again."""
 
@@ -29,9 +30,10 @@ class Snapshots:
         self._prefix = prefix
 
     def request(self, instance: InstanceId, node: NodeName, now: float) -> bool:
-        """Queue an instance for loading. True: a `load_instances` message must be published now."""
-        args: list[Value] = [instance, node, now, milliseconds(LOADING_SECONDS), milliseconds(QUEUE_SECONDS)]
-        return bool(self._link.script("request_snapshot", self._queue(), args))
+        """Queue an instance for loading. True: publish a `load_instances` message (one that waits already is not
+        doubled)."""
+        args: list[Value] = [instance, node, now, milliseconds(QUEUE_SECONDS), LOAD_INSTANCES]
+        return bool(self._link.script("request_snapshot", [*self._queue(), keys.waiting()], args))
 
     def requests(self) -> int:
         """How many instances are asked for and not taken yet."""
@@ -40,7 +42,8 @@ class Snapshots:
     def take_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]:
         """The oldest requests, off the queue. Take until it answers nothing: a request made while others are left has
         no message published. Whoever dies with requests in hand loses them; the nodes ask again."""
-        raw = self._link.script("take_requests", self._queue(), [limit, milliseconds(LOADING_SECONDS)])
+        args: list[Value] = [limit, milliseconds(LOADING_SECONDS)]
+        raw = self._link.script("take_requests", self._queue(), args, repeat=False)
         return [
             (InstanceId(instance.decode()), NodeName(node.decode()))
             for instance, node in zip(raw[::2], raw[1::2], strict=True)

@@ -13,35 +13,38 @@ from common.model.ledger import Ledger
 from common.model.node import NodeView
 from common.model.pod import PodWish
 from common.store import keys
+from common.store.broker import LOAD_INSTANCES, SWEEP_LEAKS
 from common.store.desired import DesiredState
 from common.store.ledger import Ledgers
 from common.store.link import Link
 from common.store.lock import NodeLock
 from common.store.members import Members
+from common.store.messages import Absent, Messages
 from common.store.queues import Queues
 from common.store.rate import DEFAULT_RATES, Rate, RateLimiter
 from common.store.server import Server
-from common.store.snapshots import Snapshots
+from common.store.snapshots import LOADING_SECONDS, Snapshots
 from common.store.sweep import SweepMemory
+from common.store.term import Term
 from common.store.wakeups import WakeUps
 
 
 class Store:
-    """Thread-safe. Every method raises StoreUnavailable; what each does is said at the part it belongs to."""
+    """Thread-safe. Every method raises StoreUnavailable; what each does is said at the part it belongs to. A watcher's
+    writes raise StaleTerm once it was deposed."""
 
-    def __init__(
-        self, client: redis.Redis, prefix: str, rates: Mapping[str, Rate] = DEFAULT_RATES, *, growth: bool = False
-    ) -> None:
-        """`prefix`: of this cluster's keys, `keys.prefix(cluster)`. `rates`: EC2's limits by action.
-        `growth`: the limiter finds out whether the account has more (rate.py); callers must come back with `turn`."""
+    def __init__(self, client: redis.Redis, prefix: str, rates: Mapping[str, Rate] = DEFAULT_RATES) -> None:
+        """`prefix`: of this cluster's keys, `keys.prefix(cluster)`. `rates`: EC2's limits by action."""
         link, p = Link(client), keys.KeyPrefix(prefix)
-        self._link = link
-        self._desired = DesiredState(link, p)
-        self._wakeups = WakeUps(link, p)
+        self._link, self._prefix = link, p
+        self._term = Term(link, p)
+        self._desired = DesiredState(link, self._term, p)
+        self._wakeups = WakeUps(link, self._term, p)
+        self._messages = Messages(link)
         self._lock = NodeLock(link, p)
         self._ledgers = Ledgers(link, p)
         self._snapshots = Snapshots(link, p)
-        self._rate = RateLimiter(link, p, rates, growth=growth)
+        self._rate = RateLimiter(link, p, rates)
         self._sweep = SweepMemory(link, p)
         self._members = Members(link, p)
         self._queues = Queues(link)
@@ -53,6 +56,9 @@ class Store:
 
     def run_id(self) -> str | None:
         return self._server.run_id()
+
+    def lead(self) -> None:
+        self._term.begin()
 
     # --- desired state
 
@@ -97,9 +103,6 @@ class Store:
     def dirty_among(self, names: Iterable[NodeName]) -> frozenset[NodeName]:
         return self._wakeups.dirty_among(names)
 
-    def forget_pending(self, name: NodeName) -> None:
-        self._wakeups.forget_pending(name)
-
     def overdue(self, now: float, older_than: float) -> list[NodeName]:
         return self._wakeups.overdue(now, older_than)
 
@@ -112,10 +115,24 @@ class Store:
     def due(self, now: float, limit: int) -> list[NodeName]:
         return self._wakeups.due(now, limit)
 
+    # --- messages
+
+    def begin_load(self, message: str) -> bool:
+        return self._messages.begin(LOAD_INSTANCES, message, keys.loading(self._prefix), LOADING_SECONDS)
+
+    def begin_sweep(self, message: str) -> bool:
+        return self._messages.begin(SWEEP_LEAKS, message)
+
+    def absent_messages(self) -> frozenset[Absent]:
+        return self._messages.absent()
+
+    def forget_message(self, one: Absent) -> bool:
+        return self._messages.forget(one)
+
     # --- lock
 
-    def acquire(self, name: NodeName, owner: str, ttl: float) -> int | None:
-        return self._lock.acquire(name, owner, ttl)
+    def acquire(self, name: NodeName, owner: str, ttl: float, message: str = "") -> int | None:
+        return self._lock.acquire(name, owner, ttl, message)
 
     def renew(self, name: NodeName, owner: str, token: int, ttl: float) -> bool:
         return self._lock.renew(name, owner, token, ttl)
@@ -153,8 +170,11 @@ class Store:
 
     # --- rate limiter
 
-    def reserve(self, action: str, cost: int = 1, *, patient: bool = True, turn: bool = False) -> float:
-        return self._rate.reserve(action, cost, patient=patient, turn=turn)
+    def reserve(self, action: str, cost: int = 1, *, patient: bool = True, turn: bool = False, who: str = "") -> float:
+        return self._rate.reserve(action, cost, patient=patient, turn=turn, who=who)
+
+    def give_back(self, who: Iterable[str]) -> int:
+        return self._rate.give_back(who)
 
     def rate_left(self, action: str) -> float:
         return self._rate.left(action)

@@ -105,7 +105,6 @@ def test_an_emptied_redis_means_not_known_and_refuses_the_old_run(client: redis.
 def test_scripts_are_sent_again_to_a_redis_that_forgot_them(client: redis.Redis, store: Store) -> None:
     store.mark_dirty([NODE], 1)
     client.script_flush()
-    store.forget_pending(NODE)
     assert store.mark_dirty([NODE], 1) == [NODE]
 
 
@@ -209,9 +208,7 @@ def test_every_change_is_seen_by_a_run(server: RedisServer) -> None:
 
 
 def test_turns_taken_by_many_at_once_are_spaced_by_the_refill(server: RedisServer) -> None:
-    stores = [
-        Store(connect(server.url), P, {"CreateTags": RateLimit(burst=12, refill=100)}, growth=False) for _ in range(4)
-    ]
+    stores = [Store(connect(server.url), P, {"CreateTags": RateLimit(burst=12, refill=100)}) for _ in range(4)]
     with ThreadPoolExecutor(16) as pool:
         waits = sorted(pool.map(lambda n: stores[n % 4].reserve("CreateTags"), range(200)))
     assert waits[9] == 0

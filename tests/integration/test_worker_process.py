@@ -31,17 +31,19 @@ def server() -> Iterator[RedisServer]:
 
 
 class WorkerProcess:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, ready: bool = True) -> None:
         self.health, self.introspection = free_port(), free_port()
         script = str(ROOT / "tests/integration/worker_process.py")
         command = [sys.executable, script, url, str(self.health), str(self.introspection)]
         self.process = subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
-        until(lambda: get(self.health, "/readyz")[0] == 200, 30)
+        if ready:
+            until(lambda: get(self.health, "/readyz")[0] == 200, 30)
 
 
 @contextmanager
-def worker(url: str) -> Iterator[WorkerProcess]:
-    running = WorkerProcess(url)
+def worker(url: str, *, ready: bool = True) -> Iterator[WorkerProcess]:
+    """`ready`: wait until it is."""
+    running = WorkerProcess(url, ready=ready)
     try:
         yield running
     finally:

@@ -35,7 +35,7 @@ from tests.simulation.watcher import PumpedWatcher
 from workers.answers import Answers
 from workers.maintenance.load import load_instances
 from workers.maintenance.sweep import sweep_leaks
-from workers.reconcile import Reconciler
+from workers.reconcile import Reconciler, place_of
 from workers.steps import Ports, carry_out
 
 CLUSTER = "simulated"
@@ -150,7 +150,10 @@ class Cluster:
         )
 
         def perform(action: Action) -> Outcome:
-            gate = TurnGate(lambda a, t: store.reserve(a, turn=t), store.penalise, self.clock, turn=action.turn)
+            who = place_of(action.subject)
+            gate = TurnGate(
+                lambda a, t: store.reserve(a, turn=t, who=who), store.penalise, self.clock, turn=action.turn
+            )
             return carry_out(action, ports.through(gate))
 
         reconciler = Reconciler(

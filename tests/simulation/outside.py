@@ -73,19 +73,23 @@ class KubeInProcess:
 
 
 class TaskQueue:
-    """A broker in process: keeps messages in order, and can lose or double them."""
+    """A broker in process: keeps messages in order, at most one for a subject, and can lose or double them."""
 
     def __init__(self) -> None:
         self.tasks: list[tuple[str, ...]] = []
 
     def reconcile(self, node: NodeName, reason: str) -> None:
-        self.tasks.append(("reconcile", node))
+        self._put("reconcile", node)
 
     def load_instances(self) -> None:
-        self.tasks.append(("load",))
+        self._put("load")
 
     def sweep(self) -> None:
-        self.tasks.append(("sweep",))
+        self._put("sweep")
+
+    def _put(self, *task: str) -> None:
+        if task not in self.tasks:
+            self.tasks.append(task)
 
     def take(self, pick: Callable[[int], int]) -> tuple[str, ...] | None:
         return self.tasks.pop(pick(len(self.tasks))) if self.tasks else None

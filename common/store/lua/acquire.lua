@@ -1,10 +1,14 @@
--- Begin a run: take the node's lock. Whatever the outcome the message that led here is not pending any more.
--- KEYS: lock, fence, pending, running
--- ARGV: node name, owner, lifetime of the lock in ms, lifetime of the fence in ms
--- Result: fencing token, or false when another owner holds the lock
-redis.call('DEL', KEYS[3])
+-- Begin a run: take the node's lock. Whatever the outcome, the message that led here waits no more. A message that was
+-- replaced, or led to a run before, is spent.
+-- KEYS: lock, fence, waiting, running
+-- ARGV: node name, owner, lifetime of the lock in ms, lifetime of the fence in ms, id of the message ("" unknown)
+-- Result: fencing token, or false when another owner holds the lock or the message is spent
 local held = redis.call('GET', KEYS[1])
-if held and string.sub(held, 1, #ARGV[2] + 1) ~= ARGV[2] .. ' ' then
+local own = held and string.sub(held, 1, #ARGV[2] + 1) == ARGV[2] .. ' '
+local waits = ARGV[5] ~= '' and redis.call('HGET', KEYS[3], ARGV[1]) == ARGV[5]
+-- Without a message of ours this only is a first write that needs no memory: a full Redis refuses the others no more.
+redis.call('HDEL', KEYS[3], waits and ARGV[1] or '')
+if held and not own or ARGV[5] ~= '' and not waits and not own then
   return false
 end
 local time = redis.call('TIME')

@@ -1,13 +1,11 @@
--- What is left of an action's tokens.
--- KEYS: rate (hash: `tokens`; `at` epoch seconds up to which tokens are counted and turns are given)
+-- What is left of an action's tokens. After rate_state.lua.
+-- KEYS: rate
 -- ARGV: burst, refill a second
 -- Result: share of the burst, as text; 0 where callers wait
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local burst = tonumber(ARGV[1])
-local state = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens, at = tonumber(state[1] or burst), tonumber(state[2] or now)
+local state = state_of(KEYS[1])
+local at = state.at or now
 if at > now then
   return '0'
 end
-return string.format('%.6f', math.min(burst, tokens + (now - at) * tonumber(ARGV[2])) / burst)
+return text(math.min(burst, (state.tokens or burst) + (now - at) * tonumber(ARGV[2])) / burst)

@@ -1,12 +1,12 @@
--- Mark a node dirty; say whether a message must be published for it.
--- KEYS: dirty, pending, lock
--- ARGV: node name, epoch seconds, lifetime of the pending flag in ms
--- Result: 1 publish, 0 not (a message is under way, or the lock's holder will see the mark)
-redis.call('ZADD', KEYS[1], 'NX', ARGV[2], ARGV[1])
-if redis.call('EXISTS', KEYS[3]) == 1 then
-  return 0
+-- Mark nodes dirty; say for which of them a message should be put. Repeated it says the same.
+-- KEYS: dirty, waiting
+-- ARGV: epoch seconds, prefix of lock, node names
+-- Result: names of nodes without a message (it will lead to a run) and without a lock (its holder will see the mark)
+local names = {}
+for i = 3, #ARGV do
+  redis.call('ZADD', KEYS[1], 'NX', ARGV[1], ARGV[i])
+  if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 0 and redis.call('EXISTS', ARGV[2] .. ARGV[i]) == 0 then
+    names[#names + 1] = ARGV[i]
+  end
 end
-if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[3]) then
-  return 1
-end
-return 0
+return names

@@ -270,3 +270,21 @@ def test_a_standby_says_once_who_holds_the_lease(api: InProcess, clock: VirtualC
             assert not standby.attempt()
     (line,) = lines
     assert (line["event"], line["log_level"], line["holder"]) == ("lease_held_by_another", "info", "first")
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_a_lease_is_released_only_after_what_it_protects_is_over(
+    api: InProcess, clock: VirtualClock, idle: bool
+) -> None:
+    a, b, holders = candidate(api, clock, "a"), candidate(api, clock, "b"), []
+
+    def last_write() -> bool:
+        clock.sleep(8)
+        holders.append(spec(api)["holderIdentity"])
+        return idle
+
+    a.lead(Ticks(clock, 12), lambda: None, lambda: None, idle=last_write)
+    assert holders == ["a"]
+    b.attempt()
+    clock.sleep(1)
+    assert b.attempt() is idle

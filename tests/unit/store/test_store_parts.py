@@ -9,13 +9,16 @@ import redis
 from common.model.config import ClusterConfig
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
-from common.model.errors import LedgerUnreadable, StaleToken, StoreUnavailable
+from common.model.errors import LedgerUnreadable, StaleTerm, StaleToken, StoreUnavailable
 from common.model.ids import EniId, InstanceId, NodeName, PodUid
 from common.model.ledger import Ledger
 from common.model.node import NodeFacts, NodeView
 from common.model.pod import PodWish
 from common.store import Store, keys
+from common.store.broker import LOAD_INSTANCES
 from common.store.connect import connect, sentinels
+from common.store.messages import Absent
+from tests.unit.store import broker_model as broker
 
 NODE = NodeName("ip-10-0-0-1.ec2.internal")
 OTHER = NodeName("ip-10-0-0-2.ec2.internal")
@@ -198,11 +201,61 @@ def test_a_stale_run_cannot_write(client: redis.Redis, store: Store) -> None:
 # --- wake-ups
 
 
-def test_one_message_for_many_changes(store: Store) -> None:
+def test_one_message_for_many_changes(client: redis.Redis, store: Store) -> None:
     assert store.mark_dirty([NODE, OTHER], 1) == [NODE, OTHER]
-    assert store.mark_dirty([NODE], 2) == []
-    store.forget_pending(NODE)
-    assert store.mark_dirty([NODE], 3) == [NODE]
+    assert store.mark_dirty([NODE], 2) == [NODE], "the answer may have been lost"
+    assert broker.put(client, NODE, "m1")
+    assert not broker.put(client, NODE, "m2"), "the answer may have been lost"
+    assert broker.queued(client) == ["m1"]
+    assert store.mark_dirty([NODE, OTHER], 2) == [OTHER]
+    assert store.acquire(NODE, "a", 30, "m1") is not None
+    assert broker.put(client, NODE, "m3")
+
+
+def test_a_spent_message_begins_no_run(client: redis.Redis, store: Store) -> None:
+    assert broker.put(client, NODE, "m1")
+    token = store.acquire(NODE, "a", 30, "m1")
+    assert token is not None
+    assert store.acquire(NODE, "a", 30, "m1") is not None, "the answer may have been lost"
+    client.delete(keys.lock(keys.prefix("c"), NODE))
+    assert store.acquire(NODE, "b", 30, "m1") is None
+    assert broker.put(client, NODE, "m2")
+    assert store.acquire(NODE, "b", 30, "m1") is None
+    assert store.mark_dirty([NODE], 1) == [], "the other still waits"
+    assert store.acquire(NODE, "b", 30, "m2") is not None
+    assert store.acquire(OTHER, "b", 30) is not None, "of an older version: nothing is known of it"
+
+
+def test_a_message_comes_back_only_where_its_run_has_not_begun(client: redis.Redis, store: Store) -> None:
+    for node in (NODE, OTHER):
+        assert broker.put(client, node, node)
+        assert broker.pop(client) == node
+        broker.register(client, node, node)
+    assert store.acquire(OTHER, "a", 30, OTHER) is not None
+    for node in (NODE, OTHER):
+        broker.restore(client, node, node)
+    assert broker.queued(client) == [f"{NODE}+"]
+    assert broker.taken(client) == []
+    assert store.acquire(NODE, "slow", 30, NODE) is None, "the worker only seemed dead"
+    assert store.acquire(NODE, "b", 30, f"{NODE}+") is not None
+
+
+def test_absent_messages_are_those_in_no_queue_that_have_not_begun(client: redis.Redis, store: Store) -> None:
+    nodes = [NodeName(f"n{number}") for number in range(4)]
+    for node in nodes:
+        assert broker.put(client, node, node)
+    for _ in range(3):
+        broker.pop(client)
+    broker.register(client, nodes[1], nodes[1])
+    assert store.acquire(nodes[2], "a", 30, nodes[2]) is not None
+    client.lpush("nodes", b"no json", b"[]", b'{"headers": {}}')
+    absent = {one.subject: one for one in store.absent_messages()}
+    assert set(absent) == {nodes[0], nodes[1]}
+    assert store.forget_message(absent[nodes[1]])
+    assert broker.taken(client) == []
+    assert store.acquire(nodes[1], "late", 30, nodes[1]) is None
+    assert store.acquire(nodes[0], "b", 30, nodes[0]) is not None
+    assert not store.forget_message(absent[nodes[0]]), "it has begun after all"
 
 
 def test_nothing_is_published_while_a_run_will_see_the_mark(store: Store) -> None:
@@ -210,6 +263,7 @@ def test_nothing_is_published_while_a_run_will_see_the_mark(store: Store) -> Non
     assert token is not None
     assert store.mark_dirty([NODE], 1) == []
     assert store.release(NODE, "a", token)
+    assert store.release(NODE, "a", token), "the answer may have been lost"
     assert store.mark_dirty([NODE], 2) == [NODE]
 
 
@@ -224,9 +278,11 @@ def test_a_released_clean_node_is_not_published(store: Store) -> None:
 
 def test_overdue_nodes_are_handed_out_once_an_interval(client: redis.Redis, store: Store) -> None:
     store.mark_dirty([NODE], 100)
+    assert broker.put(client, NODE, "m1")
     assert store.overdue(104, 5) == []
-    assert store.overdue(106, 5) == [], "a message is under way"
-    client.delete(keys.pending(keys.prefix("c"), NODE))
+    assert store.overdue(106, 5) == [], "a message waits"
+    (absent,) = store.absent_messages() or [Absent(NODE, "m1", "")]
+    assert store.forget_message(absent)
     assert store.overdue(112, 5) == [NODE]
     assert store.overdue(113, 5) == []
     assert store.overdue(118, 5) == [NODE]
@@ -256,13 +312,73 @@ def test_an_abandoned_run_is_handed_out_once(client: redis.Redis, store: Store) 
     assert store.due(12, 10) == []
 
 
+# --- terms
+
+
+def contents(client: redis.Redis) -> dict[object, object]:
+    return {key: client.dump(key) for key in client.scan_iter()}
+
+
+def test_a_deposed_leader_writes_nothing(client: redis.Redis) -> None:
+    old, new = (Store(client, keys.prefix("c")) for _ in range(2))
+    old.lead()
+    old.write_node(NODE, VIEW)
+    new.lead()
+    writes: list[Callable[[], object]] = [
+        lambda: old.write_node(NODE, None),
+        lambda: old.write_pods(NODE, [wish("1")], []),
+        lambda: old.write_config(ClusterConfig()),
+        old.begin_full_list,
+        old.finish_full_list,
+        lambda: old.mark_dirty([NODE], 1),
+        lambda: old.overdue(9, 5),
+        lambda: old.due(9, 5),
+        lambda: old.park(NODE, 9),
+    ]
+    before = contents(client)
+    for write in writes:
+        with pytest.raises(StaleTerm):
+            write()
+    assert contents(client) == before
+    new.write_node(NODE, None)
+    assert new.known_nodes() == set()
+
+
+def test_terms_rise_and_hold_across_the_loss_of_redis(client: redis.Redis) -> None:
+    old, new = (Store(client, keys.prefix("c")) for _ in range(2))
+    old.lead()
+    new.lead()
+    client.flushall()
+    old.write_node(NODE, VIEW)
+    new.write_node(NODE, VIEW)
+    with pytest.raises(StaleTerm):
+        old.write_node(NODE, None)
+    future = 9_000_000_000_000_000
+    client.set(keys.term(keys.prefix("c")), future)
+    third = Store(client, keys.prefix("c"))
+    third.lead()
+    third.write_node(OTHER, None)
+    assert client.get(keys.term(keys.prefix("c"))) == str(future + 1).encode()
+
+
+def test_workers_write_whoever_leads(client: redis.Redis, store: Store) -> None:
+    Store(client, keys.prefix("c")).lead()
+    assert store.mark_dirty([NODE], 1) == [NODE]
+    store.park(NODE, 5)
+
+
 # --- snapshots, sweep, members
 
 
-def test_snapshot_requests_are_taken_oldest_first_with_one_message(store: Store) -> None:
+def test_snapshot_requests_are_taken_oldest_first_with_one_message(client: redis.Redis, store: Store) -> None:
     ids = [InstanceId(f"i-{number:017x}") for number in range(5)]
-    published = [store.request_snapshot(ids[number], NODE, number) for number in (4, 3, 2, 1, 0)]
-    assert published == [True, False, False, False, False]
+    assert store.request_snapshot(ids[4], NODE, 4)
+    assert store.request_snapshot(ids[4], NODE, 4), "the answer may have been lost"
+    assert broker.put(client, LOAD_INSTANCES, "m1")
+    assert not any(store.request_snapshot(ids[number], NODE, number) for number in (3, 2, 1, 0))
+    assert store.begin_load("m1")
+    assert not store.begin_load("m1"), "it is spent"
+    assert not store.request_snapshot(ids[0], NODE, 0), "a task is at it"
     assert store.take_snapshot_requests(3) == [(ids[0], NODE), (ids[1], NODE), (ids[2], NODE)]
     assert not store.request_snapshot(ids[0], OTHER, 9), "the taker comes back for the rest"
     assert store.take_snapshot_requests(3) == [(ids[3], NODE), (ids[4], NODE), (ids[0], OTHER)]

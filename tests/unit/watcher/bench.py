@@ -33,7 +33,7 @@ NOW_GONE = {"gracePeriodSeconds": 0}
 
 
 class Published:
-    """A `Publisher`. `away`: the broker cannot be reached."""
+    """A `Publisher`, with a queue of its own. `away`: the broker cannot be reached."""
 
     def __init__(self) -> None:
         self.nodes: list[tuple[str, str]] = []
@@ -43,7 +43,8 @@ class Published:
     def reconcile(self, node: NodeName, reason: str) -> None:
         if self.away:
             raise StoreUnavailable("injected")
-        self.nodes.append((node, reason))
+        if node not in self.names():
+            self.nodes.append((node, reason))
 
     def load_instances(self) -> None:
         raise AssertionError("not the watcher's")
@@ -77,22 +78,24 @@ class Watch:
         self.problems: list[str] = []
         self.notices: list[Notice] = []
         self.held = True
+        self.deposed = 0
         rng = random.Random(seed)
         self.desires = Desires(clock=self.clock, on_problem=self.problems.append, **settings)
         self.announcer = Announcer(self.store, self.published, self.clock)
-        self.writer = Writer(
-            self.desires, self.store, self.announcer, clock=self.clock, rng=rng, may_write=lambda: self.held
-        )
+        self.writer = Writer(self.desires, self.store, self.announcer, clock=self.clock, rng=rng)
         self.ticker = Ticker(
             self.store, self.published, self.announcer, self.writer, clock=self.clock, rng=rng, intervals=Intervals()
         )
         self.leader = Leader(
             self.desires, self.store, self.writer, self.ticker, clock=self.clock, identity="w",
-            held=lambda: self.held, tick_seconds=0.1, tell=self.notices.append,
+            held=lambda: self.held, tick_seconds=0.1, tell=self.notices.append, on_deposed=self._deposed,
         )  # fmt: skip
         self.reflectors: dict[Kind, Reflector] = {
             kind: reflector(kind, self.api, self.desires, clock=self.clock, rng=rng, page_size=2) for kind in Kind
         }
+
+    def _deposed(self) -> None:
+        self.deposed += 1
 
     def reflect(self, times: int = 2) -> None:
         for _ in range(times):
@@ -125,6 +128,5 @@ class Watch:
     def worked(self) -> None:
         """Workers ran on all that was published."""
         for name, _ in self.published.nodes:
-            self.store.forget_pending(NodeName(name))
             self.store.clear_dirty(NodeName(name))
         self.published.nodes.clear()

@@ -166,6 +166,18 @@ def test_pods_are_kept_only_where_policies_are(watch: Watch) -> None:
     assert len(again.desires._uncovered) == 0
 
 
+def test_pods_are_forgotten_by_and_by() -> None:
+    """A hundred thousand at once would hold up everybody who waits for the desires' lock."""
+    watch = Watch()
+    for number in range(60):
+        watch.api.ok("POST", PODS, bare(f"p{number}"))
+    watch.reflect(40)
+    watch.clock.sleep(FRESH_SECONDS + 1)
+    for left in (40, 20, 0):
+        watch.desires.uncovered(20)
+        assert len(watch.desires._uncovered._fresh) == left
+
+
 def test_service_accounts_are_followed_only_while_a_policy_selects_by_them(watch: Watch) -> None:
     for name, labels in (("pays", {"team": "pay"}), ("default", {})):
         watch.api.ok("POST", ACCOUNTS, {"metadata": {"name": name, "labels": labels}})

@@ -13,6 +13,7 @@ from common.model.node import CniNodeFacts, NodeView
 from common.model.pod import PodWish
 from common.store import Store, keys
 from tests.unit.kube.in_process import VirtualClock, cluster, cut, node, pod
+from tests.unit.store import broker_model as broker
 from tests.unit.watcher.bench import (
     CNINODES,
     CONFIG_MAPS,
@@ -478,10 +479,24 @@ def test_a_due_node_is_not_forgotten_while_the_broker_is_away(watch: Watch) -> N
 
 
 def test_a_node_whose_message_was_lost_is_published_again(watch: Watch) -> None:
+    client = fakeredis.FakeRedis(server=watch.redis)
     watch.store.mark_dirty([N1], watch.clock.now())
-    watch.store.forget_pending(N1)
+    assert broker.put(client, N1, "m1")
+    assert broker.pop(client) == "m1", "a worker takes it, and dies"
+    watch.turn(49)
+    assert watch.published.nodes == []
     watch.turn(70)
     assert ("n1", "overdue") in watch.published.nodes
+    assert broker.put(client, N1, "m2")
+
+
+def test_a_node_whose_message_waits_gets_no_other_however_long(watch: Watch) -> None:
+    client = fakeredis.FakeRedis(server=watch.redis)
+    watch.store.mark_dirty([N1], watch.clock.now())
+    assert broker.put(client, N1, "m1")
+    watch.store.park(N1, watch.clock.now() + 30)
+    watch.turn(1000)
+    assert watch.published.nodes == []
 
 
 def test_every_node_is_looked_at_again_once_in_a_while(watch: Watch) -> None:
@@ -566,8 +581,9 @@ def test_a_node_whose_mark_was_taken_but_not_answered_is_published_all_the_same(
     published = Published()
     announcer = Announcer(store, published, VirtualClock())
     store.loses = True
+    announcer.owe([(N1, "pod")])
     with pytest.raises(StoreUnavailable):
-        announcer.changed([(N1, "pod")])
+        announcer.catch_up()
     announcer.catch_up()
     assert published.nodes == [("n1", "pod")]
     assert announcer.settled

@@ -2,7 +2,6 @@
 
 import pytest
 
-from common.model.errors import StoreUnavailable
 from workers.health import health
 from workers.progress import STALL_SECONDS, START_SECONDS, Progress
 
@@ -21,64 +20,68 @@ class StillClock:
         self.time += seconds
 
 
-class Queue:
-    waiting = 0
-    reachable = True
-
-    def __call__(self) -> int:
-        if not self.reachable:
-            raise StoreUnavailable("down")
-        return self.waiting
-
-
 @pytest.fixture
 def clock() -> StillClock:
     return StillClock()
 
 
 @pytest.fixture
-def queue() -> Queue:
-    return Queue()
-
-
-@pytest.fixture
-def progress(clock: StillClock, queue: Queue) -> Progress:
-    made = Progress(queue, clock)
+def progress(clock: StillClock) -> Progress:
+    made = Progress(clock)
     made.connected()
     return made
 
 
-def test_an_idle_worker_is_healthy_for_ever(progress: Progress, clock: StillClock, queue: Queue) -> None:
-    clock.sleep(1e6)
+def pass_time(progress: Progress, clock: StillClock, seconds: float, *, waiting: int = 0, trouble: str = "") -> None:
+    """With a heartbeat each second."""
+    for _ in range(int(seconds)):
+        clock.sleep(1)
+        if trouble:
+            progress.unheard(trouble)
+        else:
+            progress.heard(waiting)
+
+
+def test_an_idle_worker_is_healthy_for_ever(progress: Progress, clock: StillClock) -> None:
+    pass_time(progress, clock, 1000)
     assert progress.problem() is None
-    queue.waiting = 5
-    clock.sleep(STALL_SECONDS - 1)
+    pass_time(progress, clock, STALL_SECONDS - 1, waiting=5)
     assert progress.problem() is None, "the messages have only come"
+    assert health(progress)("/readyz").status == 200
 
 
-def test_messages_that_nobody_takes_are_a_problem(progress: Progress, clock: StillClock, queue: Queue) -> None:
-    queue.waiting = 5
-    clock.sleep(STALL_SECONDS + 1)
+def test_messages_that_nobody_takes_are_a_problem(progress: Progress, clock: StillClock) -> None:
+    pass_time(progress, clock, STALL_SECONDS + 1, waiting=5)
     assert "5 messages wait" in str(progress.problem())
     assert health(progress)("/healthz").status == 503
     progress.moved()
     assert health(progress)("/healthz").status == 200
 
 
-def test_redis_out_of_reach_is_no_reason_to_restart(progress: Progress, clock: StillClock, queue: Queue) -> None:
-    queue.waiting, queue.reachable = 5, False
-    clock.sleep(STALL_SECONDS * 10)
+def test_redis_out_of_reach_is_no_reason_to_restart_and_none_to_be_ready(progress: Progress, clock: StillClock) -> None:
+    pass_time(progress, clock, 5, waiting=5)
+    pass_time(progress, clock, STALL_SECONDS * 10, trouble="redis: Refused: OOM")
     assert progress.problem() is None
-    queue.reachable = True
+    assert health(progress)("/readyz").body == b"redis: Refused: OOM\n"
+    pass_time(progress, clock, 1, waiting=5)
     assert progress.problem() is None, "it has had no time yet"
-    clock.sleep(STALL_SECONDS + 1)
+    assert health(progress)("/readyz").status == 200
+    pass_time(progress, clock, STALL_SECONDS + 1, waiting=5)
     assert progress.problem() is not None
 
 
-def test_a_consumer_that_never_gets_ready_is_a_problem(clock: StillClock, queue: Queue) -> None:
-    progress = Progress(queue, clock)
+def test_a_redis_that_hangs_hangs_no_probe(progress: Progress, clock: StillClock) -> None:
+    """The heartbeat waits for its answer, and nothing is heard of it."""
+    pass_time(progress, clock, 5, waiting=5)
+    clock.sleep(STALL_SECONDS * 10)
+    assert health(progress)("/healthz").status == 200
     assert health(progress)("/readyz").status == 503
-    clock.sleep(START_SECONDS + 1)
+
+
+def test_a_consumer_that_never_gets_ready_is_a_problem(clock: StillClock) -> None:
+    progress = Progress(clock)
+    assert health(progress)("/readyz").status == 503
+    pass_time(progress, clock, START_SECONDS + 1)
     assert progress.problem() is not None
     progress.connected()
     assert progress.problem() is None

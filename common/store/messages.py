@@ -1,0 +1,90 @@
+"""Which messages exist: at most one for each subject (a node, or a kind of maintenance) waits, whatever happens.
+
+`waiting` names the message of a subject from the moment at which it is put into the queue, in one step with it, to the
+moment at which its task begins: as long as it can lead to anything. Putting another one meanwhile does nothing, so a
+publisher may repeat itself. A message that `waiting` does not name is spent: it is neither put back into the queue nor
+run (a worker that died after its run had begun; one that slept while its message was replaced).
+
+A message can be lost: its worker died after taking it off the queue, somebody emptied the queue, it could not be
+decoded. That is seen, not timed: `absent` compares `waiting` with what the queues hold. What a worker took begins
+within milliseconds, so one that was off the queue and not begun at two looks some seconds apart is given up
+(`forget`).
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from common.store import keys
+from common.store.broker import MAINTENANCE, NODES
+from common.store.link import Link
+from common.store.lock import milliseconds
+from common.store.transport import MESSAGE
+
+
+class Absent(NamedTuple):
+    """A message that is in no queue and has not begun."""
+
+    subject: str
+    message: str
+    """Its id."""
+    tag: str
+    """Kombu's delivery tag where a worker took it, else empty."""
+
+
+class Messages:
+    """Thread-safe. Every method raises StoreUnavailable."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def begin(self, subject: str, message: str, flag: str | None = None, seconds: float = 0) -> bool:
+        """A task begins, and the key `flag` is set for so long in the same step. `message`: its id, empty where an
+        older version put it. False: it is spent."""
+        spots = [keys.waiting()] if flag is None else [keys.waiting(), flag]
+        return bool(self._link.script("begin_message", spots, [subject, message, milliseconds(seconds)]))
+
+    def absent(self) -> frozenset[Absent]:
+        """Messages that wait for their task, and are in no queue."""
+        if not self._link.command("HLEN", keys.waiting()):
+            return frozenset()
+        waiting, nodes, maintenance, unacked = self._link.transaction(
+            [
+                ("HGETALL", keys.waiting()),
+                ("LRANGE", NODES, 0, -1),
+                ("LRANGE", MAINTENANCE, 0, -1),
+                ("HGETALL", keys.unacked()),
+            ]
+        )
+        queued = {_id(raw) for raw in (*nodes, *maintenance)}
+        tags = {_id(raw): tag.decode() for tag, raw in unacked.items()}
+        named = ((subject.decode(), message.decode()) for subject, message in waiting.items())
+        return frozenset(
+            Absent(subject, message, tags.get(message, "")) for subject, message in named if message not in queued
+        )
+
+    def forget(self, one: Absent) -> bool:
+        """Another message may be put for its subject. False: it has begun after all."""
+        spots = [keys.waiting(), keys.unacked(), keys.unacked_index()]
+        return bool(self._link.script("forget_message", spots, [one.subject, one.message, one.tag]))
+
+
+class _Headers(msgspec.Struct):
+    number: str = msgspec.field(default="", name=MESSAGE)
+
+
+class _Message(msgspec.Struct):
+    headers: _Headers
+
+
+_message = msgspec.json.Decoder(_Message)
+_taken = msgspec.json.Decoder(tuple[_Message, Any, Any])
+
+
+def _id(raw: bytes) -> str:
+    """Of a message in a queue, or of one that a worker took (with exchange and routing key). Empty: not one of ours."""
+    try:
+        message = _taken.decode(raw)[0] if raw.startswith(b"[") else _message.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return message.headers.number

@@ -1,0 +1,73 @@
+"""A failover behind one address: the server that was the primary lives on as a replica, and connections to it stay
+open."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+
+from common.model.ids import NodeName
+from common.store import Store, connect, keys
+from common.store.broker import celery_app
+from common.store.publisher import CeleryPublisher
+from tests.integration.address import Address
+from tests.integration.redis_server import RedisServer
+from tests.integration.test_worker_process import get, nodes, until, worker
+
+PREFIX = keys.prefix("c")
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[RedisServer, RedisServer]]:
+    with RedisServer() as first, RedisServer() as second:
+        redis.Redis.from_url(second.url).replicaof("127.0.0.1", first.port)
+        until(lambda: redis.Redis.from_url(second.url).info("replication")["master_link_status"] == "up", 20)
+        yield first, second
+
+
+def fail_over(address: Address, before: RedisServer, after: RedisServer) -> None:
+    redis.Redis.from_url(after.url).replicaof("NO", "ONE")
+    address.target = after.port
+    redis.Redis.from_url(before.url).replicaof("127.0.0.1", after.port)
+
+
+def test_pooled_connections_follow_without_an_error(servers: tuple[RedisServer, RedisServer]) -> None:
+    before, after = servers
+    with Address(before.port) as address, ThreadPoolExecutor(8) as pool:
+        store = Store(connect(address.url), PREFIX)
+        names = [NodeName(f"n{number}") for number in range(64)]
+        list(pool.map(lambda name: store.mark_dirty([name], 1), names))
+        fail_over(address, before, after)
+        list(pool.map(lambda name: store.park(name, 5), names))
+        token = store.acquire(names[0], "a", 30)
+        assert token is not None
+        assert store.is_dirty(names[0])
+        assert redis.Redis.from_url(after.url).zcard(keys.parked(PREFIX)) == 64
+
+
+def test_workers_and_publishers_follow(servers: tuple[RedisServer, RedisServer]) -> None:
+    before, after = servers
+    with Address(before.port) as address:
+        publisher = CeleryPublisher(celery_app(address.url))
+        publisher.reconcile(NodeName("before"), "test")
+        with worker(address.url) as running:
+            until(lambda: "before" in nodes(before), 20)
+            fail_over(address, before, after)
+            publisher.reconcile(NodeName("after"), "test")
+            until(lambda: "after" in nodes(after), 20)
+            assert running.process.poll() is None
+            until(lambda: get(running.health, "/readyz")[0] == 200, 10)
+
+
+def test_a_worker_whose_redis_takes_no_writes_is_not_ready(servers: tuple[RedisServer, RedisServer]) -> None:
+    before, after = servers
+    with worker(before.url) as running:
+        redis.Redis.from_url(after.url).replicaof("NO", "ONE")
+        redis.Redis.from_url(before.url).replicaof("127.0.0.1", after.port)
+        until(lambda: get(running.health, "/readyz")[0] == 503, 20)
+        assert get(running.health, "/healthz")[0] == 200
+        redis.Redis.from_url(before.url).replicaof("NO", "ONE")
+        until(lambda: get(running.health, "/readyz")[0] == 200, 20)
+        CeleryPublisher(celery_app(before.url)).reconcile(NodeName("again"), "test")
+        until(lambda: "again" in nodes(before), 20)

@@ -1,0 +1,145 @@
+"""Two watchers that both believe to lead: the one that was deposed writes nothing, and ends."""
+
+import random
+
+import pytest
+
+from common.kube.lease import Lease, LeaseTerms
+from common.model.errors import StoreUnavailable
+from common.model.ids import NodeName
+from tests.unit.kube.in_process import node, pod
+from tests.unit.watcher.bench import N1, NODES, NOW_GONE, PODS, Watch
+from watcher.announcer import NODES_A_TURN
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+
+
+@pytest.fixture
+def old() -> Watch:
+    """Leads a cluster of one node with one pod."""
+    watch = Watch()
+    watch.api.ok("POST", NODES, node("n1"))
+    watch.api.ok("POST", PODS, pod("p", "n1"))
+    return watch.lead()
+
+
+def successor(old: Watch) -> Watch:
+    return Watch(api=old.api, redis=old.redis, clock=old.clock, seed=1)
+
+
+def test_a_deposed_leaders_late_batch_is_not_written(old: Watch) -> None:
+    """It knew of the pod's end only after its successor did, and of a later pod before."""
+    old.api.ok("POST", PODS, pod("late", "n1"))
+    old.reflect()
+    for name in ("p", "late"):
+        old.api.ok("DELETE", f"{PODS}/{name}", NOW_GONE)
+    new = successor(old).lead()
+    assert new.desired(N1).pods == {}
+    old.turn()
+    assert new.desired(N1).pods == {}, "pods that are gone were written"
+    assert old.deposed == 1
+    old.reflect()
+    old.turn(20)
+    assert new.desired(N1).pods == {}
+    assert old.deposed == 1
+    new.api.ok("POST", PODS, pod("next", "n1"))
+    new.settle()
+    assert len(new.desired(N1).pods) == 1
+    assert new.deposed == 0
+
+
+def test_two_that_hold_the_lease_after_it_was_deleted_do_no_harm(old: Watch) -> None:
+    def lease(identity: str) -> Lease:
+        return Lease(
+            old.api, namespace="kube-system", name="l", identity=identity, terms=LeaseTerms(), clock=old.clock,
+            rng=random.Random(0),
+        )  # fmt: skip
+
+    first, second = lease("a"), lease("b")
+    assert first.attempt()
+    old.api.ok("DELETE", f"{LEASES}/l")
+    assert second.attempt()
+    assert first.held(), "two leaders, until the next renewal"
+    assert second.held()
+    new = successor(old).lead()
+    for number in range(20):
+        old.api.ok("POST", PODS, pod(f"q{number}", "n1"))
+        for watch in (old, new) if number % 2 else (new, old):
+            watch.reflect()
+            watch.turn()
+    new.settle()
+    assert len(new.desired(N1).pods) == 21
+    assert (old.deposed, new.deposed) == (1, 0)
+
+
+def test_a_leader_that_cannot_take_over_tries_again(old: Watch) -> None:
+    new = successor(old)
+    new.reflect()
+    new.redis.connected = False
+    new.leader.lead()
+    new.turn(10)
+    assert [new.leader.leading, bool(new.leader.trouble)] == [False, True]
+    new.redis.connected = True
+    new.turn(10)
+    assert new.leader.leading
+    old.turn(60)
+    assert old.deposed == 1
+
+
+def test_a_lease_lost_while_taking_over_writes_nothing(old: Watch) -> None:
+    before = old.desired(N1)
+    old.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
+    new = successor(old)
+    new.held = False
+    new.leader.lead()
+    new.reflect()
+    new.turn(20)
+    assert old.desired(N1) == before
+
+
+# --- one turn is short
+
+
+def test_a_turn_announces_so_many_nodes_and_no_more() -> None:
+    watch = Watch()
+    for number in range(5 * NODES_A_TURN):
+        watch.api.ok("POST", NODES, node(f"n{number}"))
+    watch.reflect()
+    watch.leader.lead()
+    longest, before = 0, 0
+    for _ in range(200):
+        watch.turn()
+        published = len(watch.published.nodes)
+        longest, before = max(longest, published - before), published
+        if watch.writer.settled:
+            break
+    assert before == 5 * NODES_A_TURN
+    assert longest <= 2 * NODES_A_TURN, "the writer's and the ticker's share"
+
+
+def test_a_leader_that_is_behind_does_not_wait_for_the_next_tick() -> None:
+    watch = Watch()
+    for number in range(2 * NODES_A_TURN):
+        watch.api.ok("POST", NODES, node(f"n{number}"))
+    watch.reflect()
+    watch.leader.lead()
+    assert watch.leader.turn()
+    while watch.leader.turn():
+        pass
+    assert watch.writer.settled
+    watch.redis.connected = False
+    watch.writer.rewrite("test")
+    assert not watch.leader.turn(), "it backs off"
+
+
+def test_a_name_that_could_not_be_announced_is_announced_later() -> None:
+    watch = Watch()
+    watch.announcer.owe([(NodeName("a"), "x"), (NodeName("b"), "x")])
+    watch.published.away = True
+    with pytest.raises(StoreUnavailable):
+        watch.announcer.catch_up()
+    assert not watch.announcer.settled
+    watch.published.away = False
+    watch.announcer.catch_up()
+    assert watch.published.names() == {"a", "b"}
+    assert watch.announcer.settled
