@@ -14,5 +14,5 @@ def test_a_worker_counts_from_its_start() -> None:
     store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
     ended = threading.Event()
     ended.set()
-    _beat(store, Progress(lambda: 0, SystemClock()), "w", ended, SystemClock())
+    _beat(store, Progress(SystemClock()), "w", ended, SystemClock())
     assert list(store.members("worker")) == ["w"]
