@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from common.model.names import FARGATE_PROFILE, LABEL_OS, LABEL_OS_BETA
+from common.model.names import FARGATE_GROUPS, FARGATE_PROFILE, LABEL_OS, LABEL_OS_BETA, POD_ENI, PRIVATE_IPV4
 
 WINDOWS = "windows"
 T = TypeVar("T")
@@ -86,8 +86,32 @@ class Pod(_Fields, frozen=True):
     spec: Spec = Spec()
 
 
-class PodMetadataOnly(_Fields, frozen=True):
-    metadata: Metadata | None = None
+class GuardedAnnotations(_Fields, frozen=True, omit_defaults=True):
+    """Of the others nothing is kept: a review of many annotations costs no memory."""
+
+    pod_eni: str | msgspec.UnsetType = msgspec.field(name=POD_ENI, default=msgspec.UNSET)
+    private_ipv4: str | msgspec.UnsetType = msgspec.field(name=PRIVATE_IPV4, default=msgspec.UNSET)
+    fargate_groups: str | msgspec.UnsetType = msgspec.field(name=FARGATE_GROUPS, default=msgspec.UNSET)
+
+    def by_key(self) -> dict[str, str]:
+        """Those that are there, empty values included."""
+        found = {POD_ENI: self.pod_eni, PRIVATE_IPV4: self.private_ipv4, FARGATE_GROUPS: self.fargate_groups}
+        return {key: value for key, value in found.items() if not isinstance(value, msgspec.UnsetType)}
+
+
+class GuardedMetadata(_Fields, frozen=True):
+    annotations: GuardedAnnotations | None = None
+
+
+class GuardedPod(_Fields, frozen=True):
+    metadata: GuardedMetadata | None = None
+
+
+class TypeMeta(_Fields, frozen=True):
+    """What an object says that it is."""
+
+    api_version: str | None = None
+    kind: str | None = None
 
 
 class PodClass(StrEnum):
@@ -121,7 +145,7 @@ def _is_windows(spec: Spec) -> bool:
 
 
 class NotAnObject(Exception):
-    """An object is missing from a review, or cannot be decoded."""
+    """An object is missing from a review, is of another kind, or cannot be decoded."""
 
 
 def decode_object(raw: msgspec.Raw, into: type[T], what: str) -> T:
@@ -132,3 +156,10 @@ def decode_object(raw: msgspec.Raw, into: type[T], what: str) -> T:
         return msgspec.json.decode(raw, type=into)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise NotAnObject(f"{what} cannot be decoded: {error}") from error
+
+
+def check_kind(raw: msgspec.Raw, kind: str, what: str) -> None:
+    """Raises NotAnObject where an object says that it is no core/v1 object of this kind, or is missing."""
+    said = decode_object(raw, TypeMeta, what)
+    if (said.api_version or "v1") != "v1" or (said.kind or kind) != kind:
+        raise NotAnObject(f"{what} is {said.api_version or ''} {said.kind or ''}, not v1 {kind}")

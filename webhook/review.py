@@ -6,15 +6,19 @@ Whatever the review holds, there is an answer; it repeats the review's uid.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
 from webhook.envelope import ALLOW, Request, Verdict, bad, decode_review, encode_review
 from webhook.facts import NoSuchKind, Unreadable, View
 from webhook.mutation import mutate_by_policies, mutate_windows
-from webhook.objects import NotAnObject, Pod, PodClass, PodMetadataOnly, classify, decode_object
+from webhook.objects import GuardedPod, NotAnObject, Pod, PodClass, check_kind, classify, decode_object
 from webhook.validation import VPC_CNI, validate_created, validate_node, validate_updated
 
 MUTATE_POD = "/mutate-v1-pod"
 VALIDATE_POD = "/validate-v1-pod"
 VALIDATE_NODE = "/validate-v1-node"
+LARGEST_NODE = 1024 * 1024
+"""Bytes of a Node as JSON, ten times a usual one: decoded whole it takes twenty times its size in memory."""
 
 
 class Reviews:
@@ -59,12 +63,13 @@ class Reviews:
         return mutate_by_policies(pod, pod_class, namespace, policies, account)
 
     async def _validate_pod(self, request: Request) -> Verdict:
-        if not request.is_about("Pod") or request.operation not in ("CREATE", "UPDATE"):
+        if request.operation not in ("CREATE", "UPDATE"):
             return ALLOW
-        new = _annotations(decode_object(request.object, PodMetadataOnly, "object"))
+        _check_request(request, "Pod")
+        new = _annotations(request.object, "object")
         if request.operation == "CREATE":
             return validate_created(new, windows_ipam=await self._guards_windows())
-        old = _annotations(decode_object(request.old_object, PodMetadataOnly, "oldObject"))
+        old = _annotations(request.old_object, "oldObject")
         return validate_updated(
             old,
             new,
@@ -80,12 +85,26 @@ class Reviews:
         return isinstance(windows_ipam, Unreadable) or windows_ipam
 
     async def _validate_node(self, request: Request) -> Verdict:
-        if request.username != VPC_CNI or request.operation != "UPDATE" or not request.is_about("Node"):
+        if request.username != VPC_CNI or request.operation != "UPDATE":
             return ALLOW
-        new = decode_object(request.object, dict[str, Any], "object")
-        old = decode_object(request.old_object, dict[str, Any], "oldObject")
-        return validate_node(old, new)
+        _check_request(request, "Node")
+        return validate_node(_node(request.old_object, "oldObject"), _node(request.object, "object"))
 
 
-def _annotations(pod: PodMetadataOnly) -> dict[str, str]:
-    return (pod.metadata.annotations if pod.metadata else None) or {}
+def _check_request(request: Request, kind: str) -> None:
+    """Raises NotAnObject: what cannot be judged is not allowed."""
+    if not request.is_about(kind):
+        raise NotAnObject(f"the review is not about a v1 {kind}")
+
+
+def _annotations(raw: msgspec.Raw, what: str) -> dict[str, str]:
+    check_kind(raw, "Pod", what)
+    metadata = decode_object(raw, GuardedPod, what).metadata
+    return metadata.annotations.by_key() if metadata and metadata.annotations else {}
+
+
+def _node(raw: msgspec.Raw, what: str) -> dict[str, Any]:
+    check_kind(raw, "Node", what)
+    if len(bytes(raw)) > LARGEST_NODE:
+        raise NotAnObject(f"{what} has more than {LARGEST_NODE} bytes")
+    return decode_object(raw, dict[str, Any], what)

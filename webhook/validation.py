@@ -15,6 +15,8 @@ CONTROLLERS = frozenset(
 )
 """User names of the reference controller in its two forms."""
 VPC_CNI = "system:serviceaccount:kube-system:aws-node"
+CNI_REFUSAL = "aws-node can only update limited fields on the Node Object"
+"""The reference's words: people and tests match them."""
 
 _CNI_LABELS = (LABEL_TRUNK, LABEL_ENI_CONFIG)
 _CHANGES_BY_ITSELF = ("managedFields", "resourceVersion")
@@ -43,9 +45,9 @@ def validate_updated(
 
 
 def validate_node(old: Mapping[str, Any], new: Mapping[str, Any]) -> Verdict:
-    """An update by the VPC CNI's account: its two labels, and nothing else."""
+    """An update by the VPC CNI's account, of the node or its status: its two labels, and nothing else."""
     if _without_what_may_change(old) != _without_what_may_change(new):
-        return deny(f"{VPC_CNI} may change nothing of a node but the labels {' and '.join(_CNI_LABELS)}")
+        return deny(CNI_REFUSAL)
     return ALLOW
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.webhook.stand import ENI, FARGATE, IP, OWN_ACCOUNT, Object, StandView, outcome, pod, review
+from tests.unit.webhook.stand import ENI, FARGATE, IP, OWN_ACCOUNT, Object, StandView, answer, outcome, pod, review
 from tests.unit.webhook.updates import (
     CNI,
     CONTROLLER,
@@ -136,3 +136,46 @@ def test_a_label_that_the_metadata_cannot_forge() -> None:
     old = {**node(), "labels of metadata": {"x": "y"}}
     new = {**node({"x": "y"}), "labels of metadata": {}}
     assert outcome(StandView(), VALIDATE_NODE, node_update(old, new, CNI)) == FORBIDDEN
+
+
+def test_the_vpc_cni_is_refused_in_the_words_that_people_match() -> None:
+    response = answer(StandView(), VALIDATE_NODE, node_update(node(), node({"x": "y"}), CNI))
+    assert response["status"]["message"] == "aws-node can only update limited fields on the Node Object"
+    assert (response["status"]["code"], response["status"]["reason"]) == (403, "Forbidden")
+
+
+SECRET: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "n-1"}}
+LARGE = node(annotations={"a": "b" * 1024 * 1024})
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        pytest.param(VALIDATE_NODE, node_update(None, None, CNI), id="node: neither object"),
+        pytest.param(VALIDATE_NODE, node_update(node(), None, CNI), id="node: no object"),
+        pytest.param(VALIDATE_NODE, node_update(None, node(), CNI), id="node: no old object"),
+        pytest.param(VALIDATE_NODE, node_update(None, node(), CNI, subResource="status"), id="status: no old object"),
+        pytest.param(
+            VALIDATE_NODE,
+            review(node(), old=node(), operation="UPDATE", kind="Secret", username=CNI),
+            id="node: a request about a Secret",
+        ),
+        pytest.param(VALIDATE_NODE, node_update(node(), SECRET, CNI), id="node: the object is a Secret"),
+        pytest.param(VALIDATE_NODE, node_update(SECRET, node(), CNI), id="node: the old object is a Secret"),
+        pytest.param(VALIDATE_NODE, node_update(pod(), pod(), CNI), id="node: both objects are pods"),
+        pytest.param(VALIDATE_NODE, node_update(LARGE, node(), CNI), id="node: larger than any node"),
+        pytest.param(VALIDATE_POD, review(pod(), kind="Secret"), id="pod: CREATE of a Secret"),
+        pytest.param(VALIDATE_POD, review(SECRET), id="pod: the object is a Secret"),
+        pytest.param(VALIDATE_POD, review(pod(), old=SECRET, operation="UPDATE"), id="pod: the old object is a Secret"),
+        pytest.param(VALIDATE_POD, review({**pod(), "apiVersion": "apps/v1"}), id="pod: of another group"),
+    ],
+)
+def test_what_cannot_be_judged_is_denied(path: str, sent: Object) -> None:
+    assert outcome(StandView(), path, sent) == BAD
+
+
+def test_objects_that_do_not_say_their_kind_are_judged_as_what_the_path_is_for() -> None:
+    untyped = {"metadata": {"annotations": {ENI: "[]"}}}
+    assert outcome(StandView(), VALIDATE_POD, review(untyped, kind="")) == FORBIDDEN
+    bare = {key: value for key, value in node().items() if key not in ("apiVersion", "kind")}
+    assert outcome(StandView(), VALIDATE_NODE, node_update(bare, bare, CNI)) == ALLOWED
