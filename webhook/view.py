@@ -5,7 +5,6 @@ Read by the server's event loop, written by the threads: every write replaces a 
 
 import asyncio
 import random
-import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from common.clock import Clock
 from common.decide.cluster_config import parse_cluster_config
 from common.decide.security_groups import PolicySet
 from common.kube.lenient import Raw
+from common.kube.paths import is_object_name
 from common.kube.project import config_map_data, identity, labels_of, policy
 from common.kube.reflector import OnEvent, Resource
 from common.kube.transport import Transport
@@ -47,8 +47,6 @@ LookUp = Callable[[str, str], Mapping[str, str] | None]
 """A service account's labels by namespace and name, from the API server itself; None: there is none. Raises
 OutsideError."""
 
-_OBJECT_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
-"""What can be the name of an object, and so a part of a path."""
 _NO_POLICIES = PolicySet(())
 _NO_LABELS: Mapping[str, str] = {}
 _log = get_logger(__name__)
@@ -131,7 +129,7 @@ class ClusterView:
         labels = self._labels.get((namespace, name))
         if labels is not None:
             return labels
-        if not _OBJECT_NAME.fullmatch(namespace) or not _OBJECT_NAME.fullmatch(name):
+        if not is_object_name(namespace) or not is_object_name(name):
             return NoSuchAccount()
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._lookups, self._look_up, namespace, name)

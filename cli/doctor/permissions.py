@@ -7,7 +7,7 @@ from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT, SYSTEM_NAMESPACE
 VPC = "vpcresources.k8s.aws"
 CRD = "crd.k8s.amazonaws.com"
 ROLES = ("watcher", "worker", "webhook")
-READ = ("get", "list", "watch")
+FOLLOW = ("list", "watch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,31 +48,30 @@ def needed(role: str, lease: str, lease_namespace: str) -> list[Permission]:
     if role == "watcher":
         leases = {"namespace": lease_namespace}
         return [
-            *_all(READ, "", "nodes", "pods", "serviceaccounts"),
-            *_all(READ, VPC, "cninodes", "securitygrouppolicies"),
-            *_all(READ, CRD, "eniconfigs"),
+            *_all(FOLLOW, "", "nodes", "pods", "serviceaccounts"),
+            *_all(FOLLOW, VPC, "cninodes", "securitygrouppolicies"),
+            *_all(FOLLOW, CRD, "eniconfigs"),
             *_all(("create", "patch"), "", "events"),
-            *_all(READ, "", "configmaps", namespace=SYSTEM_NAMESPACE),
-            *_all(READ, "apps", "deployments", namespace=SYSTEM_NAMESPACE),
+            *_all(FOLLOW, "", "configmaps", namespace=SYSTEM_NAMESPACE, name=CONFIG_MAP),
+            *_all(FOLLOW, "apps", "deployments", namespace=SYSTEM_NAMESPACE, name=LEGACY_DEPLOYMENT),
             *_all(("create",), "coordination.k8s.io", "leases", **leases),
-            *_all(("get", "update", "patch"), "coordination.k8s.io", "leases", name=lease, **leases),
+            *_all(("get", "update"), "coordination.k8s.io", "leases", name=lease, **leases),
         ]
     if role == "worker":
         return [
-            *_all(("get", "patch"), "", "pods"),
+            *_all(("get",), "", "pods"),
+            *_all(("patch",), "", "pods/status"),
             *_all(("get",), "", "nodes"),
             *_all(("patch",), "", "nodes/status"),
-            *_all(("get", "list"), "", "serviceaccounts"),
+            *_all(("get",), "", "serviceaccounts"),
             *_all(("create", "patch"), "", "events"),
-            *_all(("get", "list"), VPC, "securitygrouppolicies"),
+            *_all(("list",), VPC, "securitygrouppolicies"),
             *_all(("get", "create", "patch", "delete"), VPC, "cninodes"),
-            *_all(("get", "list"), CRD, "eniconfigs"),
-            *_all(("get",), "", "configmaps", namespace=SYSTEM_NAMESPACE, name=CONFIG_MAP),
-            *_all(("get",), "apps", "deployments", namespace=SYSTEM_NAMESPACE, name=LEGACY_DEPLOYMENT),
+            *_all(("get",), CRD, "eniconfigs"),
         ]
     return [
-        *_all(READ, "", "serviceaccounts"),
-        *_all(READ, VPC, "securitygrouppolicies"),
-        *_all(READ, "", "configmaps", namespace=SYSTEM_NAMESPACE),
-        *_all(READ, "apps", "deployments", namespace=SYSTEM_NAMESPACE),
+        *_all(("get", *FOLLOW), "", "serviceaccounts"),
+        *_all(FOLLOW, VPC, "securitygrouppolicies"),
+        *_all(FOLLOW, "", "configmaps", namespace=SYSTEM_NAMESPACE, name=CONFIG_MAP),
+        *_all(FOLLOW, "apps", "deployments", namespace=SYSTEM_NAMESPACE, name=LEGACY_DEPLOYMENT),
     ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.kube.calls import CONFLICT_TRIES, Calls, check_uid
+from common.kube.paths import path_of
 from common.kube.project import cninode_facts
 from common.kube.raw import Untyped
 from common.kube.status import UID_MISMATCH, answered, is_missing, object_in, succeeded
@@ -20,7 +21,7 @@ class CniNodeCalls(Calls):
     def get_cninode(self, name: NodeName) -> CniNodeFacts | None:
         """None only where the API server says that there is none. Raises NotFound where the CRD does not exist,
         OutsideError."""
-        raw = self._read(f"{_COLLECTION}/{name}", name)
+        raw = self._read(_COLLECTION, name)
         if raw is None:
             return None
         facts = cninode_facts(raw)
@@ -100,7 +101,7 @@ class CniNodeCalls(Calls):
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
-        response = self._transport.request("DELETE", f"{_COLLECTION}/{name}", body=body)
+        response = self._transport.request("DELETE", path_of(_COLLECTION, name), body=body)
         if response.status == 409 and uid is not None:
             return
         if not is_missing(response, name):
@@ -109,7 +110,7 @@ class CniNodeCalls(Calls):
     def _revise(self, name: NodeName, uid: str, change: Any) -> None:
         """Patch what `change` finds in the object as it stands; an empty change is no call, and of an object that is
         another controller's by now nothing is changed."""
-        path = f"{_COLLECTION}/{name}"
+        path = path_of(_COLLECTION, name)
         for last in (*[False] * (CONFLICT_TRIES - 1), True):
             found: Untyped = object_in(self._transport.request("GET", path), name)
             metadata = found["metadata"]

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from common.clock import Clock
+from common.kube.paths import path_of
 from common.kube.status import failure
 from common.kube.transport import MERGE_PATCH, Response, Transport
 from common.logging import get_logger
@@ -165,13 +166,13 @@ class EventSink:
     def _send(self, said: _Said, times: int) -> Response:
         """Patch the event's count, or write it for the first time. Raises Unsure."""
         now = datetime.fromtimestamp(self._clock.now(), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        collection = f"/api/v1/namespaces/{said.about.home}/events"
+        collection = path_of("/api/v1/namespaces", said.about.home, "events")
         written = self._written.get(said)
         if written is not None:
             count = written.count + times
             response = self._transport.request(
                 "PATCH",
-                f"{collection}/{written.name}",
+                path_of(collection, written.name),
                 body={"count": count, "lastTimestamp": now},
                 content_type=MERGE_PATCH,
                 timeout=CALL_SECONDS,

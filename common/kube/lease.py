@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from common.clock import Clock
+from common.kube.paths import path_of
 from common.kube.status import answered, object_in
 from common.kube.transport import Transport
 from common.logging import get_logger
@@ -54,8 +55,8 @@ class Lease:
     ) -> None:
         """`identity`: of this process, unlike that of any other, earlier ones included."""
         self._transport, self._clock, self._rng = transport, clock, rng
-        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
-        self._path = f"{self._collection}/{name}"
+        self._collection = path_of("/apis/coordination.k8s.io/v1/namespaces", namespace, "leases")
+        self._path = path_of(self._collection, name)
         self._name, self._namespace, self.identity, self._terms = name, namespace, identity, terms
         self._seen: tuple[object, ...] = ()
         self._seen_at = clock.monotonic()

@@ -3,6 +3,7 @@
 import msgspec
 
 from common.kube.calls import Calls
+from common.kube.paths import path_of
 from common.kube.project import PodFacts, pod_facts, policy
 from common.kube.raw import Metadata
 from common.kube.status import page_in
@@ -11,6 +12,8 @@ from common.model.ids import PodUid
 from common.model.policy import Policy
 
 POLICIES_PER_PAGE = 500
+_NAMESPACES = "/api/v1/namespaces"
+_POLICIES = "/apis/vpcresources.k8s.aws/v1beta1/namespaces"
 
 
 class _Account(msgspec.Struct):
@@ -25,7 +28,7 @@ class PodCalls(Calls):
     def get_pod(self, namespace: str, name: str) -> PodFacts | None:
         """The pod as the API server itself has it (not its cache). None only where the server says that there is no
         such pod. Raises OutsideError."""
-        raw = self._read(_pod(namespace, name), name)
+        raw = self._read(_NAMESPACES, namespace, "pods", name)
         if raw is None:
             return None
         facts = pod_facts(raw)
@@ -36,17 +39,18 @@ class PodCalls(Calls):
     def annotate_pod(
         self, namespace: str, name: str, uid: PodUid, key: str, value: str, *, resource_version: str | None = None
     ) -> None:
-        """Write one annotation. Raises Conflict where the pod is another of the same name (or changed since
+        """Write one annotation, through the pod's status: who may do that cannot change what the pod runs.
+        Raises Conflict where the pod is another of the same name (or changed since
         `resource_version`, where given), NotFound where it is gone, OutsideError."""
         metadata: dict[str, object] = {"uid": uid, "annotations": {key: value}}
         if resource_version is not None:
             metadata["resourceVersion"] = resource_version
-        self._patch(_pod(namespace, name), name, {"metadata": metadata})
+        self._patch(path_of(_NAMESPACES, namespace, "pods", name, "status"), name, {"metadata": metadata})
 
     def list_policies(self, namespace: str) -> tuple[Policy, ...]:
         """The namespace's SecurityGroupPolicies by name, malformed ones left out with a log line. Raises NotFound
         where their CRD does not exist, OutsideError."""
-        path = f"/apis/vpcresources.k8s.aws/v1beta1/namespaces/{namespace}/securitygrouppolicies"
+        path = path_of(_POLICIES, namespace, "securitygrouppolicies")
         query = {"limit": str(POLICIES_PER_PAGE)}
         found: list[Policy] = []
         while True:
@@ -58,14 +62,10 @@ class PodCalls(Calls):
 
     def service_account_labels(self, namespace: str, name: str) -> dict[str, str] | None:
         """None where there is no such service account. Raises OutsideError."""
-        raw = self._read(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}", name)
+        raw = self._read(_NAMESPACES, namespace, "serviceaccounts", name)
         if raw is None:
             return None
         try:
             return _ACCOUNT.decode(raw).metadata.labels or {}
         except (msgspec.DecodeError, ValueError) as error:
             raise Unsure("MalformedServiceAccount", str(error)) from error
-
-
-def _pod(namespace: str, name: str) -> str:
-    return f"/api/v1/namespaces/{namespace}/pods/{name}"

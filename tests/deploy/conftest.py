@@ -66,3 +66,14 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         finally:
             process.stdin.close()
             process.wait(START_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def installed(kubectl: str, rendered: str, kubeconfig: Path) -> list[str]:
+    """kubectl's command line for a cluster that has the base; applied twice, as an upgrade would."""
+    command = [kubectl, "--kubeconfig", str(kubeconfig)]
+    for _ in range(2):
+        subprocess.run(
+            [*command, "apply", "--server-side", "--validate=strict", "-f", "-"], input=rendered, text=True, check=True
+        )
+    return command

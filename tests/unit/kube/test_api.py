@@ -336,3 +336,49 @@ def test_dropping_our_finalizer_keeps_others_and_spares_a_successor(api: InProce
     assert len(api.ok("GET", f"{CNINODES}/n1")["metadata"]["finalizers"]) == 2
     kube.drop_finalizer(N1, uid)
     assert api.ok("GET", f"{CNINODES}/n1")["metadata"]["finalizers"] == ["example.com/theirs"]
+
+
+# --- paths
+
+
+ODD_NAMES = (
+    "",
+    ".",
+    "..",
+    "../../api/v1/secrets",
+    "a/b",
+    "a?limit=1",
+    "a#b",
+    "a%2Fb",
+    "A",
+    "-a",
+    "a" * 254,
+    "ä",
+    "a\n",
+)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_what_is_no_name_of_an_object_does_not_exist_and_reaches_no_path(api: InProcess, kube: Kube, name: str) -> None:
+    assert kube.get_eni_config(name) is None
+    assert kube.get_node(NodeName(name)) is None
+    assert kube.get_cninode(NodeName(name)) is None
+    assert kube.get_pod("default", name) is None
+    assert kube.get_pod(name, "p") is None
+    assert kube.service_account_labels(name, "default") is None
+    for write in (
+        lambda: kube.annotate_pod(name, "p", PodUid("u"), KEY, "v"),
+        lambda: kube.annotate_pod("default", name, PodUid("u"), KEY, "v"),
+        lambda: kube.advertise(NodeName(name), {KEY: "1"}),
+        lambda: kube.delete_cninode(NodeName(name)),
+        lambda: kube.list_policies(name),
+    ):
+        with pytest.raises(NotFound):
+            write()
+    assert api.calls == []
+
+
+def test_a_pod_is_annotated_through_its_status(api: InProcess, kube: Kube) -> None:
+    uid = PodUid(api.ok("POST", PODS, pod("p", "n1"))["metadata"]["uid"])
+    kube.annotate_pod("default", "p", uid, KEY, "[1]")
+    assert api.calls == [("PATCH", f"{PODS}/p/status")]
