@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import console
-from cli.doctor import ec2, kubernetes, redis
+from cli.doctor import ec2, guards, kubernetes, redis
 from cli.doctor.finding import Finding, State, first_line
 from cli.doctor.permissions import ROLES, needed
 from common.clock import SystemClock
@@ -64,6 +64,7 @@ def _findings(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
     else:
         permissions = {role: needed(role, settings.lease_name, settings.lease_namespace) for role in roles}
         yield from kubernetes.check(transport, permissions)
+        yield from guards.check(transport)
     yield from ec2.check(settings)
 
 

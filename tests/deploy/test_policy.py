@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from cli.doctor import guards
+from cli.doctor.finding import State
+from common.clock import SystemClock
+from common.kube.transport import connect
 from tests.integration.webhook_cluster import Answer, Cluster, until
 from tests.unit.webhook.stand import ENI, FARGATE, IP, OWN_ACCOUNT
 from tests.unit.webhook.updates import CREATED, OTHERS, UPDATED, USERS
@@ -136,3 +140,9 @@ def test_other_writes_are_not_in_the_way(api: Cluster, ipam: bool) -> None:
     began = time.monotonic()
     assert make(api, None, user="alice").status == 201
     assert time.monotonic() - began < 5
+
+
+def test_the_doctor_sees_who_guards(api: Cluster) -> None:
+    transport = connect(kubeconfig=api.kubeconfig, context="", clock=SystemClock())
+    [found] = guards.check(transport)
+    assert (found.state, found.what) == (State.OK, "annotations guarded by ValidatingAdmissionPolicy")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from cli.doctor import ec2, kubernetes, redis
+from cli.doctor import ec2, guards, kubernetes, redis
 from cli.doctor.finding import State
 from cli.doctor.permissions import ROLES, Permission, needed
 from common.kube.transport import Response
@@ -94,6 +94,35 @@ def test_definitions_that_are_not_served_are_missing() -> None:
         "CustomResourceDefinition cninodes.vpcresources.k8s.aws": State.OK,
         "CustomResourceDefinition eniconfigs.crd.k8s.amazonaws.com": State.MISSING,
     }
+
+
+ALL_PARTS = {part for parts in guards.PARTS.values() for part in parts}
+
+
+@pytest.mark.parametrize(
+    ("absent", "state", "said"),
+    [
+        pytest.param(set(), State.OK, "ValidatingAdmissionPolicy and webhook", id="both"),
+        pytest.param({guards.WEBHOOK}, State.OK, "by ValidatingAdmissionPolicy", id="the policy alone"),
+        pytest.param({guards.POLICY}, State.MISSING, "by webhook", id="the webhook alone"),
+        pytest.param({guards.POLICY, guards.WEBHOOK}, State.MISSING, "by nobody", id="nobody"),
+    ],
+)
+def test_who_guards_annotations(absent: set[str], state: State, said: str) -> None:
+    there = ALL_PARTS - {part for who in absent for part in guards.PARTS[who]}
+    [found] = guards.check(ApiServer({f"{guards.ROOT}/{part}": (200, "{}") for part in there}))
+    assert (found.state, said in found.what) == (state, True)
+
+
+@pytest.mark.parametrize("part", guards.PARTS[guards.POLICY])
+def test_a_policy_without_one_of_its_parts_guards_nothing(part: str) -> None:
+    [found] = guards.check(ApiServer({f"{guards.ROOT}/{p}": (200, "{}") for p in ALL_PARTS - {part}}))
+    assert found.state is State.MISSING
+
+
+def test_who_guards_is_not_known_to_one_who_may_not_read_it() -> None:
+    answers = {f"{guards.ROOT}/{part}": (403, "{}") for part in ALL_PARTS}
+    assert [one.state for one in guards.check(ApiServer(answers))] == [State.UNKNOWN]
 
 
 def test_refused_credentials_are_missing() -> None:
