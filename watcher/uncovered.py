@@ -15,9 +15,9 @@ import msgspec
 
 from common.clock import Clock
 from common.decide.security_groups import PolicySet
-from common.decide.uncovered import concerns, reads_accounts, uncovered_by
+from common.decide.uncovered import claims_fargate, concerns, reads_accounts, uncovered_by
 from common.model.ids import NodeName, PodUid
-from common.model.names import POD_ENI
+from common.model.names import FARGATE_PROFILE, POD_ENI
 from common.model.node import NodeFacts
 from common.model.notice import PodNotice, Severity
 from common.model.pod import BarePod
@@ -163,7 +163,7 @@ class UncoveredPods:
                 # Its node was not told yet.
                 self._unjudged[uid] = None
                 continue
-            names = self._judge(shape, pod) if concerns(node) else ()
+            names = self._judge(shape, pod) if concerns(node, dict(shape.labels)) else ()
             self._found.pop(uid, None)
             if names:
                 self._found[uid] = shape.namespace
@@ -223,9 +223,12 @@ def _reads(policy: Policy | None) -> bool:
 
 
 def _notice(uid: PodUid, shape: _Shape, pod: _Pod, names: tuple[str, ...]) -> PodNotice:
+    why = "the webhook was away, or labels were changed since"
+    if claims_fargate(dict(shape.labels)):
+        why = f"it has the label {FARGATE_PROFILE}, but its node is no Fargate node"
     message = (
-        f"matched by SecurityGroupPolicy {', '.join(names)}, but admitted without {POD_ENI} (the webhook was away, or "
-        "labels were changed since): the pod runs with its node's security groups until it is made anew"
+        f"matched by SecurityGroupPolicy {', '.join(names)}, but admitted without {POD_ENI} ({why}): "
+        "the pod runs with its node's security groups until it is made anew"
     )
     return PodNotice(
         namespace=shape.namespace, name=pod.name, uid=uid, reason=REASON, message=message, severity=Severity.WARNING

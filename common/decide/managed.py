@@ -6,11 +6,6 @@ from common.model.config import ClusterConfig
 from common.model.names import (
     CNINODE_CLUSTER_TAG,
     INSTANCE_TAG,
-    OWNER_TAG,
-    POD_UID_TAG,
-    TRUNK_TAG,
-    VLAN_TAG,
-    cluster_tag,
 )
 from common.model.node import CniNodeSpec, NodeFacts, NodeView
 
@@ -76,21 +71,31 @@ EC2_TAGS_PER_RESOURCE = 50
 EC2_TAG_KEY_LENGTH = 128
 EC2_TAG_VALUE_LENGTH = 256
 OUR_TAGS_PER_INTERFACE = 6
+RESERVED_TAGS = (
+    "eks:",
+    "kubernetes.io/cluster/",
+    "cluster.k8s.amazonaws.com/",
+    "node.k8s.amazonaws.com/",
+    "vpcresources.k8s.aws/",
+)
+"""Keys that begin so say whose an interface is. With another cluster's, no cluster's sweep would take it."""
 
 
-def interface_tags(spec: CniNodeSpec | None, cluster: str) -> tuple[dict[str, str], tuple[str, ...]]:
+def interface_tags(spec: CniNodeSpec | None) -> tuple[dict[str, str], tuple[str, ...]]:
     """Other people's tags of a CNINode that go onto every interface made for its node, and what is wrong with those
-    that do not. EC2's rules: at most 50 tags, keys of 1 to 128 and values of up to 256 characters, no `aws:`."""
-    ours = {CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_TAG, VLAN_TAG, TRUNK_TAG, POD_UID_TAG, cluster_tag(cluster)}
+    that do not. EC2's rules: at most 50 tags, keys of 1 to 128 and values of up to 256 characters, no `aws:`. Ours:
+    none of the keys by which interfaces are told to belong to a cluster, a node or a pod."""
     good: dict[str, str] = {}
     bad: list[str] = []
     for key, value in sorted((spec.tags if spec is not None else {}).items()):
-        if key in ours:
-            continue
+        if key in (CNINODE_CLUSTER_TAG, INSTANCE_TAG):
+            continue  # Ours, on the CNINode itself.
         if not 1 <= len(key) <= EC2_TAG_KEY_LENGTH or len(value) > EC2_TAG_VALUE_LENGTH:
             bad.append(f"{key[:40]!r} is too long or empty")
         elif key.lower().startswith("aws:"):
             bad.append(f"{key!r} begins with aws:, which EC2 keeps for itself")
+        elif key.startswith(RESERVED_TAGS):
+            bad.append(f"{key!r} says whose an interface is, and is not a CNINode's to set")
         elif len(good) + OUR_TAGS_PER_INTERFACE >= EC2_TAGS_PER_RESOURCE:
             bad.append(f"{key!r} is one more than the 50 tags that EC2 allows")
         else:

@@ -106,7 +106,7 @@ def _create(draft: Draft, node: NodeFacts, instance: InstanceFacts) -> None:
     if not draft.may(SUBJECT):
         return
     subnet, groups = where
-    extra, bad = interface_tags(draft.ledger.cninode_spec, draft.options.cluster)
+    extra, bad = interface_tags(draft.ledger.cninode_spec)
     if bad:
         draft.tell_node_once("tags", "InvalidTag", "Tags of the CNINode left out: " + "; ".join(bad), Severity.WARNING)
     _set(draft, state=TrunkState.CREATING, subnet_id=subnet, groups=groups)

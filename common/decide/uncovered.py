@@ -8,15 +8,23 @@ from collections.abc import Mapping
 
 from common.decide.managed import LINUX
 from common.decide.security_groups import PolicySet
+from common.model.names import FARGATE_PROFILE
 from common.model.node import NodeFacts
 from common.model.policy import LabelSelector, Policy
 
 
-def concerns(node: NodeFacts) -> bool:
-    """Whether a pod on this node should have had a branch interface. On unmanaged Linux nodes, too: had it been asked
-    for, the pod would wait for another node, and there it runs without its groups just the same. Windows pods get
-    none, and nodes of auto mode are somebody else's."""
+def concerns(node: NodeFacts, labels: Mapping[str, str]) -> bool:
+    """Whether a pod with these labels on this node should have had a branch interface. On unmanaged Linux nodes, too:
+    had it been asked for, the pod would wait for another node, and there it runs without its groups just the same.
+    Windows pods get none, and nodes of auto mode are somebody else's. The label of Fargate's pods, which the webhook
+    goes by before there is a node, counts only where the node is no EC2 instance: anybody can write it."""
+    if claims_fargate(labels) and node.instance_id is None:
+        return False
     return node.os == LINUX and not node.auto
+
+
+def claims_fargate(labels: Mapping[str, str]) -> bool:
+    return FARGATE_PROFILE in labels
 
 
 def reads_accounts(policy: Policy) -> bool:

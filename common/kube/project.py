@@ -17,7 +17,6 @@ from common.model.ids import GroupId, NodeName, PodUid, SubnetId, instance_id_of
 from common.model.names import (
     CNINODE_FINALIZER,
     COMPUTE_TYPE_AUTO,
-    FARGATE_PROFILE,
     LABEL_OS,
     POD_ENI,
     PRIVATE_IPV4,
@@ -224,7 +223,7 @@ def labels_of(raw: Raw, report: Report = log_problem) -> dict[str, str]:
 def _bare(pod: k.Pod, spec: k.PodSpec) -> BarePod | None:
     labels = pod.metadata.labels or {}
     ends = _finished(pod) or pod.metadata.deletion_timestamp is not None
-    if spec.host_network or ends or FARGATE_PROFILE in labels:
+    if spec.host_network or ends:
         return None
     return BarePod(
         uid=PodUid(pod.metadata.uid),

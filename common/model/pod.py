@@ -30,7 +30,7 @@ class PodWish(msgspec.Struct, frozen=True, kw_only=True):
 
 class BarePod(msgspec.Struct, frozen=True, kw_only=True):
     """A pod bound to a node that asks for nothing of ours and carries none of our annotations, though it could: not
-    on the host's network, not on Fargate, not finished or being deleted."""
+    on the host's network, not finished or being deleted."""
 
     uid: PodUid
     namespace: str

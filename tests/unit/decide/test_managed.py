@@ -77,10 +77,30 @@ def test_no_tag_is_written_for_an_unknown_instance() -> None:
     assert INSTANCE_TAG not in wanted_tags(node(instance_id=None), CLUSTER)
 
 
-def test_other_peoples_tags_go_onto_interfaces_and_ours_are_not_theirs_to_set() -> None:
-    tags = {**POD_GROUPS_SPEC.tags, "team": "a", VLAN_TAG: "9", f"kubernetes.io/cluster/{CLUSTER}": "shared"}
-    assert interface_tags(CniNodeSpec(tags=tags), CLUSTER) == ({"team": "a"}, ())
-    assert interface_tags(None, CLUSTER) == ({}, ())
+def test_other_peoples_tags_go_onto_interfaces() -> None:
+    tags = {**POD_GROUPS_SPEC.tags, **wanted_tags(node(), CLUSTER), "team": "a"}
+    assert interface_tags(CniNodeSpec(tags=tags)) == ({"team": "a"}, ())
+    assert interface_tags(None) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "kubernetes.io/cluster/another",
+        f"kubernetes.io/cluster/{CLUSTER}",
+        "eks:eni:owner",
+        "eks:cluster-name",
+        "cluster.k8s.amazonaws.com/other",
+        "node.k8s.amazonaws.com/created_at",
+        VLAN_TAG,
+        "vpcresources.k8s.aws/pod-uid",
+    ],
+)
+def test_whose_an_interface_is_is_not_for_a_cninode_to_say(key: str) -> None:
+    good, bad = interface_tags(CniNodeSpec(tags={key: "owned", "team": "a"}))
+    assert good == {"team": "a"}
+    assert len(bad) == 1
+    assert key in bad[0]
 
 
 @pytest.mark.parametrize(
@@ -88,13 +108,13 @@ def test_other_peoples_tags_go_onto_interfaces_and_ours_are_not_theirs_to_set() 
     [("", "x"), ("k" * 129, "x"), ("k", "v" * 257), ("aws:thing", "x"), ("AWS:thing", "x")],
 )
 def test_a_tag_that_ec2_refuses_is_left_out_and_told(key: str, value: str) -> None:
-    good, bad = interface_tags(CniNodeSpec(tags={key: value, "team": "a"}), CLUSTER)
+    good, bad = interface_tags(CniNodeSpec(tags={key: value, "team": "a"}))
     assert good == {"team": "a"}
     assert len(bad) == 1
 
 
 def test_with_ours_there_are_never_more_than_fifty_tags() -> None:
-    good, bad = interface_tags(CniNodeSpec(tags={f"k{n:02}": "" for n in range(60)}), CLUSTER)
+    good, bad = interface_tags(CniNodeSpec(tags={f"k{n:02}": "" for n in range(60)}))
     assert len(good) == 44
     assert len(bad) == 16
 

@@ -97,6 +97,9 @@ def test_nothing_is_said_of_fargate_pods_and_of_finished_ones(watch: Watch) -> N
     watch.api.ok("POST", POLICIES, policy(podSelector={}))
     fargate = bare("fargate")
     fargate["metadata"]["labels"]["eks.amazonaws.com/fargate-profile"] = ""
+    fargate["spec"]["nodeName"] = "fargate-ip-10-0-0-9"
+    on_fargate = node("fargate-ip-10-0-0-9", instance="0a1b-2c3d/fargate-ip-10-0-0-9")
+    watch.api.ok("POST", NODES, on_fargate)
     watch.api.ok("POST", PODS, fargate)
     watch.api.ok("POST", PODS, bare("done"))
     watch.api.ok("PATCH", f"{PODS}/done/status", {"status": {"phase": "Succeeded"}}, MERGE)
@@ -118,6 +121,18 @@ def test_a_policy_made_after_the_pod_is_for_pods_to_come(watch: Watch) -> None:
     assert found(watch) == []
     watch.api.ok("POST", PODS, bare("q") | {"metadata": {"name": "q", "labels": {"app": "p"}}})
     assert [notice.name for notice in found(watch)] == ["q"]
+
+
+def test_the_label_of_fargate_does_not_hide_a_pod_on_an_instance(watch: Watch) -> None:
+    watch.api.ok("POST", POLICIES, policy())
+    watch.clock.sleep(5)
+    labelled = bare()
+    labelled["metadata"]["labels"]["eks.amazonaws.com/fargate-profile"] = "web"
+    watch.api.ok("POST", PODS, labelled)
+    (notice,) = found(watch)
+    assert (notice.name, notice.reason) == ("p", "SecurityGroupsNotApplied")
+    assert "its node is no Fargate node" in notice.message
+    assert watch.desires.uncovered_counts() == {"default": 1}
 
 
 def test_a_policy_changed_after_the_pod_counts_from_its_change() -> None:
