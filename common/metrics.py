@@ -4,11 +4,8 @@ A process counts what it does itself; sums over replicas are Prometheus' busines
 by whoever knows the whole: the watchers' leader, and the worker that sweeps.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from prometheus_client import (
+    CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -16,8 +13,10 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
+    generate_latest,
 )
+
+from common.probes import Answer, Server
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -96,25 +95,12 @@ NODE_CLEANUP_FAILURES = Counter(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsServer:
-    """A running server of `/metrics`."""
-
-    port: int
-    close: Callable[[], None]
+def exposition() -> Answer:
+    """What `/metrics` shows."""
+    return Answer(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
 
 
-def serve_metrics(port: int, address: str = "0.0.0.0") -> MetricsServer:
-    """Serve `/metrics` from a thread; port 0 takes a free one. Raises OSError if the port is taken."""
-    server, thread = start_http_server(port, addr=address, registry=REGISTRY)
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return MetricsServer(port=_bound_port(server), close=close)
-
-
-def _bound_port(server: Any) -> int:
-    return int(server.server_address[1])
+def serve_metrics(port: int, address: str = "0.0.0.0") -> Server:
+    """Serve `/metrics`, and the same at any other path; port 0 takes a free one. Raises OSError if the port is
+    taken."""
+    return Server(address, port, lambda _: exposition())

@@ -19,6 +19,7 @@ from common.logging import get_logger
 from common.metrics import serve_metrics
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
 from common.model.notice import Notice, Severity
+from common.probes import Server
 from common.settings import Settings, listening, require, variable
 from common.store import Store, keys
 from common.store import connect as connect_redis
@@ -26,7 +27,7 @@ from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from watcher.announcer import Announcer
 from watcher.desires import Desires
-from watcher.health import HealthServer
+from watcher.health import health
 from watcher.kinds import Kind
 from watcher.leader import Leader
 from watcher.reflecting import follow, reflector
@@ -201,11 +202,9 @@ class _Process:
     def _serve(self, stack: ExitStack) -> None:
         address = self._settings.listen_address
         if self._settings.health_port:
+            respond = health(unhealthy=self._unhealthy, unready=self._unready)
             with listening(variable("health_port"), self._settings.health_port):
-                server = HealthServer(
-                    address, self._settings.health_port, unhealthy=self._unhealthy, unready=self._unready
-                )
-            stack.callback(server.close)
+                stack.callback(Server(address, self._settings.health_port, respond).close)
         if self._settings.metrics_port:
             with listening(variable("metrics_port"), self._settings.metrics_port):
                 stack.callback(serve_metrics(self._settings.metrics_port, address).close)

@@ -1,16 +1,14 @@
 """`/healthz` (restart me), `/readyz` (I take messages, and Redis takes what I write) and `/metrics` of a worker."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-from common import metrics
+from common.metrics import exposition
+from common.probes import Answer, Respond
 from workers.progress import Progress
-from workers.server import Answer, Respond
 
 _TEXT = "text/plain; charset=utf-8"
 
 
 def health(progress: Progress) -> Respond:
-    """The answers for workers.server.Server."""
+    """The answers for common.probes.Server."""
 
     def respond(path: str) -> Answer:
         if path == "/healthz":
@@ -20,7 +18,7 @@ def health(progress: Progress) -> Respond:
             problem = progress.unready()
             return Answer(503 if problem else 200, _TEXT, f"{problem or 'ok'}\n".encode())
         if path == "/metrics":
-            return Answer(200, CONTENT_TYPE_LATEST, generate_latest(metrics.REGISTRY))
+            return exposition()
         return Answer(404, _TEXT, b"not found\n")
 
     return respond

@@ -14,8 +14,8 @@ from common.model.errors import LedgerUnreadable, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.ledger import Address, AddressState, Branch, BranchState, Ledger, Pool, TrunkState
 from common.model.names import POD_ENI, PRIVATE_IPV4
+from common.probes import Answer, Respond
 from common.store import Store
-from workers.server import Answer, Respond
 
 FROM_PREFIX = "vpc.amazonaws.com/PrivateIPv4AddressFromPrefix"
 """The reference's name for Windows addresses out of prefixes."""
@@ -24,7 +24,7 @@ _JSON = "application/json"
 
 
 def introspection(store: Store) -> Respond:
-    """The answers for workers.server.Server. 503 while Redis cannot be reached."""
+    """The answers for common.probes.Server. 503 while Redis cannot be reached."""
 
     def respond(path: str) -> Answer:
         try:

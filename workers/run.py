@@ -11,6 +11,7 @@ import structlog
 from common.clock import Clock, SystemClock
 from common.metrics import serve_metrics
 from common.model.errors import StoreUnavailable
+from common.probes import Server
 from common.settings import Settings, listening, variable
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher
@@ -19,7 +20,6 @@ from workers.context import prepare
 from workers.health import health
 from workers.introspection import introspection
 from workers.progress import Progress
-from workers.server import Server
 
 BEAT_SECONDS = 2.0
 """Interval at which the process says that it is alive, and looks whether it gets on."""
