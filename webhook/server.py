@@ -2,24 +2,26 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from common.clock import Clock
+from common.listener import Listener, listening_socket
 from common.logging import get_logger
 from common.metrics import REGISTRY, WEBHOOK_REVIEWS, WEBHOOK_SECONDS
+from webhook.bodies import Body, Budget, Refused
 from webhook.envelope import Undecodable, Verdict, bad, encode_review
 from webhook.review import Reviews
 
-LARGEST_BODY = 7 * 1024 * 1024
-"""Bytes of a review. An object of the API server has at most 3 MiB, and an update carries two."""
-HANDSHAKE_SECONDS = 10.0
-FIRST_REQUEST_SECONDS = 10.0
-"""From a connection's start to its first complete request header."""
-BODY_SECONDS = 10.0
-"""The API server itself gives up on a webhook after at most 30 s, by default 10 s."""
+CONNECTIONS = 256
+"""Of one replica. The API server opens one for each review that it waits for, and keeps 25 when they are idle."""
+HANDSHAKE_SECONDS = 5.0
+HEADER_SECONDS = 10.0
+"""From a connection's start, or the first byte of another request, to the end of the request header."""
+LINGER_SECONDS = 3.0
+"""For the rest of a body that is refused: who still sends does not read the answer."""
 IDLE_SECONDS = 120.0
 """Longer than the 90 s after which the API server closes idle connections: who closes first must not be us, since a
 request already on its way would fail."""
@@ -44,14 +46,19 @@ class ReviewServer:
         self._reviews, self._clock, self._missing, self._alive = reviews, clock, missing, alive
         self._draining = False
         self._server = _Server(self._answer)
-        self._listener: asyncio.Server | None = None
+        self._budget = Budget()
+        self._listener: Listener | None = None
+        self._wants_client_certificate = False
 
     async def start(self, address: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen; the port, which for 0 is any free one. Raises OSError where it is taken."""
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._server, address, port, ssl=tls, ssl_handshake_timeout=HANDSHAKE_SECONDS, backlog=1024
+        listening = listening_socket(address, port)
+        self._wants_client_certificate = tls.verify_mode is not ssl.CERT_NONE
+        self._listener = self._server.listener = Listener(
+            self._server, limit=CONNECTIONS, tls=tls, handshake_seconds=HANDSHAKE_SECONDS
         )
-        return int(self._listener.sockets[0].getsockname()[1])
+        self._listener.start(listening)
+        return int(listening.getsockname()[1])
 
     async def close(self, drain_seconds: float, patience_seconds: float) -> None:
         """Stop without failing a request. For `drain_seconds` everything is still answered, but `/readyz` says no and
@@ -61,15 +68,23 @@ class ReviewServer:
         if self._listener is None:
             return
         await asyncio.sleep(drain_seconds)
-        self._listener.close()
+        await self._listener.close()
         self._server.pre_shutdown()
         await self._server.shutdown(patience_seconds)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._server.began(request.protocol)
+        handler, listener = request.protocol, self._listener
+        assert isinstance(handler, _Handler)
+        assert listener is not None
+        handler.began()
         response = await self._respond(request)
         if self._draining:
             response.force_close()
+        # Written here: a connection makes way for others only when its answer is out.
+        await response.prepare(request)
+        await response.write_eof()
+        handler.ended()
+        listener.idle(handler)
         return response
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
@@ -96,58 +111,76 @@ class ReviewServer:
             return _refusal(400, "a review is sent by POST")
         if request.content_type != _JSON:
             return _refusal(400, f"content type {request.headers.get('Content-Type', '')!r} is not {_JSON}")
-        try:
-            body = await asyncio.wait_for(_body(request), BODY_SECONDS)
-        except TimeoutError:
-            return _refusal(408, f"the body did not come within {BODY_SECONDS:g} s")
-        if body is None:
-            return _refusal(413, f"the body has more than {LARGEST_BODY} bytes")
-        try:
-            answer, verdict = await self._reviews.answer(request.path, body)
-        except Undecodable as error:
-            return _refusal(400, str(error))
+        if self._wants_client_certificate and not (request.transport and request.transport.get_extra_info("peercert")):
+            return _refusal(403, "reviews are answered to clients with a certificate of the API server's CA")
+        with Body(request, self._budget) as body:
+            try:
+                read = await body.read()
+            except Refused as refused:
+                return _refusal(refused.status, refused.why)
+            if self._listener is not None:
+                self._listener.busy(request.protocol)
+            try:
+                answer, verdict = await self._reviews.answer(request.path, read)
+            except Undecodable as error:
+                return _refusal(400, str(error))
         if not verdict.allowed:
             _log.info("refused", path=request.path, code=verdict.code, why=verdict.message)
         return web.Response(body=answer, content_type=_JSON), _result(verdict)
 
 
+class _Handler(web.RequestHandler):
+    """One connection. Hangs up on a client whose request header does not come in time, the first and every other."""
+
+    def __init__(self, server: "_Server", listener: Listener) -> None:
+        # A body that unpacks to a thousand times its size is not unpacked.
+        super().__init__(
+            server, loop=asyncio.get_running_loop(), access_log=None, keepalive_timeout=IDLE_SECONDS,
+            lingering_time=LINGER_SECONDS, auto_decompress=False,
+        )  # fmt: skip
+        self._listener = listener
+        self._late: asyncio.TimerHandle | None = None
+        self._serving = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._expect(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._serving and self._late is None and self.transport is not None:
+            self._expect(self.transport)
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._came()
+        self._listener.lost(self)
+        super().connection_lost(exc)
+
+    def began(self) -> None:
+        """A request's header is complete."""
+        self._serving = True
+        self._came()
+
+    def ended(self) -> None:
+        """It was answered."""
+        self._serving = False
+
+    def _expect(self, transport: asyncio.BaseTransport) -> None:
+        self._late = asyncio.get_running_loop().call_later(HEADER_SECONDS, transport.close)
+
+    def _came(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
 class _Server(web.Server):
-    """Hangs up on clients whose first request does not come."""
+    """Makes a handler for each connection."""
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
-        super().__init__(handler, keepalive_timeout=IDLE_SECONDS, access_log=None)
-        self._began: set[web.RequestHandler] = set()
+    listener: Listener
 
-    def began(self, handler: web.RequestHandler) -> None:
-        self._began.add(handler)
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-
-        def look() -> None:
-            if handler not in self._began:
-                transport.close()
-
-        asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, look)
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        super().connection_lost(handler, exc)
-        self._began.discard(handler)
-
-
-async def _body(request: web.BaseRequest) -> bytes | None:
-    """None: too large; the rest is not read."""
-    if (request.content_length or 0) > LARGEST_BODY:
-        return None
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    chunks, size = [], 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > LARGEST_BODY:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
+    def __call__(self) -> web.RequestHandler:
+        return _Handler(self, self.listener)
 
 
 def _probe(problems: Sequence[str]) -> web.Response:
@@ -158,7 +191,7 @@ def _refusal(status: int, message: str) -> tuple[web.Response, str]:
     """Not answered as a review, though written as one: whoever sent it may show the message."""
     verdict = bad(message) if status == 400 else Verdict(allowed=False, code=status, message=message)
     response = web.Response(body=encode_review("", verdict), content_type=_JSON, status=status)
-    if status == 408:
+    if status in (408, 503):
         response.force_close()
     return response, "refused"
 

@@ -6,8 +6,7 @@ Read by the server's event loop, written by the threads: every write replaces a 
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 
 from common.clock import Clock
 from common.decide.cluster_config import parse_cluster_config
@@ -18,15 +17,14 @@ from common.kube.project import config_map_data, identity, labels_of, policy
 from common.kube.reflector import OnEvent, Resource
 from common.kube.transport import Transport
 from common.logging import get_logger
-from common.model.errors import OutsideError
 from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT, SYSTEM_NAMESPACE
 from common.model.policy import Policy
 from webhook.facts import Account, NoSuchAccount, NoSuchKind, Policies, Unreadable
+from webhook.lookups import LookUp, LookUps
 from webhook.watched import Watched
 
 KNOWN_SECONDS = 5.0
 """How long a review waits for the first lists; less than the API server's patience with a webhook."""
-_LOOKUPS_AT_ONCE = 8
 
 POLICIES = Resource(
     name="securitygrouppolicies", path="/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies", optional=True
@@ -43,10 +41,6 @@ LEGACY = Resource(
     field_selector=f"metadata.name={LEGACY_DEPLOYMENT}",
 )
 
-LookUp = Callable[[str, str], Mapping[str, str] | None]
-"""A service account's labels by namespace and name, from the API server itself; None: there is none. Raises
-OutsideError."""
-
 _NO_POLICIES = PolicySet(())
 _NO_LABELS: Mapping[str, str] = {}
 _log = get_logger(__name__)
@@ -54,7 +48,7 @@ _log = get_logger(__name__)
 
 class ClusterView:
     def __init__(self, transport: Transport, look_up: LookUp, *, clock: Clock, rng: random.Random) -> None:
-        self._look_up = look_up
+        self._lookups = LookUps(look_up)
         self._by_namespace: dict[str, Mapping[str, Policy]] = {}
         self._ready: dict[str, tuple[Mapping[str, Policy], PolicySet]] = {}
         """Made when first asked for; good as long as it was made of what stands in `_by_namespace`."""
@@ -65,7 +59,6 @@ class ClusterView:
         self._threads: list[threading.Thread] = []
         self._known = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lookups = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="look-up")
 
         def watched(resource: Resource, on_event: OnEvent) -> Watched:
             return Watched(resource, transport, clock=clock, rng=rng, on_event=on_event, on_news=self._news)
@@ -87,7 +80,7 @@ class ClusterView:
     def close(self) -> None:
         """Ask the threads to end. One that waits for a watch's next line ends with the process."""
         self._stop.set()
-        self._lookups.shutdown(wait=False, cancel_futures=True)
+        self._lookups.close()
 
     @property
     def alive(self) -> bool:
@@ -131,11 +124,7 @@ class ClusterView:
             return labels
         if not is_object_name(namespace) or not is_object_name(name):
             return NoSuchAccount()
-        try:
-            found = await asyncio.get_running_loop().run_in_executor(self._lookups, self._look_up, namespace, name)
-        except OutsideError as error:
-            return Unreadable(why=str(error))
-        return NoSuchAccount() if found is None else found
+        return await self._lookups.ask(namespace, name)
 
     def windows_ipam(self) -> bool | Unreadable:
         for watched in (self._config_map, self._deployment):

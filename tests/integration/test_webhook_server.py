@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from common.clock import SystemClock
 from tests.unit.webhook.any_review import REVIEWS
 from tests.unit.webhook.stand import EVERYTHING, OWN_ACCOUNT, StandView, pod, policy, review
+from webhook import bodies
 from webhook import server as server_module
+from webhook.bodies import LARGEST_BODY
 from webhook.certificates import self_signed
 from webhook.facts import Account
 from webhook.review import MUTATE_POD, VALIDATE_NODE, VALIDATE_POD, Reviews
-from webhook.server import LARGEST_BODY, ReviewServer
+from webhook.server import ReviewServer
 from webhook.tls import BadCertificate, Certificate
 
 PATHS = (MUTATE_POD, VALIDATE_POD, VALIDATE_NODE)
@@ -291,7 +293,7 @@ async def raw(at: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 
 def test_a_client_whose_request_does_not_come_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "FIRST_REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(server_module, "HEADER_SECONDS", 0.3)
 
     async def scenario() -> None:
         async with running(tmp_path) as at:
@@ -311,7 +313,7 @@ def test_a_client_whose_request_does_not_come_is_hung_up_on(tmp_path: Path, monk
 def test_a_body_that_does_not_come_is_answered_and_others_are_not_held_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
 
     async def scenario() -> None:
         async with running(tmp_path) as at:
@@ -332,7 +334,7 @@ def test_a_body_that_does_not_come_is_answered_and_others_are_not_held_up(
 
 
 def test_a_connection_that_serves_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "FIRST_REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "HEADER_SECONDS", 0.1)
 
     async def scenario() -> None:
         async with running(tmp_path) as at:

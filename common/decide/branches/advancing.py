@@ -65,7 +65,7 @@ def _make(draft: Draft, branch: Branch, *, serving: bool) -> None:
         return
     match branch.state:
         case BranchState.PLANNED:
-            extra, _ = interface_tags(draft.ledger.cninode_spec, draft.options.cluster)
+            extra, _ = interface_tags(draft.ledger.cninode_spec)
             _change(draft, branch, tried=True)
             draft.start(
                 CreateBranch(
