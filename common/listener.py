@@ -10,10 +10,13 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-BACKLOG = 128
-"""Connections that the kernel keeps while we are busy."""
+BACKLOG = 1024
+"""Connections that the kernel keeps while we are busy: one that finds no place there comes seconds later."""
+GRACE_SECONDS = 0.25
+"""No connection makes way earlier: so long has each to send its request, however many newcomers there are."""
 ACCEPT_PAUSE_SECONDS = 0.1
 """After an accept that failed, for example for lack of file descriptors."""
 _GONE = (OSError, ssl.SSLError, asyncio.CancelledError)
@@ -99,6 +102,8 @@ class Listener:
                     continue
                 await self._room()
                 self._open(accepted, address)
+                # One that is there already is accepted without a pause: others would not get on.
+                await asyncio.sleep(0)
 
     async def _room(self) -> None:
         while len(self._connections) >= self._limit:
@@ -107,12 +112,14 @@ class Listener:
                 self._connections.pop(protocol).drop()
                 return
             self._changed.clear()
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), GRACE_SECONDS / 4)
 
     def _least_worth(self) -> asyncio.BaseProtocol | None:
-        """None: all are being served."""
+        """None: all are being served, or have just come."""
         held = Counter(connection.peer for connection in self._connections.values())
-        idle = [(p, c) for p, c in self._connections.items() if not c.busy]
+        until = asyncio.get_running_loop().time() - GRACE_SECONDS
+        idle = [(p, c) for p, c in self._connections.items() if not c.busy and c.since <= until]
         return min(idle, key=lambda one: (-held[one[1].peer], one[1].since))[0] if idle else None
 
     def _open(self, accepted: socket.socket, address: Any) -> None:

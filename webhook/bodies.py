@@ -8,7 +8,7 @@ LARGEST_BODY = 7 * 1024 * 1024
 """Bytes of a review. An object of the API server has at most 3 MiB, and an update carries two."""
 SMALL_BODY = 64 * 1024
 """Bytes. Almost every review is smaller; the number of connections bounds these."""
-IN_FLIGHT = 3 * LARGEST_BODY
+IN_FLIGHT = 2 * LARGEST_BODY
 """Bytes of larger bodies that are held at a time."""
 BODY_SECONDS = 10.0
 """The API server itself gives up on a webhook after at most 30 s, by default 10 s."""
@@ -51,7 +51,7 @@ class Body:
     def __exit__(self, *_: object) -> None:
         self._budget.give_back(self._taken)
 
-    async def read(self) -> bytes:
+    async def read(self) -> bytearray:
         """Raises Refused."""
         encoding = self._request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
@@ -65,12 +65,12 @@ class Body:
         except TimeoutError:
             raise Refused(408, f"the body did not come within {BODY_SECONDS:g} s") from None
 
-    async def _chunks(self) -> bytes:
+    async def _chunks(self) -> bytearray:
         found = bytearray()
         async for chunk in self._request.content.iter_any():
             self._hold(len(found) + len(chunk))
             found += chunk
-        return bytes(found)
+        return found
 
     def _hold(self, size: int) -> None:
         if size > LARGEST_BODY:

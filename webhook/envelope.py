@@ -81,7 +81,7 @@ class Undecodable(Exception):
 _REVIEWS = msgspec.json.Decoder(_Review | None)
 
 
-def decode_review(body: bytes) -> Request | None:
+def decode_review(body: bytes | bytearray) -> Request | None:
     """The request of a review; None where it has none. Raises Undecodable."""
     try:
         review = _REVIEWS.decode(body)

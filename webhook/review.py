@@ -33,7 +33,7 @@ class Reviews:
         }
         self.paths = frozenset(self._by_path)
 
-    async def answer(self, path: str, body: bytes) -> tuple[bytes, Verdict]:
+    async def answer(self, path: str, body: bytes | bytearray) -> tuple[bytes, Verdict]:
         """The encoded answer, and what it says. Raises Undecodable where the body is no AdmissionReview."""
         request = decode_review(body)
         if request is None:

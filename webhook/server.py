@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
@@ -20,11 +21,14 @@ CONNECTIONS = 256
 HANDSHAKE_SECONDS = 5.0
 HEADER_SECONDS = 10.0
 """From a connection's start, or the first byte of another request, to the end of the request header."""
-LINGER_SECONDS = 3.0
+LINGER_SECONDS = 1.0
 """For the rest of a body that is refused: who still sends does not read the answer."""
 IDLE_SECONDS = 120.0
 """Longer than the 90 s after which the API server closes idle connections: who closes first must not be us, since a
 request already on its way would fail."""
+
+TLS_BUFFER = 32 * 1024
+"""Bytes that each connection has of it for as long as it lives. asyncio would take 256 KiB, for large downloads."""
 
 _JSON = "application/json"
 _log = get_logger(__name__)
@@ -53,6 +57,7 @@ class ReviewServer:
     async def start(self, address: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen; the port, which for 0 is any free one. Raises OSError where it is taken."""
         listening = listening_socket(address, port)
+        SSLProtocol.max_size = TLS_BUFFER
         self._wants_client_certificate = tls.verify_mode is not ssl.CERT_NONE
         self._listener = self._server.listener = Listener(
             self._server, limit=CONNECTIONS, tls=tls, handshake_seconds=HANDSHAKE_SECONDS

@@ -1,0 +1,208 @@
+"""One client against the webhook's process: the API server's reviews are answered, and memory stays bounded."""
+
+import asyncio
+import gzip
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from statistics import quantiles
+
+import aiohttp
+import pytest
+
+from tests.integration.webhook_cluster import POLICIES, Cluster, WebhookProcess, cluster
+from tests.unit.webhook.stand import pod, review
+from webhook.review import MUTATE_POD, VALIDATE_NODE, VALIDATE_POD
+
+MEMORY_MIB = 150
+REVIEWS = 20
+LONGEST_SECONDS = 9.0
+"""Less than the API server's patience; attacker and webhook share the machine."""
+JSON_TYPE = b"Content-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster("sandbox", tmp_path_factory.mktemp("cluster")) as found:
+        found.install_crds()
+        found.namespace("shop")
+        spec = {"podSelector": {}, "securityGroups": {"groupIds": ["sg-1"]}}
+        found.make(
+            POLICIES.format("shop"),
+            {
+                "apiVersion": "vpcresources.k8s.aws/v1beta1",
+                "kind": "SecurityGroupPolicy",
+                "metadata": {"name": "all"},
+                "spec": spec,
+            },
+        )
+        yield found
+
+
+@pytest.fixture
+def webhook(api: Cluster, tmp_path: Path) -> Iterator[WebhookProcess]:
+    process = WebhookProcess(api, tmp_path)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def memory_mib(process: WebhookProcess, key: str = "VmHWM") -> float:
+    """The most that it ever had."""
+    status = Path(f"/proc/{process.process.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith(key)).split()[1]) / 1024
+
+
+class Attacker:
+    """Keeps so many connections busy with the same thing until the end; one that is closed is opened again."""
+
+    def __init__(self, port: int, connections: int, act: Callable[["Attacker"], Awaitable[None]]) -> None:
+        self.port = port
+        self.attempts = 0
+        self._connections, self._act = connections, act
+        self.tls = ssl.create_default_context()
+        self.tls.check_hostname, self.tls.verify_mode = False, ssl.CERT_NONE
+
+    @asynccontextmanager
+    async def attacking(self) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self._again()) for _ in range(self._connections)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _again(self) -> None:
+        while True:
+            self.attempts += 1
+            with suppress(OSError, asyncio.IncompleteReadError, EOFError):
+                await self._act(self)
+            await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+
+def post(path: str, body: bytes, *more: bytes, length: int | None = None) -> bytes:
+    size = b"Content-Length: %d\r\n" % (len(body) if length is None else length)
+    return b"POST %s HTTP/1.1\r\nHost: x\r\n" % path.encode() + JSON_TYPE + size + b"".join(more) + b"\r\n" + body
+
+
+async def idle(attacker: Attacker) -> None:
+    async with attacker.connection() as (reader, _):
+        await reader.read()
+
+
+async def no_handshake(attacker: Attacker) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", attacker.port)
+    try:
+        await reader.read()
+    finally:
+        writer.transport.abort()
+
+
+def sends(*requests: bytes) -> Callable[[Attacker], Awaitable[None]]:
+    """One after the other, each answer read."""
+
+    async def act(attacker: Attacker) -> None:
+        async with attacker.connection() as (reader, writer):
+            while True:
+                for request in requests:
+                    writer.write(request)
+                    await writer.drain()
+                    header = await reader.readuntil(b"\r\n\r\n")
+                    size = int(header.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                    await reader.readexactly(size)
+
+    return act
+
+
+def stalls(sent: bytes) -> Callable[[Attacker], Awaitable[None]]:
+    async def act(attacker: Attacker) -> None:
+        async with attacker.connection() as (reader, writer):
+            writer.write(sent)
+            await reader.read()
+
+    return act
+
+
+async def invents(attacker: Attacker) -> None:
+    async with attacker.connection() as (reader, writer):
+        while True:
+            attacker.attempts += 1
+            name = f"invented-{attacker.attempts}"
+            writer.write(post(MUTATE_POD, json.dumps(review(pod(serviceAccountName=name))).encode()))
+            header = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(header.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+
+
+LARGE = json.dumps(review(pod(annotations={"a": "b" * (6 * 1024 * 1024)}))).encode()
+MANY = json.dumps(review(pod(annotations={f"{n}": "" for n in range(300_000)}))).encode()
+LISTS = (
+    json.dumps(
+        review({}, old={}, operation="UPDATE", kind="Node", username="system:serviceaccount:kube-system:aws-node")
+    )
+    .encode()
+    .replace(b'"object": {}', b'"object": {"x": [' + b"[]," * 2_000_000 + b"[]]}")
+)
+BOMB = gzip.compress(b" " * 554 * 1024 * 1024, 9)[: 554 * 1024]
+
+ATTACKS: dict[str, tuple[int, Callable[[Attacker], Awaitable[None]]]] = {
+    "idle connections": (800, idle),
+    "connections without a handshake": (800, no_handshake),
+    "half a header": (400, stalls(b"POST /mutate-v1-pod HTTP/1.1\r\nX: ")),
+    "bodies that do not come": (400, stalls(post(MUTATE_POD, b"{", length=7_000_000))),
+    "gzip bombs": (80, sends(post(MUTATE_POD, BOMB, b"Content-Encoding: gzip\r\n"))),
+    "large bodies": (40, sends(post(MUTATE_POD, LARGE))),
+    "very many annotations": (20, sends(post(VALIDATE_POD, MANY))),
+    "very many empty lists": (20, sends(post(VALIDATE_NODE, LISTS))),
+    "invented service accounts": (250, invents),
+}
+
+
+async def ask(process: WebhookProcess, name: str) -> tuple[int, bool, float]:
+    """A review as the API server sends it, by a connection of its own: status, whether it was patched, seconds."""
+    trust = ssl.create_default_context(cadata=process.ca.decode())
+    body = json.dumps(review(pod({"app": "web"}, serviceAccountName=name))).encode()
+    began = time.monotonic()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as client:
+        headers = {"Content-Type": "application/json"}
+        url = f"https://127.0.0.1:{process.port}{MUTATE_POD}"
+        async with client.post(url, data=body, headers=headers) as answer:
+            response = (await answer.json())["response"]
+            return answer.status, "patch" in response, time.monotonic() - began
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_reviews_are_answered_under_attack(api: Cluster, webhook: WebhookProcess, attack: str) -> None:
+    connections, act = ATTACKS[attack]
+    before = memory_mib(webhook)
+
+    async def scenario() -> list[float]:
+        seconds = []
+        async with Attacker(webhook.port, connections, act).attacking():
+            await asyncio.sleep(2)  # the attack is under way
+            for _ in range(REVIEWS):
+                status, patched, took = await ask(webhook, "default")
+                assert (status, patched) == (200, True)
+                seconds.append(took)
+        return seconds
+
+    seconds = asyncio.run(scenario())
+    print(
+        f"{attack}: median {quantiles(seconds, n=2)[0] * 1000:.0f} ms, p99 {quantiles(seconds, n=100)[-1] * 1000:.0f} "
+        f"ms, longest {max(seconds) * 1000:.0f} ms, memory {before:.0f} to {memory_mib(webhook):.0f} MiB"
+    )
+    assert max(seconds) < LONGEST_SECONDS
+    assert memory_mib(webhook) < MEMORY_MIB
+    assert webhook.process.poll() is None
