@@ -76,6 +76,12 @@ QUEUE_DEPTH = _gauge("queue_depth", "Tasks that wait for a worker.", "queue")
 EVENTS_DROPPED = _counter("events_dropped", "Kubernetes events not written: queue full, or refused for good.")
 
 WEBHOOK_REVIEWS = _counter("webhook_reviews", "Admission reviews answered.", "path", "verdict")
+WEBHOOK_CERTIFICATE_DAYS = _gauge(
+    "webhook_certificate_days_left", "Days until the webhook's certificate expires; negative: it has."
+)
+WEBHOOK_EXPIRED_HANDSHAKES = _counter(
+    "webhook_expired_handshakes", "TLS handshakes with a certificate that has expired."
+)
 WEBHOOK_SECONDS = _histogram("webhook_seconds", "Time to answer an admission review.", "path")
 
 

@@ -231,6 +231,9 @@ class Settings(BaseSettings):
     webhook_port: Port = Field(9443, description="Admission reviews over TLS; 0: any free port.")
     webhook_cert_file: Path = Field(Path("/etc/vpc-rc/tls/tls.crt"), description="PEM; read again when it changes.")
     webhook_key_file: Path = Field(Path("/etc/vpc-rc/tls/tls.key"), description="PEM; read again when it changes.")
+    webhook_client_ca_file: Path | None = Field(
+        None, description="PEM; reviews are answered only to clients with a certificate of this CA: the API server's."
+    )
     service_account: str = Field(
         "system:serviceaccount:kube-system:vpc-rc-worker",
         description="User name of the workers: may change our annotations, beside the names of the reference.",

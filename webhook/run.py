@@ -39,16 +39,24 @@ async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> Non
         loop.add_signal_handler(number, stop.set)
     clock = SystemClock()
     try:
-        certificate = Certificate(settings.webhook_cert_file, settings.webhook_key_file)
+        certificate = Certificate(
+            settings.webhook_cert_file, settings.webhook_key_file,
+            client_ca_file=settings.webhook_client_ca_file, clock=clock,
+        )  # fmt: skip
     except BadCertificate as error:
-        names = (variable("webhook_cert_file"), variable("webhook_key_file"))
-        files = (str(settings.webhook_cert_file), str(settings.webhook_key_file))
-        given = ", ".join(f"{name}={file!r}" for name, file in zip(names, files, strict=True))
+        fields = ["webhook_cert_file", "webhook_key_file"]
+        fields += ["webhook_client_ca_file"] if settings.webhook_client_ca_file else []
+        given = ", ".join(f"{variable(field)}={str(getattr(settings, field))!r}" for field in fields)
         raise SettingsError([f"{given}: {error}"]) from error
     transport = connect(kubeconfig=settings.kubeconfig, context=settings.kube_context, clock=clock)
     view = ClusterView(transport, Kube(transport).service_account_labels, clock=clock, rng=random.Random())
     reviews = Reviews(view, settings.service_account)
-    server = ReviewServer(reviews, clock=clock, missing=lambda: view.missing, alive=lambda: view.alive)
+
+    def missing() -> tuple[str, ...]:
+        problem = certificate.problem()
+        return view.missing if problem is None else (problem, *view.missing)
+
+    server = ReviewServer(reviews, clock=clock, missing=missing, alive=lambda: view.alive)
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
         if settings.metrics_port:

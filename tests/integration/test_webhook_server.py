@@ -1,6 +1,7 @@
 """The webhook's HTTPS server: answers to all kinds of requests, slow clients, renewed certificates, its end."""
 
 import asyncio
+import gzip
 import json
 import socket
 import ssl
@@ -8,17 +9,20 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.clock import SystemClock
+from common.metrics import REGISTRY
+from tests.unit.kube.in_process import VirtualClock
 from tests.unit.webhook.any_review import REVIEWS
 from tests.unit.webhook.stand import EVERYTHING, OWN_ACCOUNT, StandView, pod, policy, review
 from webhook import bodies
@@ -434,3 +438,137 @@ def test_of_ten_thousand_reviews_none_is_an_error_of_the_server(tmp_path: Path) 
         runner.run(place.__aexit__(None, None, None))
     print(f"answers by status: {dict(counts)}")
     assert counts.total() >= 10_000
+
+
+# --- the certificate's end
+
+
+DAY = 86_400.0
+
+
+def expiring(folder: Path, days: float) -> bytes:
+    """A pair that ends so many days from now; its CA."""
+    pair = self_signed(("127.0.0.1", "localhost"), datetime.now(UTC), timedelta(days=days))
+    (folder / "tls.crt").write_bytes(pair.certificate)
+    (folder / "tls.key").write_bytes(pair.key)
+    return pair.ca
+
+
+def test_an_expired_certificate_is_counted_and_said_and_a_new_one_takes_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = VirtualClock(datetime.now(UTC).timestamp())
+    expiring(tmp_path, 30)
+    certificate = Certificate(tmp_path / "tls.crt", tmp_path / "tls.key", clock=clock)
+    certificate.watch_end()
+    assert (round(certificate.days_left), certificate.problem(), capsys.readouterr().out) == (30, None, "")
+    clock.sleep(25 * DAY)
+    certificate.watch_end()
+    assert "certificate expires soon" in capsys.readouterr().out
+    clock.sleep(6 * DAY)
+    certificate.watch_end()
+    assert "certificate expired" in capsys.readouterr().out
+    certificate.watch_end()
+    assert capsys.readouterr().out == "", "not every second"
+    assert "expired at" in (certificate.problem() or "")
+    assert (REGISTRY.get_sample_value("vpc_rc_webhook_certificate_days_left") or 0) < 0
+
+    async def scenario() -> None:
+        server = ReviewServer(Reviews(StandView(), OWN_ACCOUNT), clock=SystemClock(), missing=list, alive=lambda: True)
+        port = await server.start("127.0.0.1", 0, certificate.context)
+        before = REGISTRY.get_sample_value("vpc_rc_webhook_expired_handshakes_total") or 0
+        await asyncio.to_thread(served_serial, port, None)
+        assert REGISTRY.get_sample_value("vpc_rc_webhook_expired_handshakes_total") == before + 1
+        await server.close(0.0, 1.0)
+
+    asyncio.run(scenario())
+    expiring(tmp_path, 90)
+    assert certificate.refresh()
+    assert certificate.problem() is None
+
+
+# --- what one client can take
+
+
+def test_content_encodings_are_refused(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            for encoding in ("gzip", "deflate", "br", "GZIP"):
+                headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+                body = gzip.compress(GOOD)
+                async with at.client.post(at.url + MUTATE_POD, data=body, headers=headers) as answer:
+                    assert answer.status == 415
+                    assert not (await answer.json())["response"]["allowed"]
+            assert (await post(at))[0] == 200
+
+    asyncio.run(scenario())
+
+
+def test_beyond_the_budget_large_bodies_are_put_off_and_small_ones_answered(tmp_path: Path) -> None:
+    large = bodies.LARGEST_BODY
+
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            head = b"POST /mutate-v1-pod HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            held = []
+            for _ in range(bodies.IN_FLIGHT // large):
+                reader, writer = await raw(at)
+                writer.write(head + b"Content-Length: %d\r\n\r\n{" % large)
+                held.append((reader, writer))
+            async with asyncio.timeout(10):
+                while (await post(at, body=padded(200_000)))[0] != 503:
+                    pass
+                assert (await post(at))[0] == 200
+                for _, writer in held:
+                    writer.close()
+                while (await post(at, body=padded(200_000)))[0] != 200:
+                    pass
+
+    asyncio.run(scenario())
+
+
+def test_a_second_request_has_its_time_like_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HEADER_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            reader, writer = await raw(at)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(5):
+                await reader.readuntil(b"ok\n")
+                writer.write(b"POST /mutate-v1-pod HTTP/1.1\r\nX: ")
+                with suppress(ConnectionError):
+                    await reader.read()
+
+    asyncio.run(scenario())
+
+
+def test_with_a_clients_ca_reviews_want_a_certificate_and_probes_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca = write_pair(tmp_path)
+    monkeypatch.setattr(ExtendedKeyUsageOID, "SERVER_AUTH", ExtendedKeyUsageOID.CLIENT_AUTH)
+    client = self_signed(("kube-apiserver",), datetime.now(UTC))
+    for file, content in (("client-ca.crt", client.ca), ("c.crt", client.certificate), ("c.key", client.key)):
+        (tmp_path / file).write_bytes(content)
+    certificate = Certificate(tmp_path / "tls.crt", tmp_path / "tls.key", client_ca_file=tmp_path / "client-ca.crt")
+
+    async def asked(port: int, trust: ssl.SSLContext) -> tuple[int, int]:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
+            url, headers = f"https://127.0.0.1:{port}", {"Content-Type": "application/json"}
+            async with (
+                session.get(f"{url}/readyz") as probe,
+                session.post(url + MUTATE_POD, data=GOOD, headers=headers) as review,
+            ):
+                return probe.status, review.status
+
+    async def scenario() -> None:
+        server = ReviewServer(Reviews(StandView(), OWN_ACCOUNT), clock=SystemClock(), missing=list, alive=lambda: True)
+        port = await server.start("127.0.0.1", 0, certificate.context)
+        assert await asked(port, ssl.create_default_context(cadata=ca.decode())) == (200, 403)
+        known = ssl.create_default_context(cadata=ca.decode())
+        known.load_cert_chain(tmp_path / "c.crt", tmp_path / "c.key")
+        assert await asked(port, known) == (200, 200)
+        await server.close(0.0, 1.0)
+
+    asyncio.run(scenario())
