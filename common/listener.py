@@ -15,8 +15,12 @@ from typing import Any
 
 BACKLOG = 1024
 """Connections that the kernel keeps while we are busy: one that finds no place there comes seconds later."""
-GRACE_SECONDS = 0.25
-"""No connection makes way earlier: so long has each to send its request, however many newcomers there are."""
+OPENING = 64
+"""Young connections without a complete handshake. More are not accepted: handshakes cost the most, and all would be
+late."""
+YOUNG_SECONDS = 0.25
+GRACE_SECONDS = 1.0
+"""How long a connection has for its handshake, and again for its request, before it makes way."""
 ACCEPT_PAUSE_SECONDS = 0.1
 """After an accept that failed, for example for lack of file descriptors."""
 _GONE = (OSError, ssl.SSLError, asyncio.CancelledError)
@@ -100,20 +104,24 @@ class Listener:
                 except OSError:
                     await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
                     continue
-                await self._room()
+                while not self._made_room():
+                    self._changed.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), YOUNG_SECONDS / 4)
                 self._open(accepted, address)
                 # One that is there already is accepted without a pause: others would not get on.
                 await asyncio.sleep(0)
 
-    async def _room(self) -> None:
-        while len(self._connections) >= self._limit:
-            protocol = self._least_worth()
-            if protocol is not None:
-                self._connections.pop(protocol).drop()
-                return
-            self._changed.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), GRACE_SECONDS / 4)
+    def _made_room(self) -> bool:
+        young = asyncio.get_running_loop().time() - YOUNG_SECONDS
+        if sum(c.transport is None and c.since > young for c in self._connections.values()) >= OPENING:
+            return False
+        if len(self._connections) < self._limit:
+            return True
+        protocol = self._least_worth()
+        if protocol is not None:
+            self._connections.pop(protocol).drop()
+        return protocol is not None
 
     def _least_worth(self) -> asyncio.BaseProtocol | None:
         """None: all are being served, or have just come."""
@@ -137,7 +145,8 @@ class Listener:
         except _GONE:  # The transport has closed the socket.
             self.lost(protocol)
             return
-        connection.transport = transport
+        connection.transport, connection.since = transport, asyncio.get_running_loop().time()
+        self._changed.set()
         if protocol not in self._connections:  # It made way meanwhile.
             transport.abort()
 

@@ -15,7 +15,7 @@ from common.kube.api import Kube
 from common.kube.events import EventSink
 from common.kube.lease import Lease, LeaseTerms
 from common.kube.reflector import Reflector, Resource
-from common.kube.transport import HttpTransport, Response, WatchRefused, connect
+from common.kube.transport import JSON, HttpTransport, Response, WatchRefused, connect
 from common.model.errors import OutsideError
 from common.model.ids import NodeName, PodUid
 from common.model.names import POD_ENI
@@ -41,15 +41,27 @@ class Noting:
         self._inner = inner
         self.forbidden: list[str] = []
 
-    def request(self, method: str, path: str, **given: Any) -> Response:
-        response = self._inner.request(method, path, **given)
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = JSON,
+        timeout: float | None = None,
+        accept: str = JSON,
+    ) -> Response:
+        response = self._inner.request(
+            method, path, query=query, body=body, content_type=content_type, timeout=timeout, accept=accept
+        )
         if response.status == 403:
             self.forbidden.append(f"{method} {path}")
         return response
 
-    def stream(self, path: str, query: Mapping[str, str], read_timeout: float, **given: Any) -> Iterator[bytes]:
+    def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
         at_once = {**query, "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        lines = self._inner.stream(path, at_once, read_timeout, **given)
+        lines = self._inner.stream(path, at_once, timeout, accept=accept)
         try:
             next(lines)
         except WatchRefused as refused:
