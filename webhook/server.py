@@ -1,6 +1,7 @@
 """The HTTPS server: what is said to any request, and how long clients may take."""
 
 import asyncio
+import logging
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Sequence
@@ -29,6 +30,9 @@ request already on its way would fail."""
 
 TLS_BUFFER = 32 * 1024
 """Bytes that each connection has of it for as long as it lives. asyncio would take 256 KiB, for large downloads."""
+
+_NO_LOG = logging.getLogger("aiohttp.access")
+_NO_LOG.disabled = True
 
 _JSON = "application/json"
 _log = get_logger(__name__)
@@ -140,7 +144,7 @@ class _Handler(web.RequestHandler):
     def __init__(self, server: "_Server", listener: Listener) -> None:
         # A body that unpacks to a thousand times its size is not unpacked.
         super().__init__(
-            server, loop=asyncio.get_running_loop(), access_log=None, keepalive_timeout=IDLE_SECONDS,
+            server, loop=asyncio.get_running_loop(), access_log=_NO_LOG, keepalive_timeout=IDLE_SECONDS,
             lingering_time=LINGER_SECONDS, auto_decompress=False,
         )  # fmt: skip
         self._listener = listener

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import quantiles
 
@@ -172,11 +173,14 @@ ATTACKS: dict[str, tuple[int, Callable[[Attacker], Awaitable[None]]]] = {
 }
 
 
-def attack_for_ever(port: int, attack: str) -> None:
+def attack_for_ever(port: int, attack: str, begun: Event) -> None:
     """The body of a process of its own: what it does slows its own requests down, not the API server's."""
 
     async def scenario() -> None:
-        async with Attacker(port, *ATTACKS[attack]).attacking():
+        attacker = Attacker(port, *ATTACKS[attack])
+        async with attacker.attacking():
+            await asyncio.sleep(UNDER_WAY_SECONDS)
+            begun.set()
             await asyncio.Event().wait()
 
     asyncio.run(scenario())
@@ -184,10 +188,12 @@ def attack_for_ever(port: int, attack: str) -> None:
 
 @contextmanager
 def under(attack: str, port: int) -> Iterator[None]:
-    process = multiprocessing.get_context("spawn").Process(target=attack_for_ever, args=(port, attack), daemon=True)
+    context = multiprocessing.get_context("spawn")
+    begun = context.Event()
+    process = context.Process(target=attack_for_ever, args=(port, attack, begun), daemon=True)
     process.start()
     try:
-        time.sleep(UNDER_WAY_SECONDS)  # the attack gets under way
+        assert begun.wait(60)
         yield
         assert process.is_alive()
     finally:
