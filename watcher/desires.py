@@ -12,7 +12,7 @@ from common.decide.managed import eni_config_name
 from common.kube import project
 from common.kube.lenient import Raw
 from common.model.config import ClusterConfig
-from common.model.ids import NodeName, PodUid
+from common.model.ids import InstanceId, NodeName, PodUid
 from common.model.node import CniNodeFacts, EniConfigFacts, NodeFacts, NodeView
 from common.model.notice import PodNotice
 from common.model.pod import BarePod, PodWish
@@ -33,6 +33,8 @@ class Desires:
         self._clock = clock
         self._lock = threading.RLock()
         self._nodes: dict[NodeName, NodeFacts] = {}
+        self._names_of: dict[InstanceId, set[NodeName]] = {}
+        """Nodes by the instance that they name."""
         self._cninodes: dict[NodeName, CniNodeFacts] = {}
         self._eni_configs: dict[str, EniConfigFacts] = {}
         self._pods = WantedPods()
@@ -204,9 +206,29 @@ class Desires:
             if known is not None and known.uid == uid:
                 del self._nodes[name]
                 self._owe(name, Debt(view=True, reason="node gone"))
+                self._moved(name, known, None)
         elif (facts := project.node_facts(raw)) is not None and facts != known:
             self._nodes[name] = facts
             self._owe(name, Debt(view=True, reason="node"))
+            self._moved(name, known, facts)
+
+    def _moved(self, name: NodeName, before: NodeFacts | None, after: NodeFacts | None) -> None:
+        """Other Node objects that name the instance, before or after, look who serves it."""
+        old = before.instance_id if before is not None else None
+        new = after.instance_id if after is not None else None
+        if old is not None and old != new:
+            self._names_of[old].discard(name)
+            self._wake_sharers(name, old, "instance shared")
+            if not self._names_of[old]:
+                del self._names_of[old]
+        if new is not None:
+            self._names_of.setdefault(new, set()).add(name)
+            self._wake_sharers(name, new, "instance shared")
+
+    def _wake_sharers(self, name: NodeName, instance: InstanceId | None, reason: str) -> None:
+        if instance is not None:
+            for other in self._names_of.get(instance, set()) - {name}:
+                self._owe(other, Debt(reason=reason))
 
     def _put_cninode(self, name: NodeName, uid: str, raw: Raw | None) -> None:
         known = self._cninodes.get(name)
@@ -233,15 +255,20 @@ class Desires:
 
     def _remove_wish(self, uid: PodUid) -> None:
         if (node := self._pods.remove(uid)) is not None:
-            self._owe(node, Debt(pods={uid}, reason="pod gone"))
+            self._owe_pod(node, uid, "pod gone")
 
     def _put_wish(self, node: NodeName, wish: PodWish) -> None:
         uid = wish.uid
         before = self._pods.node_of(uid)
         if self._pods.put(node, wish):
-            self._owe(node, Debt(pods={uid}, reason="pod"))
+            self._owe_pod(node, uid, "pod")
             if before is not None and before != node:
-                self._owe(before, Debt(pods={uid}, reason="pod gone"))
+                self._owe_pod(before, uid, "pod gone")
+
+    def _owe_pod(self, name: NodeName, uid: PodUid, reason: str) -> None:
+        self._owe(name, Debt(pods={uid}, reason=reason))
+        node = self._nodes.get(name)
+        self._wake_sharers(name, node.instance_id if node is not None else None, reason)
 
     def _put_eni_config(self, name: str, raw: Raw | None) -> None:
         facts = None if raw is None else project.eni_config_facts(raw)

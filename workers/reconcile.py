@@ -176,7 +176,7 @@ class Reconciler:
         """The mark is cleared before the state is read: what is written after that marks it again."""
         self.store.clear_dirty(run.node)
         self.dirt.forget(run.node)
-        run.desired = self.store.desired(run.node)
+        run.desired = self.store.desired(run.node, run.ledger)
         facts = run.desired.view.node
         wanted = facts is not None and facts.instance_id is not None and run.ledger.snapshot_after is not None
         run.snapshot = self.store.snapshot(facts.instance_id) if wanted and facts and facts.instance_id else None

@@ -4,6 +4,7 @@ import msgspec
 
 from common.decide.draft import Draft
 from common.decide.managed import wanted_tags
+from common.decide.sharing import holder
 from common.model.actions import CleanDeparted, CreateCniNode, DeleteCniNode, DropFinalizer, RepairCniNode
 from common.model.ids import instance_id_of
 from common.model.names import INSTANCE_TAG
@@ -65,6 +66,8 @@ def let_cninode_go(draft: Draft) -> None:
     if facts.deleting:
         if facts.finalizer and draft.may(SUBJECT):
             instance = instance_id_of(facts.spec.tags.get(INSTANCE_TAG, ""))
+            if instance is not None and holder(draft, instance) is not None:
+                instance = None  # It lives on under another name.
             draft.start(
                 CleanDeparted(
                     subject=SUBJECT,

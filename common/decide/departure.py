@@ -8,8 +8,10 @@ from common.decide.branches.observing import release_ended
 from common.decide.cninode import let_cninode_go
 from common.decide.draft import Draft
 from common.decide.endings import end_pod
+from common.decide.sharing import settle
 from common.model.actions import ConfirmNodeGone
-from common.model.ledger import BranchState
+from common.model.ids import InstanceId
+from common.model.ledger import BranchState, Ledger
 
 SUBJECT = "node"
 
@@ -23,6 +25,12 @@ def depart(draft: Draft) -> None:
         draft.done_with = not ledger.branches and not draft.busy
         return
     let_cninode_go(draft)
+    settled = [settle(draft, instance_id) for instance_id in sorted(_instances(ledger))]
+    if not all(settled):
+        # Another Node object names the instance: what is known of it goes there.
+        left = draft.ledger.branches or draft.ledger.instance is not None
+        draft.done_with = not left and draft.desired.view.cninode is None and not draft.busy
+        return
     if ledger.gone_since is None:
         if draft.may(SUBJECT):
             draft.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
@@ -37,6 +45,11 @@ def depart(draft: Draft) -> None:
     draft.done_with = (
         due <= draft.now and not draft.ledger.branches and draft.desired.view.cninode is None and not draft.busy
     )
+
+
+def _instances(ledger: Ledger) -> set[InstanceId]:
+    own = {ledger.instance.instance_id} if ledger.instance is not None else set()
+    return own | {branch.instance_id for branch in ledger.branches.values()}
 
 
 def _release_all(draft: Draft, gone_since: float) -> None:

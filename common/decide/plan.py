@@ -15,6 +15,7 @@ from common.decide.draft import Draft, Options
 from common.decide.freshness import keep_fresh
 from common.decide.managed import LINUX, Standing, spec_of, standing
 from common.decide.retry import UNDONE
+from common.decide.sharing import offered, settle
 from common.decide.trunk import SUBJECT as TRUNK
 from common.decide.trunk import branch_limit, keep_trunk
 from common.decide.windows import keep_windows, windows_limits
@@ -91,6 +92,10 @@ def _attend(draft: Draft, node: NodeFacts) -> None:
             "ControllerVersionNotice",
             f"The node is managed by VPC resource controller version {draft.options.version}",
         )
+    if node.instance_id is not None and not settle(draft, node.instance_id):
+        if not offered(draft.ledger, node.instance_id):
+            keep_branches(draft, node, serving=False)  # Of an instance before.
+        return
     match stands:
         case Standing.LINUX:
             _tell_cooldown(draft)

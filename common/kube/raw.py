@@ -134,6 +134,7 @@ class NodeLabels(_Fields, frozen=True, kw_only=True):
 class NodeMetadata(_Fields, frozen=True, kw_only=True):
     name: str = ""
     uid: str = ""
+    creation_timestamp: str | None = None
     labels: NodeLabels | None = None
 
 

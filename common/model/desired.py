@@ -3,9 +3,20 @@
 import msgspec
 
 from common.model.config import ClusterConfig
-from common.model.ids import PodUid
+from common.model.ids import NodeName, PodUid
+from common.model.ledger import Ledger
 from common.model.node import NodeView
 from common.model.pod import PodWish
+
+
+class Sharer(msgspec.Struct, frozen=True, kw_only=True):
+    """Another node name of the same instance: its Node object names the instance, or its ledger is about it (its Node
+    object is gone, and the ledger is not at its end)."""
+
+    name: NodeName
+    view: NodeView = NodeView()
+    pods: dict[PodUid, PodWish] = {}
+    ledger: Ledger | None = None
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,3 +29,5 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = False
     """A full list of nodes, CNINodes and pods was written since Redis was last empty. Until then absence means
     nothing, and nothing may be released."""
+    sharers: tuple[Sharer, ...] = ()
+    """Other node names of the instances that were asked about, by name."""

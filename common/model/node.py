@@ -79,6 +79,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """EKS auto mode: the node is left alone altogether."""
     capacity: dict[str, str] = {}
     """Our two extended resources in `status.capacity`, as written there."""
+    created_at: float = 0.0
+    """Epoch seconds, as the API server has it: whole seconds."""
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,16 +7,21 @@ when Redis was emptied, or that another leader overtook, does not set it: its ra
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 import structlog
 
 from common.model.config import ClusterConfig
-from common.model.desired import Desired
-from common.model.ids import NodeName, PodUid
+from common.model.desired import Desired, Sharer
+from common.model.errors import LedgerUnreadable
+from common.model.ids import InstanceId, NodeName, PodUid, instance_id_of
+from common.model.ledger import Ledger
+from common.model.names import INSTANCE_TAG
 from common.model.node import NodeView
 from common.model.pod import PodWish
 from common.store import keys
+from common.store.ledger import decoded
 from common.store.link import Link, Value
 from common.store.term import Term
 
@@ -41,7 +46,11 @@ class DesiredState:
 
     def write_node(self, name: NodeName, view: NodeView | None) -> None:
         """Replace what is known of a node, its pods apart; None removes it."""
-        self._term.script("write_view", self._of(name), [name, b"" if view is None else _encode(view)])
+        p, node = self._prefix, view.node if view is not None else None
+        instance = node.instance_id if node is not None and node.instance_id is not None and not node.auto else ""
+        body = b"" if view is None else _encode(view)
+        spots = [*self._of(name), keys.ledger(p, name), keys.instances(p)]
+        self._term.script("write_view", spots, [name, body, instance, keys.names_of(p, "")])
 
     def write_pods(self, name: NodeName, upserts: Iterable[PodWish], removals: Iterable[PodUid]) -> None:
         """Write and remove pods of a node; the others stay."""
@@ -76,9 +85,39 @@ class DesiredState:
         names = self._link.command("SUNION", keys.wished(self._prefix), keys.ledgers(self._prefix))
         return {NodeName(name.decode()) for name in names}
 
-    def desired(self, name: NodeName) -> Desired:
-        """As `desired_of`, of one node."""
-        return self.desired_of([name])[name]
+    def desired(self, name: NodeName, ledger: Ledger | None = None) -> Desired:
+        """As `desired_of`, of one node. With its ledger: and of the other node names of its instances."""
+        found = self.desired_of([name])[name]
+        if ledger is None:
+            return found
+        sharers, whole = self._sharers(name, instances_of(found.view, ledger))
+        return msgspec.structs.replace(found, sharers=sharers, complete=found.complete and whole)
+
+    def names_of(self, instance: InstanceId) -> set[NodeName]:
+        """Node names whose Node objects name the instance, or whose ledgers are about it."""
+        return self._names_of([instance])
+
+    def _names_of(self, instances: Iterable[InstanceId]) -> set[NodeName]:
+        found = self._link.transaction([("SMEMBERS", keys.names_of(self._prefix, one)) for one in instances])
+        return {NodeName(name.decode()) for names in found for name in names}
+
+    def _sharers(self, name: NodeName, instances: AbstractSet[InstanceId]) -> tuple[tuple[Sharer, ...], bool]:
+        """Those other than `name`, and whether all could be read."""
+        others = sorted(self._names_of(sorted(instances)) - {name}) if instances else []
+        if not others:
+            return (), True
+        wished = self.desired_of(others)
+        bodies = self._link.transaction([("GET", keys.ledger(self._prefix, other)) for other in others])
+        found: list[Sharer] = []
+        whole = all(wished[other].complete for other in others)
+        for other, body in zip(others, bodies, strict=True):
+            try:
+                theirs = decoded(body)
+            except LedgerUnreadable:
+                # Its own run sets it aside; until then nothing is known of what it claims.
+                theirs, whole = None, False
+            found.append(Sharer(name=other, view=wished[other].view, pods=wished[other].pods, ledger=theirs))
+        return tuple(found), whole
 
     def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]:
         """One consistent read. Where a value cannot be decoded (written by another version) it is left out and the
@@ -94,6 +133,17 @@ class DesiredState:
     def _of(self, name: NodeName) -> list[str]:
         p = self._prefix
         return [keys.view(p, name), keys.pods(p, name), keys.wished(p)]
+
+
+def instances_of(view: NodeView, ledger: Ledger) -> set[InstanceId]:
+    """Instances that a node's object, CNINode or ledger is about."""
+    named = [view.node.instance_id if view.node is not None else None]
+    if view.cninode is not None:
+        named.append(instance_id_of(view.cninode.spec.tags.get(INSTANCE_TAG, "")))
+    if ledger.instance is not None:
+        named.append(ledger.instance.instance_id)
+    named += [branch.instance_id for branch in ledger.branches.values()]
+    return {one for one in named if one is not None}
 
 
 def _decoded(

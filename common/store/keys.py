@@ -34,6 +34,17 @@ def wished(p: KeyPrefix) -> str:
     return f"{p}wished"
 
 
+def instances(p: KeyPrefix) -> str:
+    """Hash, node name -> instance id that its Node object names, or its ledger is about. Writers: watcher with the
+    view, worker when it deletes the ledger. No expiry: removed with view and ledger."""
+    return f"{p}instances"
+
+
+def names_of(p: KeyPrefix, instance: InstanceId | str) -> str:
+    """Set of node names of an instance, `instances` turned round. Writers: as `instances`. No expiry."""
+    return f"{p}names-of:{instance}"
+
+
 def config(p: KeyPrefix) -> str:
     """String, msgpack of ClusterConfig. Writer: watcher. No expiry."""
     return f"{p}config"

@@ -27,15 +27,15 @@ class Ledgers:
 
     def load(self, name: NodeName) -> Ledger | None:
         """None: there is none. Raises LedgerUnreadable where it cannot be read (written by another version)."""
-        return _decode(self._link.command("GET", keys.ledger(self._prefix, name)))
+        return decoded(self._link.command("GET", keys.ledger(self._prefix, name)))
 
     def save(self, name: NodeName, ledger: Ledger | None, owner: str, token: int) -> None:
         """Replace it, or delete it (None). Raises StaleToken unless that owner and token hold the lock now, also where
         nobody does (expired, or Redis was emptied)."""
         p = self._prefix
-        spots = [keys.lock(p, name), keys.ledger(p, name), keys.ledgers(p)]
+        spots = [keys.lock(p, name), keys.ledger(p, name), keys.ledgers(p), keys.view(p, name), keys.instances(p)]
         body = b"" if ledger is None else _encode(ledger)
-        if not self._link.script("save_ledger", spots, [name, holder(owner, token), body]):
+        if not self._link.script("save_ledger", spots, [name, holder(owner, token), body, keys.names_of(p, "")]):
             raise StaleToken(name)
 
     def all(self) -> dict[NodeName, Ledger]:
@@ -47,14 +47,15 @@ class Ledgers:
             bodies = self._link.command("MGET", *(keys.ledger(self._prefix, name) for name in some))
             for name, body in zip(some, bodies, strict=True):
                 try:
-                    if (ledger := _decode(body)) is not None:
+                    if (ledger := decoded(body)) is not None:
                         found[name] = ledger
                 except LedgerUnreadable as error:
                     _log.warning("ledger_unreadable", node=name, error=str(error))
         return found
 
 
-def _decode(body: bytes | None) -> Ledger | None:
+def decoded(body: bytes | None) -> Ledger | None:
+    """None: there is none. Raises LedgerUnreadable."""
     try:
         return None if body is None else _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

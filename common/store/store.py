@@ -83,8 +83,11 @@ class Store:
     def known_nodes(self) -> set[NodeName]:
         return self._desired.known_nodes()
 
-    def desired(self, name: NodeName) -> Desired:
-        return self._desired.desired(name)
+    def desired(self, name: NodeName, ledger: Ledger | None = None) -> Desired:
+        return self._desired.desired(name, ledger)
+
+    def names_of(self, instance: InstanceId) -> set[NodeName]:
+        return self._desired.names_of(instance)
 
     def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]:
         return self._desired.desired_of(names)
