@@ -68,6 +68,7 @@ def sweep_leaks() -> int:
     ended = sweep(
         shared.ports.store,
         shared.maintenance_ec2(),
+        shared.ports.kube,
         shared.ports.clock,
         settings.cluster_name,
         settings.vpc_id,

@@ -59,7 +59,7 @@ def needed(role: str, lease: str, lease_namespace: str) -> list[Permission]:
         ]
     if role == "worker":
         return [
-            *_all(("get",), "", "pods"),
+            *_all(("get", "list"), "", "pods"),
             *_all(("patch",), "", "pods/status"),
             *_all(("get",), "", "nodes"),
             *_all(("patch",), "", "nodes/status"),

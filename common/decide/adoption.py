@@ -25,7 +25,7 @@ from common.model.ledger import (
 from common.model.limits import InstanceLimits
 from common.model.names import BRANCH_DESCRIPTION, OWNER_OURS, OWNER_TAG, POD_UID_TAG, TRUNK_DESCRIPTION
 from common.model.node import NodeFacts
-from common.model.pod import BranchAnnotation, PodWish
+from common.model.pod import BranchAnnotation, PodWish, is_live
 
 SUBJECT = "snapshot"
 FIRST_SECONDS, LONGEST_SECONDS = 2.0, 300.0
@@ -228,25 +228,25 @@ def adopt_branches(
     pods: dict[PodUid, PodWish],
     now: float,
 ) -> Ledger:
-    """Take over branch interfaces that the ledger does not know. One that a living pod's annotation names stays that
-    pod's; any other begins to cool now, or is deleted where it is on no trunk. A pod that such a stray was made for
-    gets a generation of its own, so that its client tokens meet no old interface."""
-    named = {
-        entry.eni_id: (pod, entry) for pod in pods.values() if not pod.finished for entry in interfaces_named(pod)[0]
-    }
+    """Take over branch interfaces that the ledger does not know. One that a living pod has, by its annotation and the
+    tag that EC2 shows, stays that pod's; any other begins to rest now, whatever state EC2 shows it in, for that may be
+    older than its association. A pod that such a stray was made for gets a generation of its own, so that its client
+    tokens meet no old interface."""
+    interfaces = [i for i in interfaces if is_branch(i, trunk)]
+    owners = _owners(interfaces, pods)
     known = {branch.eni_id for branch in ledger.branches.values()}
     branches, claims = dict(ledger.branches), dict(ledger.claims)
     for interface in interfaces:
-        if interface.eni_id in known or not is_branch(interface, trunk) or being_made(ledger, interface):
+        if interface.eni_id in known or being_made(ledger, interface):
             continue
-        owner = named.get(interface.eni_id)
+        owner = owners.get(interface.eni_id)
         branch = _branch_of(interface, instance_id, trunk, owner, subnet, now)
         branches[branch.key] = branch
         if owner is not None:
             pod = owner[0]
             claims[pod.uid] = Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name, annotated=True)
             continue
-        made_for = pods.get(PodUid(interface.tags.get(POD_UID_TAG, "")))
+        made_for = pods.get(branch.tagged)
         if made_for is not None and made_for.uid not in claims:
             claims[made_for.uid] = Claim(
                 pod_uid=made_for.uid,
@@ -257,31 +257,50 @@ def adopt_branches(
     return msgspec.structs.replace(ledger, branches=branches, claims=claims)
 
 
+Owner = tuple[PodWish, BranchAnnotation | None]
+
+
+def _owners(interfaces: Iterable[Interface], pods: dict[PodUid, PodWish]) -> dict[EniId, Owner]:
+    """Which living pod has each interface. An annotation counts for an interface whose tag names its pod; for one
+    without that tag (made by the reference) the oldest pod that names it counts. A pod whose annotation cannot be read,
+    or names nothing of its own, has what was made for it: that is not absence."""
+    shown = {interface.eni_id: _tagged(interface) for interface in interfaces}
+    owners: dict[EniId, Owner] = {}
+    unclear = set()
+    for pod in sorted(pods.values(), key=lambda pod: (pod.scheduled_at, pod.uid)):
+        if not is_live(pod) or pod.eni_annotation is None:
+            continue
+        own = [e for e in interfaces_named(pod)[0] if e.eni_id in shown and shown[e.eni_id] in ("", pod.uid)]
+        for entry in own:
+            owners.setdefault(entry.eni_id, (pod, entry))
+        if not own:
+            unclear.add(pod.uid)
+    for eni_id, tagged in shown.items():
+        if tagged in unclear:
+            owners.setdefault(eni_id, (pods[tagged], None))
+    return owners
+
+
+def _tagged(interface: Interface) -> PodUid:
+    return PodUid(interface.tags.get(POD_UID_TAG, ""))
+
+
 def _branch_of(
-    interface: Interface,
-    instance_id: InstanceId,
-    trunk: EniId,
-    owner: tuple[PodWish, BranchAnnotation] | None,
-    subnet: Subnet,
-    now: float,
+    interface: Interface, instance_id: InstanceId, trunk: EniId, owner: Owner | None, subnet: Subnet, now: float
 ) -> Branch:
     pod, entry = owner if owner is not None else (None, None)
-    loose = interface.status == "available"
     own_subnet = interface.subnet_id == subnet.subnet_id
-    if pod is not None:
-        state = BranchState.ASSIGNED
-    else:
-        state = BranchState.CREATED if loose else BranchState.COOLING
-    vlan = entry.vlan if entry is not None else VlanId(interface.vlan_tag or UNKNOWN_VLAN)
+    named_vlan = entry.vlan if entry is not None else UNKNOWN_VLAN
     return Branch(
         key=BranchKey(interface.eni_id),
-        state=state,
+        state=BranchState.ASSIGNED if pod is not None else BranchState.COOLING,
         instance_id=instance_id,
         trunk_id=interface.trunk_tag or trunk,
         pod_uid=pod.uid if pod is not None else PodUid(""),
         pod_namespace=pod.namespace if pod is not None else "",
         pod_name=pod.name if pod is not None else "",
-        vlan=vlan,
+        tagged=_tagged(interface),
+        vlan=VlanId(interface.vlan_tag or named_vlan),
         subnet_id=interface.subnet_id,
         groups=interface.groups,
         eni_id=interface.eni_id,
@@ -290,8 +309,6 @@ def _branch_of(
         ipv6=interface.ipv6,
         subnet_cidr=subnet.cidr if own_subnet else "",
         subnet_v6_cidr=subnet.ipv6_cidr if own_subnet else "",
-        association=(entry.association or None) if entry is not None else None,
-        unwanted=loose and pod is None,
         made_at=now,
         since=now,
     )

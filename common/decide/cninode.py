@@ -68,20 +68,30 @@ def let_cninode_go(draft: Draft) -> None:
             instance = instance_id_of(facts.spec.tags.get(INSTANCE_TAG, ""))
             if instance is not None and holder(draft, instance) is not None:
                 instance = None  # It lives on under another name.
+            if instance is not None and not _long_gone(draft):
+                return
             draft.start(
                 CleanDeparted(
                     subject=SUBJECT,
                     node=draft.ledger.node,
                     cninode_uid=facts.uid,
                     instance_id=instance,
+                    gone_since=draft.ledger.gone_since or 0.0,
+                    rest=draft.options.release_delay,
                 )
             )
         return
     # The garbage collector deletes what a node owned; one that nobody owned, or that it missed, is ours to delete.
+    if _long_gone(draft) and draft.may(SUBJECT):
+        draft.start(DeleteCniNode(subject=SUBJECT, node=draft.ledger.node))
+
+
+def _long_gone(draft: Draft) -> bool:
+    """Its absence was confirmed, and again when the grace was over: a node that comes back meanwhile keeps all."""
     gone_since = draft.ledger.gone_since
-    if gone_since is not None:
-        due = gone_since + draft.options.release_delay
-        if due > draft.now:
-            draft.look_at(due)
-        elif draft.may(SUBJECT):
-            draft.start(DeleteCniNode(subject=SUBJECT, node=draft.ledger.node))
+    if gone_since is None:
+        return False
+    due = gone_since + draft.options.release_delay
+    if due > draft.now:
+        draft.look_at(due)
+    return due <= draft.ledger.gone_asked_at

@@ -36,14 +36,17 @@ def depart(draft: Draft) -> None:
             draft.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
         return
     due = ledger.gone_since + draft.options.release_delay
-    if due > draft.now:
+    draft.node_ended = due <= ledger.gone_asked_at
+    if draft.node_ended:
+        _release_all(draft, ledger.gone_since, ledger.gone_asked_at)
+    elif due > draft.now:
         draft.look_at(due)
         release_ended(draft)
-    else:
-        _release_all(draft, ledger.gone_since)
+    elif draft.may(SUBJECT):
+        draft.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
     advance(draft, serving=False)
     draft.done_with = (
-        due <= draft.now and not draft.ledger.branches and draft.desired.view.cninode is None and not draft.busy
+        draft.node_ended and not draft.ledger.branches and draft.desired.view.cninode is None and not draft.busy
     )
 
 
@@ -52,12 +55,12 @@ def _instances(ledger: Ledger) -> set[InstanceId]:
     return own | {branch.instance_id for branch in ledger.branches.values()}
 
 
-def _release_all(draft: Draft, gone_since: float) -> None:
-    """Its pods went with the node: what they had has rested since then."""
-    for uid in {b.pod_uid for b in draft.ledger.branches.values() if b.pod_uid}:
-        draft.ledger = end_pod(draft.ledger, uid, gone_since)
+def _release_all(draft: Draft, gone_since: float, word_at: float) -> None:
+    """Its pods went with the node, by the API server's word of now: what they had has rested since it went."""
+    for uid in sorted({b.pod_uid for b in draft.ledger.branches.values() if b.pod_uid}):
+        draft.ledger = end_pod(draft.ledger, uid, gone_since, word_at=word_at)
     branches = {
-        key: msgspec.structs.replace(b, state=BranchState.COOLING, since=gone_since)
+        key: msgspec.structs.replace(b, state=BranchState.COOLING, since=gone_since, word_at=word_at)
         if b.state is BranchState.ASSIGNED
         else b
         for key, b in draft.ledger.branches.items()

@@ -56,6 +56,8 @@ class Draft:
     actions: list[Action] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     look_again: float = NEVER
+    node_ended: bool = False
+    """The node has been gone for long enough, and the API server confirmed it again."""
     done_with: bool = False
     """Nothing is left to keep: the ledger goes."""
 

@@ -8,19 +8,21 @@ from common.model.ledger import Branch, BranchState, Ledger
 _ON_TRUNK = (BranchState.ASSOCIATED, BranchState.ASSIGNED)
 
 
-def end_pod(ledger: Ledger, uid: PodUid, now: float) -> Ledger:
-    """The pod is really gone or finished: what it had begins to rest, what was being made for it is not wanted."""
+def end_pod(ledger: Ledger, uid: PodUid, now: float, *, word_at: float | None = None) -> Ledger:
+    """The pod is really gone or finished, as the API server said at `word_at` (None: now): what it had begins to rest,
+    what was being made for it is not wanted."""
+    word_at = now if word_at is None else word_at
     branches = {
-        key: _rest(branch, now) if branch.pod_uid == uid and branch.state in _ON_TRUNK else branch
+        key: _rest(branch, now, word_at) if branch.pod_uid == uid and branch.state in _ON_TRUNK else branch
         for key, branch in ledger.branches.items()
     }
     return drop_pod(msgspec.structs.replace(ledger, branches=branches), uid, now)
 
 
-def _rest(branch: Branch, now: float) -> Branch:
+def _rest(branch: Branch, now: float, word_at: float) -> Branch:
     if branch.state is BranchState.ASSOCIATED:
         return msgspec.structs.replace(branch, unwanted=True)
-    return msgspec.structs.replace(branch, state=BranchState.COOLING, since=now)
+    return msgspec.structs.replace(branch, state=BranchState.COOLING, since=now, word_at=word_at)
 
 
 def drop_pod(ledger: Ledger, uid: PodUid, now: float) -> Ledger:

@@ -6,16 +6,21 @@ Only those in state `available` come into question: an interface in use, by an i
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
+from common.decide.adoption import being_made
+from common.decide.annotations import interfaces_named
 from common.model.ec2 import Interface
 from common.model.ids import EniId, InstanceId
+from common.model.ledger import Ledger
 from common.model.names import (
     CNINODE_CLUSTER_TAG,
     INSTANCE_TAG,
     OWNER_OURS,
     OWNER_TAG,
     OWNER_VPC_CNI,
+    POD_UID_TAG,
     cluster_tag,
 )
+from common.model.pod import PodWish
 
 AVAILABLE = "available"
 _CLUSTER_TAGS = cluster_tag("")
@@ -61,6 +66,37 @@ def left_by_instance(interfaces: Iterable[Interface], instance_id: InstanceId, c
         and (made_by_us(one) or made_by_vpc_cni(one))
         and not _of_another(one, cluster)
     )
+
+
+def unchanged(seen: Interface, shown: Interface) -> bool:
+    """Whether an interface that was seen idle is shown idle still, and with the same tags."""
+    idle = shown.status == AVAILABLE and shown.type not in ("branch", "trunk") and shown.instance_id is None
+    return (idle or (shown.status == AVAILABLE and shown.type == seen.type == "trunk")) and shown.tags == seen.tags
+
+
+def claimed_by_ledgers(interface: Interface, ledgers: Iterable[Ledger]) -> bool:
+    """Whether a record has it, in whatever state, or means to make it."""
+    return any(
+        interface.eni_id == ledger.trunk.eni_id
+        or any(b.eni_id == interface.eni_id for b in ledger.branches.values())
+        or being_made(ledger, interface)
+        for ledger in ledgers
+    )
+
+
+def claimed_by_pods(interface: Interface, pods: Iterable[PodWish]) -> bool:
+    """Whether a living pod's annotation names it, or it was made for a living pod whose annotation is not there yet or
+    cannot be read. For whom it was made is in its tag; where it has none every annotation counts."""
+    tagged = interface.tags.get(POD_UID_TAG, "")
+    for pod in pods:
+        entries, problem = interfaces_named(pod)
+        if pod.finished or tagged not in ("", pod.uid):
+            continue
+        if any(entry.eni_id == interface.eni_id for entry in entries):
+            return True
+        if tagged == pod.uid and (problem or pod.eni_annotation is None):
+            return True
+    return False
 
 
 def _tagged(interface: Interface, cluster: str) -> bool:

@@ -6,13 +6,16 @@ from typing import Any, assert_never
 import msgspec
 
 from common.decide import windows_outcomes
+from common.decide.annotations import interfaces_named
 from common.decide.branches.advancing import without
 from common.decide.branches.observing import not_named
+from common.decide.branches.releasing import may_own
 from common.decide.endings import end_pod
 from common.decide.failures import failed, not_begun, trunk_undone
 from common.decide.lag import weighed
 from common.decide.made_for import BranchAction, TrunkAction, moved_on
 from common.decide.retry import UNDONE, after_failure, grown
+from common.decide.reviewing import give_back, reviewed
 from common.model import actions as act
 from common.model.errors import OutsideError
 from common.model.ids import BranchKey
@@ -20,6 +23,7 @@ from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, TrunkS
 from common.model.names import PRIVATE_IPV4
 from common.model.notice import Notice, PodNotice, Severity
 from common.model.outcome import Done, Failed, Outcome, Resolution, Waits
+from common.model.pod import PodWish
 
 SNAPSHOT_ASK_AGAIN_SECONDS = 10.0
 STILL_THERE_SECONDS = 5.0
@@ -121,9 +125,13 @@ def _done(result: Result, action: act.Action, value: Any, now: float) -> None:
             result.pace(action.subject, Pace(not_before=now + WATCH_SECONDS))
         case act.ConfirmNodeGone():
             if value:
-                result.change(gone_since=now)
+                gone_since = result.ledger.gone_since
+                result.change(gone_since=now if gone_since is None else gone_since, gone_asked_at=now)
             else:
+                result.change(gone_since=None, gone_asked_at=0.0)
                 result.pace(action.subject, Pace(not_before=now + STILL_THERE_SECONDS))
+        case act.Review():
+            reviewed(result, action, value, now)
         case act.ResolvePod():
             _resolved(result, action, value, now)
         case act.Annotate(annotation=annotation) if annotation == PRIVATE_IPV4:
@@ -255,7 +263,13 @@ def _annotated(result: Result, action: act.Annotate, stands: str, now: float) ->
     if stands == action.value:
         result.tell_pod(action, "ResourceAllocated", f"Allocated {action.value} to the pod")
         return
-    # Somebody annotated it before us; what of ours it does not name goes, and rests where the pod may use it.
+    # It was annotated before us, by the API server's own word: what of ours it does not name goes, and rests where the
+    # pod may use it; what it names of those that were found without an owner has one.
     ours = claim is not None and claim.annotated
-    superfluous = not_named(result.ledger.branches.values(), action.pod_uid, stands, now, ours=ours)
-    result.change(branches=result.ledger.branches | {branch.key: branch for branch in superfluous})
+    has = PodWish(uid=action.pod_uid, namespace=action.namespace, name=action.name, eni_annotation=stands)
+    named = {entry.eni_id for entry in interfaces_named(has)[0]}
+    for branch in list(result.ledger.branches.values()):
+        if branch.eni_id in named and branch.state is BranchState.COOLING and may_own(branch, action.pod_uid):
+            give_back(result, branch, has, now)
+    for branch in not_named(result.ledger.branches.values(), action.pod_uid, stands, now, ours=ours):
+        result.branch(branch.key, state=branch.state, since=branch.since, unwanted=branch.unwanted, word_at=now)

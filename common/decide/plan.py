@@ -8,7 +8,7 @@ import msgspec
 from common.decide.adoption import know_instance
 from common.decide.audit import audit
 from common.decide.branches import keep_branches
-from common.decide.branches.advancing import cooldown
+from common.decide.branches.releasing import cooldown
 from common.decide.cninode import keep_cninode
 from common.decide.departure import depart
 from common.decide.draft import Draft, Options
@@ -78,7 +78,7 @@ def plan(
 
 def _attend(draft: Draft, node: NodeFacts) -> None:
     if draft.ledger.gone_since is not None:
-        draft.change(gone_since=None)
+        draft.change(gone_since=None, gone_asked_at=0.0)
     spec = spec_of(draft.desired.view, draft.ledger.cninode_spec)
     stands = standing(node, spec, draft.desired.config)
     if stands is Standing.IGNORED:

@@ -10,7 +10,16 @@ import msgspec
 
 from common.decide.draft import IDLE, Draft
 from common.decide.pool_contents import next_look, releasing
-from common.decide.warm_pool import ADDRESSES_PER_PREFIX, GiveBack, PoolMode, WarmTargets, deviation, releasable
+from common.decide.release_gate import Evidence, warrant
+from common.decide.warm_pool import (
+    ADDRESSES_PER_PREFIX,
+    GiveBack,
+    PoolMode,
+    WarmTargets,
+    addresses_of,
+    deviation,
+    releasable,
+)
 from common.model.actions import (
     AssignAddresses,
     AssignPrefixes,
@@ -18,9 +27,10 @@ from common.model.actions import (
     UnassignAddresses,
     UnassignPrefixes,
 )
-from common.model.ids import EniId, Ipv4
+from common.model.ids import EniId, Ipv4, Prefix
 from common.model.ledger import AddressState, Pace, Pool
 from common.model.pod import PodWish
+from common.model.warrant import Warrant
 
 ASK = {PoolMode.SECONDARY: "pool", PoolMode.PREFIX: "pool/prefixes"}
 RELEASE = "pool/release"
@@ -127,22 +137,43 @@ def give_back(
     if not draft.desired.complete or releasing(pool):
         return
     excess = releasable(pool, targets, slots, waiting, names)
-    if excess != GiveBack() and draft.may(RELEASE):
-        _unassign(draft, eni_id, excess)
+    if excess == GiveBack() or not draft.may(RELEASE):
+        return
+    prefixes = () if excess.addresses else excess.prefixes
+    leave = warrant(
+        Evidence(
+            eni_id=eni_id,
+            addresses=excess.addresses,
+            prefixes=prefixes,
+            complete=draft.desired.complete,
+            claimed=_claimed(pool, excess.addresses, prefixes, names),
+            made=True,
+            used=False,  # What is free in the record has rested, and its last owner was asked about.
+        ),
+        draft.now,
+    )
+    if isinstance(leave, Warrant):
+        _unassign(draft, eni_id, excess, leave)
 
 
-def _unassign(draft: Draft, eni_id: EniId, excess: GiveBack) -> None:
+def _claimed(pool: Pool, ips: tuple[Ipv4, ...], prefixes: tuple[Prefix, ...], names: frozenset[Ipv4]) -> bool:
+    """Whether a living pod of the instance, by its annotation or our record, has one of them."""
+    had = names | {a.ip for a in pool.addresses.values() if a.state is AddressState.ASSIGNED}
+    return not had.isdisjoint(ips) or any(not had.isdisjoint(addresses_of(prefix)) for prefix in prefixes)
+
+
+def _unassign(draft: Draft, eni_id: EniId, excess: GiveBack, leave: Warrant) -> None:
     pool = msgspec.structs.replace(pool_of(draft), released_at=draft.now)
     if excess.addresses:
         addresses = {**pool.addresses}
         for ip in excess.addresses:
             addresses[ip] = msgspec.structs.replace(addresses[ip], state=AddressState.RELEASING, since=draft.now)
         put_pool(draft, msgspec.structs.replace(pool, addresses=addresses))
-        draft.start(UnassignAddresses(subject=RELEASE, eni_id=eni_id, addresses=excess.addresses))
+        draft.start(UnassignAddresses(subject=RELEASE, eni_id=eni_id, addresses=excess.addresses, warrant=leave))
     else:
         left = {p: since for p, since in pool.prefixes.items() if p not in excess.prefixes}
         put_pool(draft, msgspec.structs.replace(pool, prefixes=left, releasing_prefixes=excess.prefixes))
-        draft.start(UnassignPrefixes(subject=RELEASE, eni_id=eni_id, prefixes=excess.prefixes))
+        draft.start(UnassignPrefixes(subject=RELEASE, eni_id=eni_id, prefixes=excess.prefixes, warrant=leave))
 
 
 def why_none(draft: Draft, mode: PoolMode, rested_at: float | None) -> str:

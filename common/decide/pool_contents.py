@@ -69,7 +69,7 @@ def adopted_pool(primary: Interface, pods: Mapping[PodUid, PodWish], now: float)
 
 def _taken(ip: Ipv4, prefix: Prefix | None, pod: PodWish | None, now: float) -> Address:
     if pod is None:
-        return Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now)
+        return Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now, unasked=True)
     return Address(
         ip=ip,
         prefix=prefix,
@@ -223,10 +223,11 @@ def _found(
     addresses, prefixes = {**pool.addresses}, {**pool.prefixes}
     for ip in unknown:
         if ip not in hidden and not expecting:
-            addresses[ip] = Address(ip=ip, state=AddressState.COOLING, since=now)
+            addresses[ip] = Address(ip=ip, state=AddressState.COOLING, since=now, unasked=True)
     for prefix in unknown_prefixes:
         if prefix not in hidden and not expecting:
             prefixes[prefix] = now
             for ip in addresses_of(prefix):
-                addresses.setdefault(ip, Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now))
+                found = Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now, unasked=True)
+                addresses.setdefault(ip, found)
     return msgspec.structs.replace(pool, addresses=addresses, prefixes=prefixes), odd

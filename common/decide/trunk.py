@@ -4,6 +4,7 @@ import msgspec
 
 from common.decide.draft import IDLE, Draft
 from common.decide.managed import eni_config_name, interface_tags
+from common.decide.release_gate import Evidence, Lack, warrant
 from common.decide.tokens import trunk_token
 from common.model.actions import (
     Advertise,
@@ -20,6 +21,7 @@ from common.model.ledger import InstanceFacts, Pace, Trunk, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import NodeFacts
 from common.model.notice import Severity
+from common.model.warrant import Warrant
 
 SUBJECT = "trunk"
 CAPACITY = "capacity"
@@ -27,6 +29,8 @@ INDEX = "index"
 FIRST_INDEX_SECONDS, LONGEST_INDEX_SECONDS, INDEX_GROWTH = 8.0, 24.0, 1.5
 """A device index gets free when somebody detaches an interface, which only a look at EC2 shows: at intervals that grow,
 so that a node that never gets one costs little."""
+LOOK_ANEW_SECONDS = 10.0
+"""More than EC2's Describe calls lag: what was wrong with the last look is right in the next."""
 
 
 def branch_limit(draft: Draft) -> int:
@@ -172,9 +176,32 @@ def _go_on(draft: Draft, instance: InstanceFacts) -> None:
         case TrunkState.ATTACHED:
             draft.start(AwaitTrunk(subject=SUBJECT, eni_id=trunk.eni_id, instance_id=instance.instance_id))
         case TrunkState.UNDOING:
-            draft.start(UndoTrunk(subject=SUBJECT, eni_id=trunk.eni_id, instance_id=instance.instance_id))
+            _undo(draft, instance)
         case _:
             pass
+
+
+def _undo(draft: Draft, instance: InstanceFacts) -> None:
+    """Take back a trunk that was made here and never carried anything. One that was found may carry what is not known:
+    it is looked at anew instead."""
+    trunk = draft.ledger.trunk
+    assert trunk.eni_id is not None
+    leave = warrant(
+        Evidence(
+            eni_id=trunk.eni_id,
+            complete=draft.desired.complete,
+            claimed=any(b.trunk_id == trunk.eni_id for b in draft.ledger.branches.values()),
+            made=not trunk.adopted,
+            used=False,
+        ),
+        draft.now,
+    )
+    if isinstance(leave, Warrant):
+        draft.start(UndoTrunk(subject=SUBJECT, eni_id=trunk.eni_id, instance_id=instance.instance_id, warrant=leave))
+    elif leave.lack is not Lack.LISTS:
+        again = draft.now + LOOK_ANEW_SECONDS
+        draft.change(trunk=Trunk(generation=trunk.generation + 1), snapshot_after=again)
+        draft.look_at(again)
 
 
 def _use(draft: Draft, node: NodeFacts) -> None:

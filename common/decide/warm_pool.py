@@ -171,7 +171,7 @@ def rested(pool: Pool, now: float) -> Pool:
     done = {
         ip: address
         for ip, address in pool.addresses.items()
-        if address.state is AddressState.COOLING and address.since + REST_SECONDS <= now
+        if address.state is AddressState.COOLING and address.since + REST_SECONDS <= now and not address.unasked
     }
     if not done:
         return pool
@@ -186,8 +186,16 @@ def rested(pool: Pool, now: float) -> Pool:
 
 def next_rested_at(pool: Pool) -> float | None:
     """Epoch seconds at which the next resting address is free again."""
-    resting = [a.since + REST_SECONDS for a in pool.addresses.values() if a.state is AddressState.COOLING]
+    resting = [
+        a.since + REST_SECONDS for a in pool.addresses.values() if a.state is AddressState.COOLING and not a.unasked
+    ]
     return min(resting, default=None)
+
+
+def next_to_ask_at(pool: Pool) -> float | None:
+    """Epoch seconds at which the next address found in EC2 has rested, and its owner is to be asked for."""
+    unasked = [a.since + REST_SECONDS for a in pool.addresses.values() if a.unasked and a.state is AddressState.COOLING]
+    return min(unasked, default=None)
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from common.decide.branches.releasing import review
 from common.decide.draft import NEVER, Draft
 from common.decide.pool_calls import ask, give_back, look, pool_of, put_pool, why_none
 from common.decide.pool_contents import address_named, named_by, prefix_of, reserved
@@ -10,6 +11,7 @@ from common.decide.warm_pool import (
     capacity,
     mode_for,
     next_rested_at,
+    next_to_ask_at,
     pick_address,
     rested,
     slots_of,
@@ -47,6 +49,7 @@ def keep_windows(draft: Draft, node: NodeFacts) -> None:
         draft.start(Advertise(subject=CAPACITY, node=node.name, resource=PRIVATE_IPV4, amount=amount))
     put_pool(draft, rested(draft.ledger.pool or Pool(), draft.now))
     _observe_annotations(draft)
+    _ask_about_found(draft)
     names = frozenset(reserved(draft.desired.pods))
     waiting = _serve(draft, mode, names)
     eni_id, targets, slots = instance.primary_eni, targets_for(config, mode), slots_of(limits.ipv4_per_interface)
@@ -68,6 +71,15 @@ def keep_windows(draft: Draft, node: NodeFacts) -> None:
 def windows_limits(draft: Draft, instance: InstanceFacts) -> InstanceLimits | None:
     """Ours, else those that EC2 tells: they lack only what a trunk needs."""
     return draft.options.limits.get(instance.instance_type, instance.limits)
+
+
+def _ask_about_found(draft: Draft) -> None:
+    """What was found in EC2 has rested: the API server says which of it living pods have."""
+    due = next_to_ask_at(pool_of(draft))
+    if due is not None and due > draft.now:
+        draft.look_at(due)
+    elif due is not None:
+        review(draft, [])
 
 
 def _mode(draft: Draft, instance: InstanceFacts, limits: InstanceLimits, config: ClusterConfig) -> PoolMode:
@@ -93,6 +105,7 @@ def _owned(address: Address, pod: PodWish, now: float, *, annotated: bool) -> Ad
     return msgspec.structs.replace(
         address,
         state=AddressState.ASSIGNED,
+        unasked=False,
         pod_uid=pod.uid,
         pod_namespace=pod.namespace,
         pod_name=pod.name,

@@ -22,6 +22,7 @@ from common.model.ids import (
     VlanId,
 )
 from common.model.limits import InstanceLimits
+from common.model.warrant import Warrant
 
 Invoke = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Makes one EC2 call: the action's name and boto3's parameters in, boto3's answer out; raises botocore's errors."""
@@ -197,8 +198,8 @@ class Ec2:
         """Replace the interface's security groups."""
         self._call("ModifyNetworkInterfaceAttribute", {"NetworkInterfaceId": eni, "Groups": list(groups)})
 
-    def delete_network_interface(self, eni: EniId) -> None:
-        self._call("DeleteNetworkInterface", {"NetworkInterfaceId": eni})
+    def delete_network_interface(self, warrant: Warrant) -> None:
+        self._call("DeleteNetworkInterface", {"NetworkInterfaceId": warrant.eni_id})
 
     def create_tags(self, ids: Iterable[str], tags: Mapping[str, str]) -> None:
         self._call("CreateTags", {"Resources": list(ids), "Tags": shapes.tags(tags)})
@@ -215,7 +216,8 @@ class Ec2:
         with _whole(action):
             return AssociationId(answer["InterfaceAssociation"]["AssociationId"])
 
-    def disassociate_trunk_interface(self, association: AssociationId, token: ClientToken) -> None:
+    def disassociate_trunk_interface(self, warrant: Warrant, association: AssociationId, token: ClientToken) -> None:
+        """End an association of the warrant's interface: that it is one of it is for the caller to know."""
         self._call("DisassociateTrunkInterface", {"AssociationId": association, "ClientToken": token})
 
     # --- addresses
@@ -240,11 +242,13 @@ class Ec2:
         with _whole(action):
             return tuple(Prefix(one["Ipv4Prefix"]) for one in answer["AssignedIpv4Prefixes"])
 
-    def unassign_private_ip_addresses(self, eni: EniId, ips: Sequence[Ipv4]) -> None:
-        self._call("UnassignPrivateIpAddresses", {"NetworkInterfaceId": eni, "PrivateIpAddresses": list(ips)})
+    def unassign_private_ip_addresses(self, warrant: Warrant) -> None:
+        params = {"NetworkInterfaceId": warrant.eni_id, "PrivateIpAddresses": list(warrant.addresses)}
+        self._call("UnassignPrivateIpAddresses", params)
 
-    def unassign_ipv4_prefixes(self, eni: EniId, prefixes: Sequence[Prefix]) -> None:
-        self._call("UnassignPrivateIpAddresses", {"NetworkInterfaceId": eni, "Ipv4Prefixes": list(prefixes)})
+    def unassign_ipv4_prefixes(self, warrant: Warrant) -> None:
+        params = {"NetworkInterfaceId": warrant.eni_id, "Ipv4Prefixes": list(warrant.prefixes)}
+        self._call("UnassignPrivateIpAddresses", params)
 
     # --- how calls are made
 

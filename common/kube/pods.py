@@ -4,14 +4,16 @@ import msgspec
 
 from common.kube.calls import Calls
 from common.kube.paths import path_of
-from common.kube.project import PodFacts, pod_facts, policy
+from common.kube.project import PodFacts, bound_wish, pod_facts, policy
 from common.kube.raw import Metadata
 from common.kube.status import page_in
 from common.model.errors import Unsure
-from common.model.ids import PodUid
+from common.model.ids import NodeName, PodUid
+from common.model.pod import PodWish
 from common.model.policy import Policy
 
 POLICIES_PER_PAGE = 500
+PODS_PER_PAGE = 500
 _NAMESPACES = "/api/v1/namespaces"
 _POLICIES = "/apis/vpcresources.k8s.aws/v1beta1/namespaces"
 
@@ -35,6 +37,21 @@ class PodCalls(Calls):
         if facts is None:
             raise Unsure("MalformedPod", f"{namespace}/{name}")
         return facts
+
+    def list_pods_on(self, node: NodeName, now: float) -> tuple[PodWish, ...]:
+        """Pods bound to a node that ask for something of ours or carry one of our annotations, as the API server itself
+        has them (without a resource version: not its cache); `now`: epoch seconds. Raises OutsideError."""
+        query = {"fieldSelector": f"spec.nodeName={node}", "limit": str(PODS_PER_PAGE)}
+        found: list[PodWish] = []
+        while True:
+            page = page_in(self._transport.request("GET", "/api/v1/pods", query=query))
+            if page.items is None:
+                raise Unsure("MalformedList", "no items")
+            wishes = (bound_wish(raw, now) for raw in page.items)
+            found.extend(wish for bound in wishes if bound is not None for name, wish in (bound,) if name == node)
+            if not page.metadata.continue_:
+                return tuple(found)
+            query["continue"] = page.metadata.continue_
 
     def annotate_pod(
         self, namespace: str, name: str, uid: PodUid, key: str, value: str, *, resource_version: str | None = None

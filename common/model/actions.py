@@ -24,6 +24,7 @@ from common.model.ids import (
 )
 from common.model.node import CniNodeFacts, CniNodeSpec
 from common.model.pod import PodWish
+from common.model.warrant import Warrant
 
 
 class MadeFor(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +86,10 @@ class CleanDeparted(_Step, frozen=True, kw_only=True, tag=True):
     node: NodeName
     cninode_uid: str
     instance_id: InstanceId | None
+    gone_since: float
+    """Epoch seconds at which the node's absence was first confirmed."""
+    rest: float
+    """Seconds that what it had is left alone after that."""
 
 
 class DeleteCniNode(_Step, frozen=True, kw_only=True, tag=True):
@@ -134,6 +139,7 @@ class AwaitTrunk(_Step, frozen=True, kw_only=True, tag=True):
 class UndoTrunk(_Step, frozen=True, kw_only=True, tag=True):
     """Detach where attached, then delete."""
 
+    warrant: Warrant
     eni_id: EniId
     instance_id: InstanceId
 
@@ -191,11 +197,21 @@ class DisassociateBranch(_Step, frozen=True, kw_only=True, tag=True):
     association: AssociationId | None
     """None: found in EC2 without its association; looked up first."""
     token: ClientToken
+    warrant: Warrant
 
 
 class DeleteBranch(_Step, frozen=True, kw_only=True, tag=True):
     key: BranchKey
     eni_id: EniId
+    warrant: Warrant
+
+
+class Review(_Step, frozen=True, kw_only=True, tag=True):
+    """Ask the API server which pods of these nodes live, and EC2 for these interfaces: what nobody is known to own is
+    released only after both."""
+
+    nodes: tuple[NodeName, ...]
+    eni_ids: tuple[EniId, ...]
 
 
 class Annotate(_Step, frozen=True, kw_only=True, tag=True):
@@ -235,11 +251,13 @@ class AssignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
 class UnassignAddresses(_Step, frozen=True, kw_only=True, tag=True):
     eni_id: EniId
     addresses: tuple[Ipv4, ...]
+    warrant: Warrant
 
 
 class UnassignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
     eni_id: EniId
     prefixes: tuple[Prefix, ...]
+    warrant: Warrant
 
 
 Action = (
@@ -264,6 +282,7 @@ Action = (
     | AssociateBranch
     | DisassociateBranch
     | DeleteBranch
+    | Review
     | Annotate
     | ConfirmGone
     | InspectPool

@@ -138,6 +138,22 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds at which EC2 made it, or was first seen to have it."""
     since: float = 0.0
     """Epoch seconds at which it entered its state."""
+    tagged: PodUid = PodUid("")
+    """Of one that was found in EC2: the uid in its tag, of the pod that it was made for."""
+    word_at: float = 0.0
+    """Epoch seconds of the API server's word that its pod has ended, or that no pod of its nodes has it; 0: never."""
+    looked_at: float = 0.0
+    """Epoch seconds at which a look at EC2 began that showed it without an owner; 0: never."""
+
+    @property
+    def found(self) -> bool:
+        """It was found in EC2, not made by this ledger: its token and what came before are not known."""
+        return not self.token
+
+    @property
+    def made_for(self) -> PodUid:
+        """The pod that it was made for, by its key or the tag that EC2 shows; "" where neither tells."""
+        return self.tagged if self.found else PodUid(self.key.rsplit(".", 2)[0])
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +197,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     pod_name: str = ""
     annotated: bool = False
     since: float = 0.0
+    unasked: bool = False
+    """Found in EC2: it may be a living pod's, and is free only after the API server was asked about the node's pods."""
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,6 +247,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Events already said, by subject: what was said."""
     gone_since: float | None = None
     """Epoch seconds at which the node's absence was first confirmed."""
+    gone_asked_at: float = 0.0
+    """Epoch seconds at which it was last confirmed."""
     snapshot_after: float | None = None
     """A snapshot of EC2 that began to be read after this moment is wanted; None: none is."""
     sought: NodeFacts | None = None

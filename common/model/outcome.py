@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
-from common.model.ec2 import Subnet
+from common.model.ec2 import Interface, Subnet
 from common.model.errors import OutsideError
 from common.model.ids import GroupId
+from common.model.pod import PodWish
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +27,17 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Outcome = Done | Failed | Waits
+
+
+class Reviewed(msgspec.Struct, frozen=True, kw_only=True):
+    """What Review yields."""
+
+    began_at: float
+    """Epoch seconds at which the first question was asked."""
+    pods: tuple[PodWish, ...]
+    """Pods of the nodes that ask for something of ours or carry an annotation of ours, finished ones included."""
+    interfaces: tuple[Interface, ...]
+    """As EC2 shows them; those that it does not show are absent."""
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,6 +76,7 @@ LEGACY = {"what": "deployments.apps", "namespace": "kube-system", "name": "vpc-r
         pytest.param("watcher", "create", {"what": "events"}, id="watcher tells"),
         pytest.param("worker", "patch", {"what": "pods/status"}, id="worker annotates pods"),
         pytest.param("worker", "get", {"what": "pods"}, id="worker asks whether a pod is gone"),
+        pytest.param("worker", "list", {"what": "pods"}, id="worker asks whose what it found is"),
         pytest.param("worker", "patch", {"what": "nodes/status"}, id="worker advertises capacity"),
         pytest.param("worker", "create", {"what": "cninodes.vpcresources.k8s.aws"}, id="worker makes CNINodes"),
         pytest.param("worker", "delete", {"what": "cninodes.vpcresources.k8s.aws"}, id="worker deletes CNINodes"),

@@ -28,6 +28,7 @@ from sandbox.ec2 import Bucket, Denial, Ec2Behaviour, FaultRule
 from sandbox.ec2.server import serving_in_thread
 from tests.sandbox.ec2_fixtures import ACCOUNT, UNKNOWN_ENI, small_world
 from tests.sandbox.ec2_fixtures import Ec2 as Site
+from tests.unit.decide.builders import leave
 
 KNOWN = ("m5.large",)
 
@@ -115,11 +116,11 @@ def test_a_trunk_from_creation_to_deletion(cloud: Cloud) -> None:
     instance = cloud.ec2.describe_instances([cloud.instance])[cloud.instance]
     assert [(one.eni_id, one.type) for one in instance.interfaces if one.device_index == 2] == [(made.eni_id, "trunk")]
     with pytest.raises(InUse):
-        cloud.ec2.delete_network_interface(made.eni_id)
+        cloud.ec2.delete_network_interface(leave(made.eni_id))
     cloud.ec2.detach_network_interface(attachment)
-    cloud.ec2.delete_network_interface(made.eni_id)
+    cloud.ec2.delete_network_interface(leave(made.eni_id))
     with pytest.raises(NotFound):
-        cloud.ec2.delete_network_interface(made.eni_id)
+        cloud.ec2.delete_network_interface(leave(made.eni_id))
     assert cloud.ec2.describe_interfaces(ids=[made.eni_id]) == []
 
 
@@ -135,12 +136,12 @@ def test_a_branch_from_creation_to_deletion(cloud: Cloud) -> None:
     assert (seen.status, seen.type, seen.attachment_id, seen.instance_id) == ("in-use", "branch", None, None)
     assert (seen.vlan_tag, seen.trunk_tag) == (7, trunk)
     assert cloud.ec2.trunk_associations() == [(branch, trunk, 7, made)]
-    cloud.ec2.disassociate_trunk_interface(made, ClientToken("end"))
-    cloud.ec2.disassociate_trunk_interface(made, ClientToken("end"))
+    cloud.ec2.disassociate_trunk_interface(leave(EniId("eni-1")), made, ClientToken("end"))
+    cloud.ec2.disassociate_trunk_interface(leave(EniId("eni-1")), made, ClientToken("end"))
     with pytest.raises(NotFound):
-        cloud.ec2.disassociate_trunk_interface(made, ClientToken("other"))
+        cloud.ec2.disassociate_trunk_interface(leave(EniId("eni-1")), made, ClientToken("other"))
     assert cloud.look(branch).status == "available"
-    cloud.ec2.delete_network_interface(branch)
+    cloud.ec2.delete_network_interface(leave(branch))
 
 
 @pytest.mark.parametrize("code", ["reset", "InternalError", "Unavailable"])
@@ -164,8 +165,8 @@ def test_an_association_that_failed_after_its_effect_is_found_again(cloud: Cloud
         cloud.ec2.associate_trunk_interface(branch=branch, trunk=trunk, vlan=VlanId(1), token=token)
     made = cloud.ec2.associate_trunk_interface(branch=branch, trunk=trunk, vlan=VlanId(1), token=token)
     with pytest.raises(Unsure):
-        cloud.ec2.disassociate_trunk_interface(made, token)
-    cloud.ec2.disassociate_trunk_interface(made, token)
+        cloud.ec2.disassociate_trunk_interface(leave(EniId("eni-1")), made, token)
+    cloud.ec2.disassociate_trunk_interface(leave(EniId("eni-1")), made, token)
     assert cloud.ec2.trunk_associations() == []
 
 
@@ -202,7 +203,7 @@ def _attach_addresses(cloud: Cloud) -> None:
         (_unknown_group, NotFound),
         (_other_token_parameters, TokenMismatch),
         (_attach_addresses, LimitExceeded),
-        (lambda cloud: cloud.ec2.delete_network_interface(EniId(UNKNOWN_ENI)), NotFound),
+        (lambda cloud: cloud.ec2.delete_network_interface(leave(EniId(UNKNOWN_ENI))), NotFound),
         (lambda cloud: cloud.ec2.detach_network_interface(AttachmentId("eni-attach-00000000000000000")), NotFound),
     ],
     ids=[
@@ -255,8 +256,8 @@ def test_addresses_and_prefixes_come_and_go(cloud: Cloud) -> None:
     seen = cloud.look(primary.eni_id)
     assert (len(ips), set(seen.secondary_ips), set(seen.prefixes)) == (3, set(ips), set(prefixes))
     assert seen.primary_ip == primary.primary_ip
-    cloud.ec2.unassign_private_ip_addresses(primary.eni_id, ips[:2])
-    cloud.ec2.unassign_ipv4_prefixes(primary.eni_id, prefixes[:1])
+    cloud.ec2.unassign_private_ip_addresses(leave(primary.eni_id, addresses=ips[:2]))
+    cloud.ec2.unassign_ipv4_prefixes(leave(primary.eni_id, prefixes=prefixes[:1]))
     seen = cloud.look(primary.eni_id)
     assert (seen.secondary_ips, seen.prefixes) == (ips[2:], prefixes[1:])
 

@@ -216,7 +216,7 @@ class Cluster:
             case ("load",):
                 load_instances(self.ports.store, self._maintenance_ec2(), self.queue, self.clock, self.limits)
             case _:
-                sweep_leaks(self.ports.store, self._maintenance_ec2(), self.clock, CLUSTER, VPC)
+                sweep_leaks(self.ports.store, self._maintenance_ec2(), self.ports.kube, self.clock, CLUSTER, VPC)
 
     def _maintenance_ec2(self) -> Ec2:
         store = self.ports.store

@@ -264,7 +264,7 @@ def test_a_clean_up_that_was_planned_before_auto_mode_took_the_cninode_does_noth
     uid, name = cluster.cninode("n1")["metadata"]["uid"], NodeName("n1")
     cluster.ec2.add_instance(subnet_id=SUBNET, groups=[GROUP])
     steps: list[Action] = [
-        CleanDeparted(subject="cninode", node=name, cninode_uid=uid, instance_id=None),
+        CleanDeparted(subject="cninode", node=name, cninode_uid=uid, instance_id=None, gone_since=0.0, rest=60.0),
         DropFinalizer(subject="cninode", node=name, uid=uid),
         DeleteCniNode(subject="cninode", node=name),
     ]

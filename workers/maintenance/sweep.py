@@ -1,8 +1,8 @@
 """Deleting interfaces that leaked.
 
-Why this harms no interface that a node's run is still working on: it deletes only what is `available` in two passes
-half an hour apart, and EC2 refuses to delete what came into use since. A run keeps an interface `available` that long
-only if its next call keeps failing; when it succeeds in the end, it is told NotFound and begins anew with another.
+Why this harms nothing that is in use: only what is `available` in two passes half an hour apart is thought leaked, and
+right before each delete EC2, all ledgers and the API server are asked again (inquiry.py); EC2 would delete an interface
+that came onto a trunk since.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +14,7 @@ import msgspec
 from common.clock import Clock
 from common.decide import leaks
 from common.decide.managed import foreign_instances
+from common.decide.release_gate import EC2_LAG_SECONDS, Refusal
 from common.ec2.api import Ec2
 from common.ec2.gate import Deferred
 from common.logging import get_logger
@@ -30,6 +31,8 @@ from common.model.names import (
     OWNER_VPC_CNI,
     cluster_tag,
 )
+from common.model.warrant import Warrant
+from workers.maintenance.inquiry import Inquiry, InquiryKube, InquiryStore
 
 SWEEP_SECONDS = 1800.0
 """Interval of passes unless set otherwise."""
@@ -41,7 +44,7 @@ NODES_A_READ = 100
 _log = get_logger(__name__)
 
 
-class SweepStore(Protocol):
+class SweepStore(InquiryStore, Protocol):
     def known_nodes(self) -> set[NodeName]: ...
     def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]: ...
     def seen_available(self) -> set[EniId]: ...
@@ -61,7 +64,14 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sweep_leaks(
-    store: SweepStore, ec2: Ec2, clock: Clock, cluster: str, vpc: str, *, interval: float = SWEEP_SECONDS
+    store: SweepStore,
+    ec2: Ec2,
+    kube: InquiryKube,
+    clock: Clock,
+    cluster: str,
+    vpc: str,
+    *,
+    interval: float = SWEEP_SECONDS,
 ) -> Sweep:
     """One pass over the VPC. Passes nearer than half the `interval` are skipped: they would make one look of two.
     Raises as `Ec2` does where it cannot look (then nothing is deleted or remembered), and StoreUnavailable; what
@@ -80,18 +90,30 @@ def sweep_leaks(
     CNI_AVAILABLE_ENIS.set(sum(map(leaks.made_by_vpc_cni, idle)))
     LEAKED_ENI_COUNT.set(len(leaked))
     LEAKED_FOUND.inc(len(leaked))
-    return Sweep(found=len(leaked), deleted=_delete_what_can_be(ec2, leaked))
+    inquiry = Inquiry(store, ec2, kube, clock)
+    # Idle since the pass before; with passes closer together than EC2 lags, ledgers and pods are the evidence.
+    idle_since = min(float(last["began"]) if last else now, now - EC2_LAG_SECONDS)
+    return Sweep(found=len(leaked), deleted=_delete_what_can_be(ec2, inquiry, leaked, idle_since=idle_since))
 
 
-def clean_instance(ec2: Ec2, instance_id: InstanceId, cluster: str) -> int:
-    """Delete what was made for an instance that is gone; the number deleted. Looks again afterwards: where something is
-    left, raises what stood in the way of deleting it, or InUse. Else raises as `Ec2` does. Safe to repeat."""
+def clean_instance(
+    ec2: Ec2, inquiry: Inquiry, instance_id: InstanceId, cluster: str, *, node: NodeName, gone_since: float, rest: float
+) -> int:
+    """Delete what was made for an instance whose node is gone; the number deleted. Looks again afterwards: where
+    something is left, raises what stood in the way of deleting it, or InUse. Else raises as `Ec2` does. Safe to
+    repeat."""
     gone: set[EniId] = set()
     deleted = 0
     obstacle: OutsideError | None = None
     for one in _left(ec2, instance_id, cluster):
         try:
-            deleted += _delete(ec2, one.eni_id)
+            leave = inquiry.about(one, idle_since=gone_since, rest=rest, ended=node)
+            if isinstance(leave, Refusal):
+                _log.warning("interface of a deleted node kept", interface=one.eni_id, lacking=leave.lack)
+                continue
+            deleted += _delete(ec2, leave)
+            gone.add(one.eni_id)
+        except NotFound:
             gone.add(one.eni_id)
         except Throttled:
             raise
@@ -129,22 +151,28 @@ def _left(ec2: Ec2, instance_id: InstanceId, cluster: str) -> tuple[Interface, .
     return leaks.left_by_instance(ec2.describe_interfaces(filters=wanted), instance_id, cluster)
 
 
-def _delete(ec2: Ec2, eni_id: EniId) -> bool:
+def _delete(ec2: Ec2, leave: Warrant) -> bool:
     """False: it was gone already."""
     try:
-        ec2.delete_network_interface(eni_id)
+        ec2.delete_network_interface(leave)
     except NotFound:
         return False
-    _log.info("leaked interface deleted", interface=eni_id)
+    _log.info("leaked interface deleted", interface=leave.eni_id)
     LEAKED_DELETED.inc()
     return True
 
 
-def _delete_what_can_be(ec2: Ec2, leaked: Iterable[Interface]) -> int:
+def _delete_what_can_be(ec2: Ec2, inquiry: Inquiry, leaked: Iterable[Interface], *, idle_since: float) -> int:
     deleted = 0
     for one in leaked:
         try:
-            deleted += _delete(ec2, one.eni_id)
+            leave = inquiry.about(one, idle_since=idle_since)
+            if isinstance(leave, Refusal):
+                _log.info("idle interface kept", interface=one.eni_id, lacking=leave.lack)
+                continue
+            deleted += _delete(ec2, leave)
+        except NotFound:
+            continue
         except InUse:
             _log.info("leaked interface is in use after all", interface=one.eni_id)
         except (Throttled, Deferred) as error:

@@ -1,9 +1,17 @@
 """Steps of a branch interface's life."""
 
-from common.model.actions import AssociateBranch, CreateBranch, DeleteBranch, DisassociateBranch, PermitBranch
+from common.model.actions import (
+    AssociateBranch,
+    CreateBranch,
+    DeleteBranch,
+    DisassociateBranch,
+    PermitBranch,
+    Review,
+)
 from common.model.ec2 import Interface
 from common.model.ids import AssociationId
 from common.model.names import BRANCH_DESCRIPTION, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
+from common.model.outcome import Reviewed
 from workers.steps.ports import Ports
 from workers.steps.tags import tags_of
 
@@ -31,11 +39,20 @@ def associate_branch(action: AssociateBranch, ports: Ports) -> AssociationId:
 
 
 def disassociate_branch(action: DisassociateBranch, ports: Ports) -> None:
-    """Where the association is not known and cannot be found, EC2 ends it when the interface is deleted."""
+    """Where the association is not known and cannot be found, EC2 ends it when the interface is deleted. What an
+    annotation says of it is not believed: it may be another pod's."""
     association = action.association or ports.answers.association(ports.ec2, action.eni_id)
     if association is not None:
-        ports.ec2.disassociate_trunk_interface(association, action.token)
+        ports.ec2.disassociate_trunk_interface(action.warrant, association, action.token)
 
 
 def delete_branch(action: DeleteBranch, ports: Ports) -> None:
-    ports.ec2.delete_network_interface(action.eni_id)
+    ports.ec2.delete_network_interface(action.warrant)
+
+
+def review(action: Review, ports: Ports) -> Reviewed:
+    """EC2 first: what came into use after it was looked at is in the annotations that are read then."""
+    began = ports.clock.now()
+    interfaces = ports.ec2.describe_interfaces(ids=action.eni_ids) if action.eni_ids else []
+    pods = tuple(pod for node in action.nodes for pod in ports.kube.list_pods_on(node, began))
+    return Reviewed(began_at=began, pods=pods, interfaces=tuple(interfaces))

@@ -10,6 +10,7 @@ from common.model.actions import (
     RepairCniNode,
 )
 from common.model.errors import Conflict, OutsideError
+from workers.maintenance.inquiry import Inquiry
 from workers.maintenance.sweep import clean_instance
 from workers.steps.ports import Ports
 
@@ -38,16 +39,25 @@ def drop_finalizer(action: DropFinalizer, ports: Ports) -> None:
 
 def clean_departed(action: CleanDeparted, ports: Ports) -> None:
     """Nothing, where the node has come back or its CNINode is another controller's by now. The finalizer goes only
-    after nothing is left."""
+    after nothing is left, or where the instance lives on under another name."""
     node = ports.kube.get_node(action.node)
     if node is not None and node.instance_id == action.instance_id:
         return
     cninode = ports.kube.get_cninode(action.node)
     if cninode is not None and cninode.spec.of_another:
         return
-    if action.instance_id is not None:
+    inquiry = Inquiry(ports.store, ports.ec2, ports.kube, ports.clock)
+    if action.instance_id is not None and not inquiry.lives_on(action.instance_id, action.node):
         try:
-            clean_instance(ports.ec2, action.instance_id, ports.cluster)
+            clean_instance(
+                ports.ec2,
+                inquiry,
+                action.instance_id,
+                ports.cluster,
+                node=action.node,
+                gone_since=action.gone_since,
+                rest=action.rest,
+            )
         except OutsideError:
             NODE_CLEANUP_FAILURES.inc()
             raise

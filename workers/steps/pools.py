@@ -23,8 +23,8 @@ def assign_prefixes(action: AssignPrefixes, ports: Ports) -> tuple[Prefix, ...]:
 
 
 def unassign_addresses(action: UnassignAddresses, ports: Ports) -> None:
-    ports.ec2.unassign_private_ip_addresses(action.eni_id, action.addresses)
+    ports.ec2.unassign_private_ip_addresses(action.warrant)
 
 
 def unassign_prefixes(action: UnassignPrefixes, ports: Ports) -> None:
-    ports.ec2.unassign_ipv4_prefixes(action.eni_id, action.prefixes)
+    ports.ec2.unassign_ipv4_prefixes(action.warrant)

@@ -32,6 +32,7 @@ STEPS: dict[type, Callable[[Any, Ports], Any]] = {
     act.AssociateBranch: branches.associate_branch,
     act.DisassociateBranch: branches.disassociate_branch,
     act.DeleteBranch: branches.delete_branch,
+    act.Review: branches.review,
     act.Annotate: pods.annotate,
     act.ConfirmGone: pods.confirm_gone,
     act.InspectPool: pools.inspect_pool,

@@ -79,7 +79,7 @@ def undo_trunk(action: UndoTrunk, ports: Ports) -> None:
         ports.clock.sleep(DETACH_POLL_SECONDS)
     else:
         raise InUse("InvalidNetworkInterface.InUse", f"{action.eni_id} is still attached")
-    ports.ec2.delete_network_interface(action.eni_id)
+    ports.ec2.delete_network_interface(action.warrant)
 
 
 def _detach(attachment: AttachmentId, ports: Ports) -> None:

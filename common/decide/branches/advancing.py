@@ -5,19 +5,17 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from common.decide.annotations import annotation_of
+from common.decide.branches.releasing import release, review
 from common.decide.draft import Draft
 from common.decide.endings import undo_claim
 from common.decide.managed import interface_tags
-from common.decide.tokens import association_token, branch_token, disassociation_token
+from common.decide.tokens import association_token
 from common.model.actions import (
     Annotate,
     AssociateBranch,
     CreateBranch,
-    DeleteBranch,
-    DisassociateBranch,
     PermitBranch,
 )
-from common.model.config import DEFAULT_COOLDOWN_SECONDS
 from common.model.ids import BranchKey, PodUid
 from common.model.ledger import ON_TRUNK, Branch, BranchState, TrunkState
 from common.model.names import POD_ENI
@@ -26,17 +24,22 @@ from common.model.pod import PodWish, is_live
 
 def advance(draft: Draft, *, serving: bool) -> None:
     """Start the next step of each branch: what pods wait for first, then releases."""
+    unknown = []
     for branch in _in_order(draft.ledger.branches.values()):
         match branch.state:
             case BranchState.PLANNED | BranchState.CREATED | BranchState.PERMITTED:
-                _make(draft, branch, serving=serving)
+                if _make(draft, branch, serving=serving):
+                    unknown.append(branch)
             case BranchState.ASSOCIATED if branch.unwanted:
                 _change(draft, branch, state=BranchState.COOLING, since=0.0)  # Never used: it need not rest.
                 draft.look_at(draft.now)
             case BranchState.COOLING | BranchState.DISASSOCIATED:
-                _release(draft, branch)
+                if release(draft, branch):
+                    unknown.append(branch)
             case _:
                 pass
+    if unknown:
+        review(draft, unknown)
     _annotate(draft, serving=serving)
 
 
@@ -44,25 +47,25 @@ def _in_order(branches: Iterable[Branch]) -> list[Branch]:
     return sorted(branches, key=lambda b: (b.unwanted, b.state in (BranchState.COOLING, BranchState.DISASSOCIATED)))
 
 
-def _make(draft: Draft, branch: Branch, *, serving: bool) -> None:
+def _make(draft: Draft, branch: Branch, *, serving: bool) -> bool:
+    """The next step of its making, or of its undoing. True: as `release`."""
     subject = f"branch/{branch.key}"
     if branch.unwanted:
         if branch.state is BranchState.PLANNED and not branch.tried and subject not in draft.busy:
             _drop(draft, branch.key)
-            return
+            return False
         if branch.state is not BranchState.PLANNED and not branch.associating:
-            _delete(draft, branch, subject)
-            return
+            return release(draft, branch)
         # It may exist, or be associated, without our knowing: the same call with the same token tells.
     elif not serving and not branch.tried:
-        return
+        return False
     if not draft.may(subject):
-        return
+        return False
     trunk = draft.ledger.trunk
     if not branch.unwanted and (trunk.state is not TrunkState.READY or trunk.eni_id != branch.trunk_id):
         draft.ledger = undo_claim(draft.ledger, branch.pod_uid)
         draft.look_at(draft.now)
-        return
+        return False
     match branch.state:
         case BranchState.PLANNED:
             extra, _ = interface_tags(draft.ledger.cninode_spec)
@@ -101,6 +104,7 @@ def _make(draft: Draft, branch: Branch, *, serving: bool) -> None:
             )
         case _:
             pass
+    return False
 
 
 def _annotate(draft: Draft, *, serving: bool) -> None:
@@ -151,40 +155,6 @@ def _begin_anew(draft: Draft, uid: PodUid, branches: Iterable[Branch]) -> None:
             _change(draft, branch, state=BranchState.COOLING, since=draft.now)
     draft.ledger = undo_claim(draft.ledger, uid)
     draft.look_at(draft.now)
-
-
-def _release(draft: Draft, branch: Branch) -> None:
-    subject = f"branch/{branch.key}"
-    if branch.eni_id is None or not draft.desired.complete:
-        return
-    if branch.state is BranchState.DISASSOCIATED:
-        _delete(draft, branch, subject)
-        return
-    due = branch.since + cooldown(draft)
-    if due > draft.now:
-        draft.look_at(due)
-    elif draft.may(subject):
-        draft.start(
-            DisassociateBranch(
-                subject=subject,
-                key=branch.key,
-                eni_id=branch.eni_id,
-                association=branch.association,
-                token=disassociation_token(
-                    branch.token or branch_token(draft.options.cluster, branch.key), branch.associations_ended
-                ),
-            )
-        )
-
-
-def cooldown(draft: Draft) -> float:
-    config = draft.desired.config
-    return config.cooldown if config is not None else DEFAULT_COOLDOWN_SECONDS
-
-
-def _delete(draft: Draft, branch: Branch, subject: str) -> None:
-    if branch.eni_id is not None and draft.desired.complete and draft.may(subject):
-        draft.start(DeleteBranch(subject=subject, key=branch.key, eni_id=branch.eni_id))
 
 
 def _change(draft: Draft, branch: Branch, **fields: object) -> None:

@@ -5,14 +5,15 @@ from collections.abc import Iterable
 import msgspec
 
 from common.decide.annotations import interfaces_named
+from common.decide.branches.releasing import may_own
 from common.decide.draft import Draft
 from common.decide.endings import drop_pod
 from common.model.actions import ConfirmGone
 from common.model.ids import EniId, PodUid
-from common.model.ledger import Branch, BranchState, Claim
+from common.model.ledger import Branch, BranchState, Claim, TrunkState
 from common.model.names import POD_ENI
 from common.model.notice import Severity
-from common.model.pod import is_live
+from common.model.pod import PodWish, is_live
 
 _BEING_MADE = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED, BranchState.ASSOCIATED)
 
@@ -26,12 +27,10 @@ def observe_annotations(draft: Draft) -> None:
             continue
         named, problem = interfaces_named(pod)
         if problem:
-            draft.tell_node_once(
-                f"annotation/{pod.uid}",
-                "PodAnnotationMalformed",
-                f"Pod {pod.namespace}/{pod.name} carries an annotation {POD_ENI} that cannot be read: {problem}",
-                Severity.WARNING,
-            )
+            what = f"Pod {pod.namespace}/{pod.name} carries an annotation {POD_ENI} that cannot be read: {problem}"
+            if draft.first_time(f"annotation/{pod.uid}", what):
+                draft.tell_node("PodAnnotationMalformed", what, Severity.WARNING)
+                draft.tell_pod(pod, "PodAnnotationMalformed", what, Severity.WARNING)
         claim = claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
         if not claim.annotated:
             claims[pod.uid] = msgspec.structs.replace(claim, annotated=True, annotated_at=draft.now)
@@ -40,7 +39,15 @@ def observe_annotations(draft: Draft) -> None:
             branches |= {branch.key: branch for branch in superfluous}
         for entry in named:
             branch = by_eni.get(entry.eni_id)
-            if branch is None or branch.state is BranchState.DISASSOCIATED or f"branch/{branch.key}" in draft.busy:
+            if branch is None:
+                # Not adopted yet, perhaps; the audits find what is there.
+                if draft.ledger.trunk.state is TrunkState.READY and draft.unseen_for_long(pod.seen_at):
+                    _tell_forged(draft, pod, entry.eni_id, "which is not on the trunk of its node")
+                continue
+            if not may_own(branch, pod.uid):
+                _tell_forged(draft, pod, entry.eni_id, "which was made for another pod")
+                continue
+            if branch.state is BranchState.DISASSOCIATED or f"branch/{branch.key}" in draft.busy:
                 continue
             if branch.state is not BranchState.ASSIGNED or not is_live(draft.desired.pods.get(branch.pod_uid)):
                 branches[branch.key] = msgspec.structs.replace(
@@ -49,10 +56,11 @@ def observe_annotations(draft: Draft) -> None:
                     pod_uid=pod.uid,
                     pod_namespace=pod.namespace,
                     pod_name=pod.name,
-                    vlan=entry.vlan,
+                    vlan=branch.vlan or entry.vlan,
                     unwanted=False,
                     since=draft.now,
-                    association=branch.association or entry.association or None,
+                    word_at=0.0,
+                    looked_at=0.0,
                 )
     draft.change(branches=branches, claims=claims)
 
@@ -69,6 +77,17 @@ def not_named(branches: Iterable[Branch], uid: PodUid, annotation: str, now: flo
         elif branch.state is BranchState.ASSIGNED and not ours:
             changed.append(msgspec.structs.replace(branch, state=BranchState.COOLING, since=now))
     return changed
+
+
+def _tell_forged(draft: Draft, pod: PodWish, eni_id: EniId, why: str) -> None:
+    """Once, however many it names."""
+    if draft.first_time(f"annotation/{pod.uid}", "not its own"):
+        draft.tell_pod(
+            pod,
+            "AnnotationNotVerified",
+            f"The annotation {POD_ENI} names the interface {eni_id}, {why}: it does not count",
+            Severity.WARNING,
+        )
 
 
 def release_ended(draft: Draft) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from common.decide.annotations import interfaces_named
+from common.decide.annotations import vlans_reserved
 from common.decide.draft import IDLE, Draft
 from common.decide.managed import eni_config_name
 from common.decide.tokens import branch_key, branch_token
@@ -188,7 +188,6 @@ def free_vlans(draft: Draft, count: int) -> list[VlanId]:
     not finished names: as many entries of it count as the pod asks for."""
     taken = {b.vlan for b in _on_trunk(draft)}
     for pod in draft.desired.pods.values():
-        if not pod.finished:
-            taken |= {entry.vlan for entry in interfaces_named(pod)[0][: pod.branches]}
+        taken |= vlans_reserved(pod)
     free = (VlanId(n) for n in range(FIRST_VLAN, LAST_VLAN + 1) if n not in taken)
     return [vlan for vlan, _ in zip(free, range(count), strict=False)]

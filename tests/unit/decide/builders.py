@@ -7,6 +7,7 @@ import msgspec
 
 from common.decide.draft import Draft, Options
 from common.decide.plan import Plan, plan
+from common.decide.release_gate import Evidence, warrant
 from common.decide.tokens import branch_key, branch_token
 from common.model.actions import Action
 from common.model.config import ClusterConfig
@@ -22,6 +23,7 @@ from common.model.ids import (
     Ipv4,
     NodeName,
     PodUid,
+    Prefix,
     SubnetId,
     VlanId,
 )
@@ -42,6 +44,7 @@ from common.model.names import (
 from common.model.node import CniNodeFacts, CniNodeSpec, EniConfigFacts, Feature, NodeFacts, NodeView
 from common.model.notice import Notice
 from common.model.pod import PodWish
+from common.model.warrant import Warrant
 
 NOW = 1_000_000.0
 CLUSTER = "bench"
@@ -177,6 +180,7 @@ def branch(of: PodWish | str, state: BranchState = BranchState.ASSIGNED, **field
     ordinal, generation = fields.get("ordinal", 0), fields.pop("generation", 0)
     key = branch_key(whose.uid, ordinal, generation)
     made = state is not BranchState.PLANNED
+    released = state in (BranchState.COOLING, BranchState.DISASSOCIATED)
     associated = state in (BranchState.ASSOCIATED, BranchState.ASSIGNED, BranchState.COOLING)
     return Branch(
         **{
@@ -198,6 +202,7 @@ def branch(of: PodWish | str, state: BranchState = BranchState.ASSIGNED, **field
             "subnet_cidr": SUBNET.cidr,
             "association": AssociationId(f"trunk-assoc-{whose.name}-{ordinal}") if associated else None,
             "since": NOW - 100,
+            "word_at": max(fields.get("since", 0.0), NOW - 100) if released else 0.0,
             **fields,
         }
     )
@@ -380,6 +385,18 @@ def kinds(actions: Iterable[Action]) -> list[str]:
 
 def reasons(notices: Iterable[Notice]) -> list[str]:
     return [notice.reason for notice in notices]
+
+
+def leave(eni: EniId, *, addresses: tuple[Ipv4, ...] = (), prefixes: tuple[Prefix, ...] = ()) -> Warrant:
+    """To take away what was made here and never used."""
+    found = warrant(
+        Evidence(
+            eni_id=eni, addresses=addresses, prefixes=prefixes, complete=True, claimed=False, made=True, used=False
+        ),
+        NOW,
+    )
+    assert isinstance(found, Warrant)
+    return found
 
 
 def json_of(*entries: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from common.model.names import (
     VLAN_TAG,
 )
 from common.model.node import CniNodeFacts, NodeFacts, NodeView
-from common.model.outcome import Resolution
+from common.model.outcome import Resolution, Reviewed
 from tests.unit.decide import builders as make
 from tests.unit.decide.perfect import World
 
@@ -122,6 +122,9 @@ class LinuxWorld(World):
                 return self.gone(action)
             case act.ConfirmNodeGone():
                 return self.node is None
+            case act.Review(eni_ids=eni_ids):
+                shown = tuple(self.enis[eni].shown() for eni in eni_ids if eni in self.enis)
+                return Reviewed(began_at=self.now, pods=tuple(self.pods.values()), interfaces=shown)
             case act.Annotate():
                 return self._annotate(action)
             case act.Advertise(resource=resource, amount=amount):

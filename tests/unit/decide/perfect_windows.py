@@ -14,6 +14,7 @@ from common.model.desired import Desired
 from common.model.errors import LimitExceeded, NotFound
 from common.model.ids import Ipv4, Prefix
 from common.model.node import NodeFacts, NodeView
+from common.model.outcome import Reviewed
 from common.model.pod import PodWish
 from tests.unit.decide import builders as make
 from tests.unit.decide.perfect import World
@@ -82,6 +83,8 @@ class WindowsWorld(World):
                 self.shown = msgspec.structs.replace(shown, instance=instance)
             case act.InspectPool():
                 return self._primary()
+            case act.Review():
+                return Reviewed(began_at=self.now, pods=tuple(self.pods.values()), interfaces=())
             case act.AssignAddresses(count=wanted):
                 self._room(wanted)
                 fresh = [ip for ip in SECONDARY if ip not in self.ips][:wanted]

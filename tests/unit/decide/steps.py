@@ -7,7 +7,7 @@ from common.model.ec2 import Interface
 from common.model.ids import EniId, Ipv4, PodUid
 from common.model.ledger import BranchState
 from common.model.names import POD_ENI
-from tests.unit.decide.builders import GROUP, INSTANCE, SUBNET, TRUNK, branch, pod
+from tests.unit.decide.builders import GROUP, INSTANCE, SUBNET, TRUNK, branch, leave, pod
 
 KEY = branch("a").key
 ENI = EniId("eni-a-0")
@@ -42,9 +42,9 @@ def associate(**fields: Any) -> act.AssociateBranch:
 
 PERMIT = act.PermitBranch(subject=f"branch/{KEY}", key=KEY, eni_id=ENI)
 DISASSOCIATE = act.DisassociateBranch(
-    subject=f"branch/{KEY}", key=KEY, eni_id=ENI, association=None, token=branch("a").token
+    subject=f"branch/{KEY}", key=KEY, eni_id=ENI, association=None, token=branch("a").token, warrant=leave(ENI)
 )
-DELETE = act.DeleteBranch(subject=f"branch/{KEY}", key=KEY, eni_id=ENI)
+DELETE = act.DeleteBranch(subject=f"branch/{KEY}", key=KEY, eni_id=ENI, warrant=leave(ENI))
 MADE = Interface(eni_id=ENI, subnet_id=SUBNET.subnet_id, mac="02:01", primary_ip=Ipv4("10.0.3.9"), ipv6="2600::9")
 RESOLVE = act.ResolvePod(
     subject="claim/uid-a",

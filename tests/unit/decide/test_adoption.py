@@ -11,7 +11,7 @@ from common.model.actions import RequestSnapshot
 from common.model.ec2 import InstanceSnapshot, Interface
 from common.model.ids import AttachmentId, EniId, PodUid, VlanId
 from common.model.ledger import AddressState, BranchState, Ledger, Pace, Trunk, TrunkState
-from common.model.names import OWNER_TAG, TRUNK_TAG
+from common.model.names import OWNER_TAG, POD_UID_TAG, TRUNK_TAG
 from common.model.pod import PodWish
 from tests.unit.decide.builders import (
     INSTANCE,
@@ -31,6 +31,7 @@ from tests.unit.decide.builders import (
     limits,
     names,
     node,
+    planned,
     pod,
     primary,
     reasons,
@@ -244,8 +245,8 @@ def test_what_a_living_pods_annotation_names_stays_that_pods() -> None:
     alive = pod("a", eni_annotation=names(branch("a", vlan=VlanId(7))))
     after = adopted(ledger(), branch_interface("a"), pods=(alive,))
     (one,) = after.branches.values()
-    assert (one.state, one.pod_uid, one.pod_name, one.vlan) == (BranchState.ASSIGNED, "uid-a", "a", 7)
-    assert one.association == "trunk-assoc-a-0"
+    assert (one.state, one.pod_uid, one.pod_name, one.vlan) == (BranchState.ASSIGNED, "uid-a", "a", 1)
+    assert one.association is None, "what an annotation says of associations is not believed"
     assert after.claims[alive.uid].annotated
 
 
@@ -255,9 +256,9 @@ def test_a_finished_pod_keeps_nothing() -> None:
     assert (one.state, one.pod_uid, one.since) == (BranchState.COOLING, "", NOW)
 
 
-def test_one_on_no_trunk_is_not_wanted_and_need_not_rest() -> None:
+def test_one_shown_on_no_trunk_rests_as_well() -> None:
     (one,) = adopted(ledger(), branch_interface("a", status="available")).branches.values()
-    assert (one.state, one.unwanted) == (BranchState.CREATED, True)
+    assert (one.state, one.unwanted, one.since) == (BranchState.COOLING, False, NOW)
 
 
 def test_the_vlan_of_one_that_nobody_names_is_read_from_its_tag() -> None:
@@ -298,3 +299,30 @@ def test_what_our_own_call_with_unknown_outcome_may_have_made_is_not_taken_for_a
 def test_a_branch_of_another_subnet_has_no_cidr_of_the_nodes() -> None:
     (one,) = adopted(ledger(), branch_interface("a", subnet_id="subnet-2")).branches.values()
     assert (one.subnet_cidr, one.subnet_id) == ("", "subnet-2")
+
+
+def test_a_stray_shown_available_is_not_deleted_before_it_has_rested_and_been_asked_about() -> None:
+    """EC2 shows an interface `available` for some seconds after it was associated."""
+    after = adopted(ledger(), branch_interface("a", status="available", type="interface"))
+    assert kinds(planned(after, desired()).actions) == []
+    assert kinds(planned(after, desired(), now=NOW + 59).actions) == []
+    assert kinds(planned(after, desired(), now=NOW + 61).actions) == ["Review"]
+
+
+def test_an_annotation_counts_only_for_what_was_made_for_its_pod() -> None:
+    forger = pod("forger", eni_annotation=names(branch("a")))
+    after = adopted(ledger(), branch_interface("a"), pods=(forger,))
+    assert [(b.state, b.pod_uid) for b in after.branches.values()] == [(BranchState.COOLING, "")]
+
+
+def test_one_without_a_tag_is_its_pods_that_names_it() -> None:
+    theirs = branch_interface("a")
+    tags = {key: value for key, value in theirs.tags.items() if key != POD_UID_TAG}
+    one = pod("other", eni_annotation=names(branch("a")))
+    after = adopted(ledger(), branch_interface("a", tags=tags), pods=(one,))
+    assert [(b.state, b.pod_uid) for b in after.branches.values()] == [(BranchState.ASSIGNED, "uid-other")]
+
+
+def test_a_pod_whose_annotation_cannot_be_read_keeps_what_was_made_for_it() -> None:
+    after = adopted(ledger(), branch_interface("a"), pods=(pod("a", eni_annotation="{"),))
+    assert [(b.state, b.pod_uid) for b in after.branches.values()] == [(BranchState.ASSIGNED, "uid-a")]

@@ -367,7 +367,7 @@ def test_what_a_living_pods_annotation_names_is_that_pods(state: BranchState, fi
     one = kept(ledger(branch("a", state, **fields)), alive, now=NOW + 1000)
     assert one.actions == []
     assert (only(one).state, only(one).pod_uid, only(one).unwanted) == (ASSIGNED, "uid-a", False)
-    assert only(one).vlan == 8
+    assert only(one).vlan == 1  # As it was made, whatever the annotation says.
     assert one.ledger.claims[alive.uid].annotated
 
 
@@ -381,7 +381,7 @@ def test_a_pods_own_interface_does_not_pass_to_another_that_names_it_too() -> No
 
 def test_a_malformed_annotation_is_told_and_the_pod_left_alone() -> None:
     one = kept(ledger(), pod("a", eni_annotation="{"))
-    assert (one.actions, reasons(one.notices)) == ([], ["PodAnnotationMalformed"])
+    assert (one.actions, reasons(one.notices)) == ([], ["PodAnnotationMalformed"] * 2)
     assert kept(one.ledger, pod("a", eni_annotation="{")).notices == []
 
 
@@ -501,7 +501,8 @@ def test_what_was_never_tried_is_dropped_and_what_was_never_used_need_not_rest()
 
 
 def test_one_without_an_association_on_record_is_released_in_the_same_order() -> None:
-    (action,) = kept(ledger(branch("a", COOLING, since=0.0, association=None, token=""))).actions
+    found = branch("a", COOLING, since=0.0, association=None, token="", looked_at=NOW - 1)
+    (action,) = kept(ledger(found)).actions
     assert isinstance(action, DisassociateBranch)
     assert action.association is None
     assert action.token
@@ -517,7 +518,7 @@ def test_pods_come_before_releases() -> None:
 @pytest.mark.parametrize("state", list(BranchState))
 def test_one_action_at_a_time_about_one_interface(state: BranchState) -> None:
     of = ledger(branch("a", state, since=0.0), claims=[claim("a")])
-    busy = frozenset({"branch/uid-a.0.0", "pod/uid-a", "annotate/uid-a", "claim/uid-a"})
+    busy = frozenset({"review", "branch/uid-a.0.0", "pod/uid-a", "annotate/uid-a", "claim/uid-a"})
     assert kept(of, busy=busy).actions == []
 
 

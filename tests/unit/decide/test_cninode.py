@@ -96,7 +96,10 @@ def let_go(facts: CniNodeFacts | None, **fields: Any) -> Any:
 
 
 def test_a_departed_nodes_instance_is_cleaned_up_before_the_finalizer_goes() -> None:
-    (action,) = let_go(cninode(deleting=True)).actions
+    assert let_go(cninode(deleting=True)).actions == []
+    assert let_go(cninode(deleting=True), gone_since=NOW - 59, gone_asked_at=NOW - 59).actions == []
+    assert let_go(cninode(deleting=True), gone_since=NOW - 60, gone_asked_at=NOW - 60).actions == []
+    (action,) = let_go(cninode(deleting=True), gone_since=NOW - 60, gone_asked_at=NOW).actions
     assert isinstance(action, CleanDeparted)
     assert (action.cninode_uid, action.instance_id) == ("cninode-uid", INSTANCE)
 
@@ -113,7 +116,7 @@ def test_one_that_nobody_collects_is_deleted_a_while_after_its_node() -> None:
     early = let_go(cninode(), gone_since=NOW - 59)
     assert early.actions == []
     assert early.look_again == NOW + 1
-    assert kinds(let_go(cninode(), gone_since=NOW - 60).actions) == ["DeleteCniNode"]
+    assert kinds(let_go(cninode(), gone_since=NOW - 60, gone_asked_at=NOW).actions) == ["DeleteCniNode"]
 
 
 @pytest.mark.parametrize("facts", [None, cninode(deleting=True, finalizer=False)])

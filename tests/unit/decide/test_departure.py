@@ -39,6 +39,13 @@ def test_absence_from_an_incomplete_list_is_not_absence() -> None:
     assert left(done) == of
 
 
+def test_its_absence_is_confirmed_again_when_the_minute_is_over() -> None:
+    of = ledger(branch("a"), gone_since=NOW - 60, gone_asked_at=NOW - 60)
+    done = planned(of, GONE)
+    assert kinds(done.actions) == ["ConfirmNodeGone"]
+    assert left(done).branches == of.branches
+
+
 def test_for_a_minute_nothing_of_living_pods_is_released() -> None:
     alive = pod("a")
     of = ledger(branch(alive), claims=[claim(alive, annotated=True)], gone_since=NOW - 59)
@@ -54,7 +61,13 @@ def test_pods_that_are_gone_are_asked_about_meanwhile() -> None:
 
 
 def test_after_a_minute_everything_is_released_at_once_what_it_had_rests_since_it_went() -> None:
-    of = ledger(branch("a"), branch("b", BranchState.ASSOCIATED), branch("c", BranchState.CREATED), gone_since=NOW - 60)
+    of = ledger(
+        branch("a"),
+        branch("b", BranchState.ASSOCIATED),
+        branch("c", BranchState.CREATED),
+        gone_since=NOW - 60,
+        gone_asked_at=NOW,
+    )
     done = planned(of, GONE)
     assert sorted(kinds(done.actions)) == ["DeleteBranch", "DisassociateBranch"]
     again = planned(left(done), GONE, now=NOW + 0.1)
@@ -63,22 +76,22 @@ def test_after_a_minute_everything_is_released_at_once_what_it_had_rests_since_i
 
 def test_with_a_longer_cool_down_the_rest_is_waited_out() -> None:
     longer = desired(gone=True, without_cninode=True, config=ClusterConfig(cooldown=100))
-    waiting = planned(ledger(branch("a"), gone_since=NOW - 60), longer)
+    waiting = planned(ledger(branch("a"), gone_since=NOW - 60, gone_asked_at=NOW), longer)
     assert waiting.actions == ()
     assert waiting.look_again == NOW + 40
 
 
 def test_the_record_ends_when_nothing_is_left() -> None:
-    assert planned(ledger(gone_since=NOW - 60), GONE).ledger is None
+    assert planned(ledger(gone_since=NOW - 60, gone_asked_at=NOW), GONE).ledger is None
     assert planned(ledger(gone_since=NOW - 59), GONE).ledger is not None
-    assert planned(ledger(branch("a"), gone_since=NOW - 60), GONE).ledger is not None
-    assert planned(ledger(gone_since=NOW - 60), desired(gone=True)).ledger is not None
-    assert planned(ledger(gone_since=NOW - 60), GONE, busy=["cninode"]).ledger is not None
+    assert planned(ledger(branch("a"), gone_since=NOW - 60, gone_asked_at=NOW), GONE).ledger is not None
+    assert planned(ledger(gone_since=NOW - 60, gone_asked_at=NOW), desired(gone=True)).ledger is not None
+    assert planned(ledger(gone_since=NOW - 60, gone_asked_at=NOW), GONE, busy=["cninode"]).ledger is not None
 
 
 def test_a_node_that_was_never_known_leaves_no_record() -> None:
     assert kinds(planned(Ledger(node=NODE), GONE).actions) == ["ConfirmNodeGone"]
-    assert planned(Ledger(node=NODE, gone_since=NOW - 60), GONE).ledger is None
+    assert planned(Ledger(node=NODE, gone_since=NOW - 60, gone_asked_at=NOW), GONE).ledger is None
 
 
 def test_a_node_that_comes_back_within_the_minute_keeps_everything() -> None:
@@ -91,7 +104,7 @@ def test_a_node_that_comes_back_within_the_minute_keeps_everything() -> None:
 
 
 def test_also_with_the_controller_disabled_departed_nodes_are_cleaned_up() -> None:
-    done = planned(ledger(branch("a"), gone_since=NOW - 60), GONE, opts=options(disabled=True))
+    done = planned(ledger(branch("a"), gone_since=NOW - 60, gone_asked_at=NOW), GONE, opts=options(disabled=True))
     assert kinds(done.actions) == ["DisassociateBranch"]
     assert planned(ledger(), desired(pod("a")), opts=options(disabled=True)).actions == ()
 

@@ -24,6 +24,7 @@ from tests.unit.decide.builders import (
     TRUNK,
     branch,
     claim,
+    leave,
     ledger,
     reasons,
     trunk,
@@ -52,7 +53,7 @@ PERMIT_TRUNK = act.PermitInterface(subject="trunk", eni_id=TRUNK)
 ATTACH = act.AttachTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, device_index=2)
 FINISH = act.FinishTrunk(subject="trunk", eni_id=TRUNK, attachment_id=AttachmentId("attach-1"))
 AWAIT = act.AwaitTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE)
-UNDO = act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE)
+UNDO = act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK))
 
 
 def failed(of: Ledger, action: act.Action, error: OutsideError | type[OutsideError]) -> Result:
@@ -306,7 +307,9 @@ def test_an_account_that_may_not_trunk_is_told_exactly_that(code: str, words: li
             "CNINodeCreationFailed",
         ),
         (
-            act.CleanDeparted(subject="cninode", node=NODE, cninode_uid="u", instance_id=INSTANCE),
+            act.CleanDeparted(
+                subject="cninode", node=NODE, cninode_uid="u", instance_id=INSTANCE, gone_since=NOW, rest=60.0
+            ),
             "CNINodeDeletionFailed",
         ),
         (act.SetTrunkGroups(subject="trunk", eni_id=TRUNK, groups=()), "TrunkGroupsNotChanged"),

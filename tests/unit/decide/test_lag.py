@@ -11,7 +11,7 @@ from common.model.errors import OutsideError
 from common.model.ids import AttachmentId
 from common.model.ledger import BranchState, Ledger, Pace, TrunkState
 from common.model.outcome import Failed
-from tests.unit.decide.builders import INSTANCE, NOW, TRUNK, branch, claim, ledger, trunk
+from tests.unit.decide.builders import INSTANCE, NOW, TRUNK, branch, claim, leave, ledger, trunk
 from tests.unit.decide.steps import DELETE, PERMIT, associate, create
 
 MISSING = "InvalidNetworkInterfaceID.NotFound"
@@ -25,7 +25,7 @@ TRUNK_STEPS: list[tuple[TrunkState, act.Action]] = [
     (TrunkState.CREATED, act.PermitInterface(subject="trunk", eni_id=TRUNK)),
     (TrunkState.ATTACHING, act.AttachTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, device_index=2)),
     (TrunkState.ATTACHING, act.FinishTrunk(subject="trunk", eni_id=TRUNK, attachment_id=AttachmentId("attach-1"))),
-    (TrunkState.UNDOING, act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE)),
+    (TrunkState.UNDOING, act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK))),
 ]
 
 

@@ -23,6 +23,7 @@ from tests.unit.decide.builders import (
     by_key,
     claim,
     instance_facts,
+    leave,
     ledger,
     trunk,
 )
@@ -80,7 +81,11 @@ TRUNK_STEPS = [
     ),
     (trunk(TrunkState.ATTACHED), act.AwaitTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE), True),
     (trunk(), act.SetTrunkGroups(subject="trunk", eni_id=TRUNK, groups=()), None),
-    (trunk(TrunkState.UNDOING), act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE), None),
+    (
+        trunk(TrunkState.UNDOING),
+        act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK)),
+        None,
+    ),
 ]
 
 
@@ -111,10 +116,20 @@ def test_an_outcome_of_an_earlier_trunk_is_dropped(
     assert (result.ledger, result.notices, result.moved_on) == (later, [], True)
 
 
+IPS = (Ipv4("10.0.0.9"),)
+GIVEN_UP = leave(PRIMARY, addresses=IPS)
 POOL_STEPS = [
     (act.AssignAddresses(subject="pool", eni_id=PRIMARY, count=1), (Ipv4("10.0.0.9"),)),
     (act.AssignPrefixes(subject="pool", eni_id=PRIMARY, count=1), ("10.0.0.16/28",)),
-    (act.UnassignAddresses(subject="pool/release", eni_id=PRIMARY, addresses=(Ipv4("10.0.0.9"),)), None),
+    (
+        act.UnassignAddresses(
+            subject="pool/release",
+            eni_id=PRIMARY,
+            addresses=(Ipv4("10.0.0.9"),),
+            warrant=leave(PRIMARY, addresses=(Ipv4("10.0.0.9"),)),
+        ),
+        None,
+    ),
 ]
 
 

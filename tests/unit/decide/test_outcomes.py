@@ -27,6 +27,7 @@ from tests.unit.decide.builders import (
     claim,
     cninode,
     desired,
+    leave,
     ledger,
     left,
     names,
@@ -160,7 +161,7 @@ def test_a_repair_that_does_not_make_it_whole_is_repeated_at_growing_intervals()
         act.CreateCniNode(subject="cninode", node=NODE, node_uid="u", os_label="linux", spec=CniNodeSpec()),
         act.DropFinalizer(subject="cninode", node=NODE, uid="u"),
         act.DeleteCniNode(subject="cninode", node=NODE),
-        act.CleanDeparted(subject="cninode", node=NODE, cninode_uid="u", instance_id=None),
+        act.CleanDeparted(subject="cninode", node=NODE, cninode_uid="u", instance_id=None, gone_since=NOW, rest=60.0),
         act.Advertise(subject="capacity", node=NODE, resource=POD_ENI, amount=9),
     ],
 )
@@ -312,7 +313,7 @@ def test_a_ready_trunk_ends_the_row_of_undone_ones_and_begins_the_audits() -> No
 @pytest.mark.parametrize(("pace", "wanted"), [(Pace(), NOW), (Pace(not_before=NOW + 40), NOW + 40)])
 def test_after_an_undone_trunk_another_one_is_begun_in_its_time(pace: Pace, wanted: float) -> None:
     of = ledger(trunk=trunk(TrunkState.UNDOING, generation=4), paces={UNDONE: pace})
-    after = done(of, act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE)).ledger
+    after = done(of, act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK))).ledger
     assert after.trunk == Trunk(generation=5)
     assert after.snapshot_after == wanted
 

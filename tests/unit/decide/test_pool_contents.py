@@ -71,7 +71,7 @@ def test_without_a_record_what_is_named_is_its_pods_and_the_rest_rests() -> None
     assert not pool.suspect
     assert pool.prefixes == {P: NOW}
     assert (pool.addresses[A].pod_uid, pool.addresses[A].annotated) == ("uid-a", True)
-    assert pool.addresses[B] == Address(ip=B, state=AddressState.COOLING, since=NOW)
+    assert pool.addresses[B] == Address(ip=B, state=AddressState.COOLING, since=NOW, unasked=True)
     of_prefix = {ip: pool.addresses[ip] for ip in addresses_of(P)}
     assert of_prefix[Ipv4("10.0.4.3")].pod_uid == "uid-b"
     assert sum(a.state is AddressState.COOLING for a in of_prefix.values()) == 15
@@ -90,7 +90,7 @@ def looked(pool: Pool, shown: Any = None, *, began: float = NOW) -> Comparison:
 @pytest.mark.parametrize("assigning", [0, 2], ids=["somebody else's", "perhaps ours, perhaps given back just now"])
 def test_an_address_that_was_found_rests_and_is_looked_at_again(assigning: int) -> None:
     pool = looked(Pool(assigning=assigning), primary(secondary_ips=(A,))).pool
-    assert pool.addresses == {A: Address(ip=A, state=AddressState.COOLING, since=NOW + 0.1)}
+    assert pool.addresses == {A: Address(ip=A, state=AddressState.COOLING, since=NOW + 0.1, unasked=True)}
     assert (pool.suspect, pool.assigning) == (False, 0)
     assert NOW + LAG_SECONDS < next_look(pool) < NOW + REST_SECONDS
 

@@ -7,7 +7,7 @@ import pytest
 
 from common.decide.draft import ANNOTATION_SEEN_SECONDS
 from common.decide.pool_calls import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
-from common.decide.pool_contents import SETTLED_SECONDS
+from common.decide.pool_contents import SETTLED_SECONDS, adopted_pool
 from common.model import actions as act
 from common.model.config import ClusterConfig
 from common.model.ids import Ipv4, Prefix
@@ -27,6 +27,7 @@ from tests.unit.decide.builders import (
     options,
     planned,
     pod,
+    primary,
     reasons,
 )
 
@@ -405,3 +406,10 @@ def test_an_unknown_type_is_told() -> None:
     done = planned(of_windows(pool()), wished, opts=options(limits("c5.large")))
     assert "Unsupported" in reasons(done.notices)
     assert not {"AssignAddresses", "Advertise"} & set(kinds(done.actions))
+
+
+def test_an_address_found_in_ec2_is_nobodys_before_the_api_server_was_asked() -> None:
+    found = adopted_pool(primary(secondary_ips=(A,)), {}, NOW)
+    done = kept(found, windows_pod(), now=NOW + 31)
+    assert "Review" in kinds(done.actions)
+    assert [a.pod_uid for a in contents(done).addresses.values()] == [""]

@@ -15,15 +15,19 @@ from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.outcome import Done, Failed, Outcome, Waits
-from tests.unit.decide.builders import NOW, PRIMARY, ledger, primary, reasons
+from tests.unit.decide.builders import NOW, PRIMARY, leave, ledger, primary, reasons
 
 A, B = Ipv4("10.0.3.17"), Ipv4("10.0.3.18")
 P, Q = Prefix("10.0.4.0/28"), Prefix("10.0.4.16/28")
 UID = PodUid("uid-a")
 ASSIGN = act.AssignAddresses(subject="pool", eni_id=PRIMARY, count=2)
 ASSIGN_PREFIX = act.AssignPrefixes(subject="pool/prefixes", eni_id=PRIMARY, count=1)
-UNASSIGN = act.UnassignAddresses(subject="pool/release", eni_id=PRIMARY, addresses=(A,))
-UNASSIGN_PREFIX = act.UnassignPrefixes(subject="pool/release", eni_id=PRIMARY, prefixes=(P,))
+UNASSIGN = act.UnassignAddresses(
+    subject="pool/release", eni_id=PRIMARY, addresses=(A,), warrant=leave(PRIMARY, addresses=(A,))
+)
+UNASSIGN_PREFIX = act.UnassignPrefixes(
+    subject="pool/release", eni_id=PRIMARY, prefixes=(P,), warrant=leave(PRIMARY, prefixes=(P,))
+)
 INSPECT = act.InspectPool(subject="pool/look", eni_id=PRIMARY, began=NOW - 0.2)
 WARM = Address(ip=A, since=NOW)
 RELEASING = Address(ip=A, state=AddressState.RELEASING)
@@ -112,7 +116,7 @@ def test_an_address_that_is_a_pods_again_does_not_leave_the_record() -> None:
 
 def test_an_inspection_settles_the_record() -> None:
     got = after(done(Pool(), INSPECT, primary(secondary_ips=(A,))))
-    assert got.addresses == {A: Address(ip=A, state=AddressState.COOLING, since=NOW)}
+    assert got.addresses == {A: Address(ip=A, state=AddressState.COOLING, since=NOW, unasked=True)}
     assert not got.suspect
 
 

@@ -17,6 +17,7 @@ from common.model.ids import (
     SubnetId,
     VlanId,
 )
+from tests.unit.decide.builders import leave
 from tests.unit.ec2.scripted import Script, fault, filters_of
 
 ENI = EniId("eni-1")
@@ -342,7 +343,7 @@ def test_an_association_is_made_and_ended_with_our_tokens() -> None:
         "VlanId": 7,
         "ClientToken": "t",
     }
-    ec2.disassociate_trunk_interface(AssociationId("trunk-assoc-1"), token)
+    ec2.disassociate_trunk_interface(leave(EniId("eni-1")), AssociationId("trunk-assoc-1"), token)
     assert script.params == {"AssociationId": "trunk-assoc-1", "ClientToken": "t"}
 
 
@@ -403,10 +404,12 @@ class Recorder:
 def test_the_gate_hears_of_throttling_and_of_nothing_else() -> None:
     gate = Recorder()
     with pytest.raises(Throttled):
-        Ec2(Script(DeleteNetworkInterface=fault("RequestLimitExceeded", 503)), gate).delete_network_interface(ENI)
+        Ec2(Script(DeleteNetworkInterface=fault("RequestLimitExceeded", 503)), gate).delete_network_interface(
+            leave(ENI)
+        )
     with pytest.raises(NotFound):
         Ec2(Script(DeleteNetworkInterface=fault("InvalidNetworkInterfaceID.NotFound")), gate).delete_network_interface(
-            ENI
+            leave(ENI)
         )
     assert gate.slowed == ["DeleteNetworkInterface"]
 
@@ -420,4 +423,4 @@ def test_every_page_passes_the_gate_and_a_deferred_one_is_not_asked_for() -> Non
 
 def test_a_bug_in_a_call_stays_what_it_is() -> None:
     with pytest.raises(ZeroDivisionError):
-        Script(DeleteNetworkInterface=ZeroDivisionError()).ec2().delete_network_interface(ENI)
+        Script(DeleteNetworkInterface=ZeroDivisionError()).ec2().delete_network_interface(leave(ENI))

@@ -15,6 +15,7 @@ from common.metrics import EC2_CALLS
 from common.model.errors import Denied, NotFound, Throttled, Unsure
 from common.model.ids import ClientToken, EniId, VlanId
 from common.settings import Settings, SettingsError
+from tests.unit.decide.builders import leave
 
 ROLE = "arn:aws:iam::210987654321:role/vpc-rc"
 ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
@@ -120,7 +121,7 @@ def associate(one: Ec2) -> None:
 def test_with_a_role_only_associations_go_with_the_own_identity(server: Server) -> None:
     one = ec2(server, role_arn=ROLE)
     one.describe_interfaces(ids=[EniId("eni-1")])
-    one.delete_network_interface(EniId("eni-1"))
+    one.delete_network_interface(leave(EniId("eni-1")))
     associate(one)
     assert server.key_of("DescribeNetworkInterfaces") == server.key_of("DeleteNetworkInterface") == "ROLEKEY1"
     assert server.key_of("AssociateTrunkInterface") == server.key_of("AssumeRole") == "OWNKEY"
@@ -128,7 +129,7 @@ def test_with_a_role_only_associations_go_with_the_own_identity(server: Server) 
 
 
 def test_the_role_is_assumed_for_the_cluster_and_the_signature_says_so(server: Server) -> None:
-    ec2(server, role_arn=ROLE).delete_network_interface(EniId("eni-1"))
+    ec2(server, role_arn=ROLE).delete_network_interface(leave(EniId("eni-1")))
     headers = next(headers for action, headers in server.seen if action == "AssumeRole")
     assert headers["x-amz-source-arn"] == "arn:aws:eks:eu-west-1:210987654321:cluster/blue"
     assert headers["x-amz-source-account"] == "210987654321"
@@ -140,22 +141,22 @@ def test_credentials_that_run_out_are_fetched_again(server: Server) -> None:
     soon = datetime.now(UTC) + timedelta(minutes=1)
     server.expires = soon.strftime("%Y-%m-%dT%H:%M:%SZ")
     one = ec2(server, role_arn=ROLE)
-    one.delete_network_interface(EniId("eni-1"))
+    one.delete_network_interface(leave(EniId("eni-1")))
     assert server.key_of("DeleteNetworkInterface") == "ROLEKEY1"
-    one.delete_network_interface(EniId("eni-1"))
+    one.delete_network_interface(leave(EniId("eni-1")))
     assert server.key_of("DeleteNetworkInterface") == "ROLEKEY2"
 
 
 def test_credentials_that_come_expired_are_denied(server: Server) -> None:
     server.expires = "2020-01-01T00:00:00Z"
     with pytest.raises(Denied) as denied:
-        ec2(server, role_arn=ROLE).delete_network_interface(EniId("eni-1"))
+        ec2(server, role_arn=ROLE).delete_network_interface(leave(EniId("eni-1")))
     assert "clock" in denied.value.message
 
 
 def test_without_a_role_everything_goes_with_the_own_identity(server: Server) -> None:
     one = ec2(server)
-    one.delete_network_interface(EniId("eni-1"))
+    one.delete_network_interface(leave(EniId("eni-1")))
     associate(one)
     assert server.key_of("DeleteNetworkInterface") == server.key_of("AssociateTrunkInterface") == "OWNKEY"
     assert "AssumeRole" not in server.actions()
@@ -165,7 +166,7 @@ def test_the_sdk_repeats_nothing_by_itself(server: Server) -> None:
     server.fault = (503, "RequestLimitExceeded")
     before = EC2_CALLS.labels("DeleteNetworkInterface", "RequestLimitExceeded")._value.get()
     with pytest.raises(Throttled):
-        ec2(server).delete_network_interface(EniId("eni-1"))
+        ec2(server).delete_network_interface(leave(EniId("eni-1")))
     assert server.actions() == ["DeleteNetworkInterface"]
     assert EC2_CALLS.labels("DeleteNetworkInterface", "RequestLimitExceeded")._value.get() == before + 1
 
@@ -192,7 +193,7 @@ def test_connections_are_used_again(server: Server) -> None:
     server.fault = (400, "InvalidNetworkInterfaceID.NotFound")
     for _ in range(3):
         with pytest.raises(NotFound):
-            one.delete_network_interface(EniId("eni-1"))
+            one.delete_network_interface(leave(EniId("eni-1")))
     assert len(server.connections) == 1
 
 

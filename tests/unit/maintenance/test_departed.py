@@ -18,7 +18,12 @@ from workers.answers import Answers
 from workers.steps import Ports, carry_out
 
 GONE = CleanDeparted(
-    subject="cninode", node=NodeName("n1"), cninode_uid="u", instance_id=InstanceId("i-0123456789abcdef0")
+    subject="cninode",
+    node=NodeName("n1"),
+    cninode_uid="u",
+    instance_id=InstanceId("i-0123456789abcdef0"),
+    gone_since=0.0,
+    rest=60.0,
 )
 
 

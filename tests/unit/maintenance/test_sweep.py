@@ -14,8 +14,10 @@ from common.model.errors import Denied, InUse, Throttled, Unsure
 from common.model.ids import InstanceId, NodeName
 from common.model.names import CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_OURS, OWNER_TAG, OWNER_VPC_CNI, cluster_tag
 from common.model.node import CniNodeFacts, CniNodeSpec, NodeFacts, NodeView
+from common.model.pod import PodWish
 from common.store import Store, keys
 from tests.unit.ec2.scripted import fault, filters_of
+from workers.maintenance.inquiry import Inquiry
 from workers.maintenance.sweep import clean_instance, sweep_leaks
 
 INSTANCE = InstanceId("i-0123456789abcdef0")
@@ -58,8 +60,12 @@ class Cloud:
     def __call__(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
         if action == "DescribeNetworkInterfaces":
             wanted = filters_of(params)
+            if "NetworkInterfaceIds" in params:
+                wanted["network-interface-id"] = params["NetworkInterfaceIds"]
             shown = [one for eni, one in self.interfaces.items() if "gone" not in one or eni in self.lag]
             return {"NetworkInterfaces": [one for one in shown if all(_has(one, *f) for f in wanted.items())]}
+        if action == "DescribeTrunkInterfaceAssociations":
+            return {"InterfaceAssociations": []}
         assert action == "DeleteNetworkInterface"
         eni = params["NetworkInterfaceId"]
         self.deletes.append(eni)
@@ -82,17 +88,46 @@ class Cloud:
 def _has(one: dict[str, Any], name: str, values: list[str]) -> bool:
     if name.startswith("tag:"):
         return any(tag["Key"] == name.removeprefix("tag:") and tag["Value"] in values for tag in one["TagSet"])
-    return one[{"vpc-id": "VpcId", "status": "Status"}[name]] in values
+    return one[{"vpc-id": "VpcId", "status": "Status", "network-interface-id": "NetworkInterfaceId"}[name]] in values
+
+
+class Pods:
+    """The API server's, by node."""
+
+    def __init__(self) -> None:
+        self.pods: dict[str, list[PodWish]] = {}
+
+    def get_node(self, name: NodeName) -> NodeFacts | None:
+        return None
+
+    def list_pods_on(self, node: NodeName, now: float) -> list[PodWish]:
+        return self.pods.get(node, [])
+
+
+def whole_store() -> Store:
+    """Everything was listed."""
+    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
+    store.begin_full_list()
+    store.finish_full_list()
+    return store
+
+
+def clean(cloud: Cloud) -> int:
+    clock = VirtualClock()
+    inquiry = Inquiry(whole_store(), cloud.ec2(), Pods(), clock)
+    gone_since = clock.now() - 60.0
+    return clean_instance(cloud.ec2(), inquiry, INSTANCE, "blue", node=NodeName("n1"), gone_since=gone_since, rest=60.0)
 
 
 class Sweeps:
     def __init__(self) -> None:
         self.cloud, self.clock = Cloud(), VirtualClock()
-        self.store = Store(fakeredis.FakeRedis(), keys.prefix("blue"))
+        self.store = whole_store()
+        self.kube = Pods()
 
     def run(self, *, after: float = 1800.0) -> tuple[int, int, bool]:
         self.clock.sleep(after)
-        ended = sweep_leaks(self.store, self.cloud.ec2(), self.clock, "blue", "vpc-1")
+        ended = sweep_leaks(self.store, self.cloud.ec2(), self.kube, self.clock, "blue", "vpc-1")
         return ended.found, ended.deleted, ended.skipped
 
 
@@ -186,7 +221,7 @@ def test_a_pass_that_could_not_look_deletes_and_remembers_nothing() -> None:
 
     one.clock.sleep(1800.0)
     with pytest.raises(Unsure):
-        sweep_leaks(one.store, Ec2(broken, OpenGate()), one.clock, "blue", "vpc-1")
+        sweep_leaks(one.store, Ec2(broken, OpenGate()), one.kube, one.clock, "blue", "vpc-1")
     assert one.store.seen_available() == seen
     assert one.cloud.left() == {"eni-1"}
 
@@ -215,16 +250,16 @@ def cleaned() -> Cloud:
 
 def test_with_a_node_goes_what_was_made_for_it() -> None:
     cloud = cleaned()
-    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 2
+    assert clean(cloud) == 2
     assert cloud.left() == {"eni-nobody", "eni-green", "eni-other", "eni-used"}
-    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 0
+    assert clean(cloud) == 0
 
 
 def test_what_ec2_still_shows_after_deleting_it_is_not_left() -> None:
     cloud = cleaned()
     cloud.lag = {"eni-ours", "eni-cni"}
-    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 2
-    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 0
+    assert clean(cloud) == 2
+    assert clean(cloud) == 0
 
 
 @pytest.mark.parametrize(
@@ -235,7 +270,7 @@ def test_what_cannot_be_deleted_is_an_error_but_holds_up_no_other(code: str, kin
     cloud = cleaned()
     cloud.refuse = {"eni-ours": fault(code)}.get
     with pytest.raises(kind):
-        clean_instance(cloud.ec2(), INSTANCE, "blue")
+        clean(cloud)
     assert cloud.left() & {"eni-ours", "eni-cni"} == {"eni-ours"}
 
 
@@ -243,7 +278,7 @@ def test_throttled_the_clean_up_stops() -> None:
     cloud = cleaned()
     cloud.refuse = lambda _: fault("RequestLimitExceeded", 503)
     with pytest.raises(Throttled):
-        clean_instance(cloud.ec2(), INSTANCE, "blue")
+        clean(cloud)
     assert len(cloud.deletes) == 1
 
 
@@ -257,6 +292,6 @@ def test_what_becomes_available_while_cleaning_is_seen() -> None:
 
     cloud.refuse = late
     with pytest.raises(InUse):
-        clean_instance(cloud.ec2(), INSTANCE, "blue")
+        clean(cloud)
     cloud.refuse = real
-    assert clean_instance(cloud.ec2(), INSTANCE, "blue") == 1
+    assert clean(cloud) == 1

@@ -9,6 +9,7 @@ from common.model.actions import DisassociateBranch
 from common.model.errors import Unsure
 from common.model.ids import BranchKey, ClientToken, EniId
 from common.model.outcome import Done, Failed, Waits
+from tests.unit.decide.builders import leave
 from tests.unit.ec2.scripted import Script, fault
 from workers.answers import Answers
 from workers.steps import Ports, carry_out
@@ -67,7 +68,9 @@ class Account:
 
     def release(self, number: int) -> Any:
         key, eni = BranchKey(f"eni-{number}"), EniId(f"eni-{number}")
-        action = DisassociateBranch(subject="s", key=key, eni_id=eni, association=None, token=ClientToken("t"))
+        action = DisassociateBranch(
+            subject="s", key=key, eni_id=eni, association=None, token=ClientToken("t"), warrant=leave(eni)
+        )
         return carry_out(action, self.ports)
 
     def ended(self) -> list[str]:
