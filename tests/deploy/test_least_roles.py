@@ -121,6 +121,7 @@ def work(transport: Noting, api: Cluster) -> None:
     calls: tuple[Callable[[], object], ...] = (
         lambda: kube.get_pod(SPACE, pod["name"]),
         lambda: kube.annotate_pod(SPACE, pod["name"], PodUid(pod["uid"]), POD_ENI, "[]"),
+        lambda: kube.list_pods_on(NODE, 0.0),
         lambda: kube.get_node(NODE),
         lambda: kube.advertise(NODE, {POD_ENI: "9"}),
         lambda: kube.get_eni_config("az"),
