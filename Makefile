@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest -m "not slow"
 SHARED := -n 4 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types imports runtime integration e2e bench manifests check lock
+.PHONY: help setup demo test explore lint format types imports runtime integration e2e bench manifests check lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ runtime: setup $(RUNTIME_READY) ## The product from the runtime lock alone: ever
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/runtime .
 	$(RUNTIME)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall build/runtime/*.whl
 	VPC_RC_TEST_RUNTIME=$(abspath $(RUNTIME)) $(PYTEST) tests/runtime
+
+explore: setup ## Random cluster lives in simulation: make explore SEEDS=500
+	$(BIN)/python -m tests.simulation.explore --seeds $(or $(SEEDS),100)
 
 integration: setup ## Tests against a real Redis, the sandbox and, with KUBEBUILDER_ASSETS, a real API server
 	$(PYTEST) $(SHARED) tests/integration

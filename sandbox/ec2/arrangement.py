@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sandbox.ec2.actions import ACTIONS, instances, interfaces
 from sandbox.ec2.addresses import AddressBook
@@ -110,6 +111,14 @@ class Arrangement:
     def terminate_instance(self, instance_id: str) -> None:
         """Terminate an instance without a call in the journal. Raises Ec2Fault for an unknown one."""
         self.arrange("TerminateInstances", {"InstanceIds": [instance_id]})
+
+    def change_instance_type(self, instance_id: str, instance_type: str) -> None:
+        """As stopping an instance, changing its type and starting it again: it keeps its interfaces."""
+        with self._lock:
+            state = self._state
+            state.settle(self._clock())
+            instance = state.instance(instance_id)
+            state.instances.put(replace(instance, instance_type=instance_type), state.now)
 
     def load(self, seed: Seed) -> list[str]:
         """Add what the seed names to the first VPC, making one if there is none; returns the instances' ids."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,10 +40,18 @@ class Journal:
     def __init__(self) -> None:
         self.calls: deque[Call] = deque(maxlen=KEPT_CALLS)
         self._steps: dict[str, list[Step]] = {}
+        self._listeners: list[Callable[[str, Step], None]] = []
 
     def step(self, interface_id: str, time: float, step: str, detail: str = "") -> None:
         """Note a step of an interface."""
-        self._steps.setdefault(interface_id, []).append(Step(time=time, step=step, detail=detail))
+        made = Step(time=time, step=step, detail=detail)
+        self._steps.setdefault(interface_id, []).append(made)
+        for listener in self._listeners:
+            listener(interface_id, made)
+
+    def on_step(self, listener: Callable[[str, Step], None]) -> None:
+        """Call `listener` with the interface and the step, after it happened, under the world's lock."""
+        self._listeners.append(listener)
 
     def steps_of(self, interface_id: str) -> list[Step]:
         """The life of an interface so far; it is kept after its deletion."""

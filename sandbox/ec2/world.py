@@ -198,6 +198,27 @@ class Ec2World(Arrangement):
             self._state.settle(self._clock())
             return list(self._state.interfaces)
 
+    @property
+    def identity(self) -> str:
+        """Who makes the call being carried out; `arranged` where nobody calls."""
+        return self._state.identity
+
+    def interface(self, identifier: str) -> Interface | None:
+        """One interface as it is now."""
+        return self._state.interfaces.get(identifier)
+
+    def interfaces_of(self, instance_id: str) -> list[Interface]:
+        """The interfaces on an instance, oldest first."""
+        return self._state.interfaces_of(instance_id)
+
+    def association_of(self, branch_id: str) -> Association | None:
+        """A branch's place on its trunk."""
+        return next(iter(self._state.associations.indexed(("branch", branch_id))), None)
+
+    def instance(self, identifier: str) -> Instance | None:
+        """One instance as it is now."""
+        return self._state.instances.get(identifier)
+
     def instances(self) -> list[Instance]:
         """Every instance as it is now, terminated ones included while EC2 would show them."""
         with self._lock:

@@ -12,11 +12,16 @@ class VirtualClock:
 
     def __init__(self) -> None:
         self.time = START
+        self.redis_offset = 0.0
+        """Seconds by which the clock of Redis' machine differs."""
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
 
     def now(self) -> float:
         return self.time
+
+    def redis_now(self) -> float:
+        return self.time + self.redis_offset
 
     def monotonic(self) -> float:
         return self.time - START

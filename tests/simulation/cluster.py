@@ -1,24 +1,26 @@
 """A cluster under virtual time: its worlds, its watcher, one worker at a time, and what must hold in it."""
 
 import copy
+import itertools
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import fakeredis
+import msgspec
 import yaml
 
 from common.decide.draft import Options
-from common.decide.warm_pool import addresses_of
 from common.ec2.api import Ec2
 from common.ec2.gate import OpenGate, TurnGate
 from common.kube.api import Kube
 from common.model.actions import Action
-from common.model.ids import NodeName, Prefix
+from common.model.ids import NodeName
 from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
@@ -26,6 +28,7 @@ from common.model.outcome import Outcome
 from common.store import Store, keys
 from sandbox.ec2.behaviour import Ec2Behaviour
 from sandbox.ec2.world import Ec2World
+from sandbox.judge import Judge
 from sandbox.kube.world import KubeWorld
 from tests.simulation.clock import VirtualClock
 from tests.simulation.crashes import Crash, CrashPoints
@@ -42,8 +45,6 @@ CLUSTER = "simulated"
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
 LOCK_SECONDS = 15.0
 NEVER_SECONDS = 1e9
-LOOK_SECONDS = 5.0
-"""What a look may come earlier than what it sees."""
 ACCOUNT = "123456789012"
 BRISK = {"latencies": {"describe": (0.05, 0.1), "mutate": (0.05, 0.1)}, "attach_delay": (0.3, 0.6)}
 VPC, SUBNET, GROUP = "vpc-0000000000000001", "subnet-0000000000000001", "sg-0000000000000001"
@@ -56,9 +57,13 @@ class CountedRedis(fakeredis.FakeRedis):
     """Each command is an outside call of whoever issues it."""
 
     points: CrashPoints | None = None
+    run = "run-0"
+    """Of the server: another one after a restart. The fake has no INFO."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         def effect() -> Any:
+            if args[0] == "INFO":
+                return {"run_id": self.run}
             return fakeredis.FakeRedis.execute_command(self, *args, **options)  # type: ignore[no-untyped-call]
 
         return effect() if self.points is None else self.points.call(f"Redis {args[0]}", effect)
@@ -79,7 +84,6 @@ class Cluster:
     clock: VirtualClock = field(default_factory=VirtualClock)
     count_redis: bool = True
     notices: list[Notice] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
     ec2: Ec2World = field(init=False)
     kube: KubeWorld = field(init=False)
     redis: CountedRedis = field(init=False)
@@ -98,14 +102,23 @@ class Cluster:
     limits: Mapping[str, InstanceLimits] = field(default_factory=load_limits)
     """Of the types that the product knows; EC2 has all."""
     redis_lost: bool = False
-    cooldown: float = 60.0
-    """Seconds; the shortest that was in force."""
-    nodes_ended: bool = False
-    """Interfaces of an instance that is gone need not rest."""
-    ended: dict[str, float] = field(default_factory=dict)
-    """When each pod ended, by uid."""
-    used: dict[str, str] = field(default_factory=dict)
-    """Which pod's annotation named an interface, by interface."""
+    eager: bool = False
+    """Actions are performed when they are started: what is not recorded by then is lost with a crash."""
+    slice_seconds: float = 20.0
+    watcher_writes: bool = False
+    """What happened reaches Redis at the next outside call of a run, not after the run."""
+    judge: Judge = field(init=False)
+    excess: list[str] = field(default_factory=list)
+    instances: dict[str, str] = field(default_factory=dict)
+    """Of each node that was added, its Node object deleted or not."""
+    copies_every: float | None = None
+    """Seconds between copies of Redis; None: none is made."""
+    copies: list[tuple[float, dict[Any, tuple[Any, int]]]] = field(default_factory=list)
+    workers_away_until: float = 0.0
+    most_messages: int = 0
+    """The most that waited for one node."""
+    _checked: int = 0
+    _pumping: bool = False
     server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
 
     def __post_init__(self) -> None:
@@ -117,11 +130,12 @@ class Cluster:
         self.ec2.add_security_group(vpc_id=VPC, name="web", group_id=GROUP)
         self.ec2.add_security_group(vpc_id=VPC, name="other", group_id=OTHER_GROUP)
         self.kube = KubeWorld(clock=self.clock.now, seed=self.seed)
+        self.judge = Judge(self.ec2, self.kube, cluster=CLUSTER)
         for definition in _definitions():
             self._post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", copy.deepcopy(definition))
         self.redis = CountedRedis(server=self.server)
         prefix = keys.prefix(CLUSTER)
-        self._peek = fakeredis.FakeRedis(server=self.server)
+        self._peek = CountedRedis(server=self.server)
         self.plain = Store(self._peek, prefix)
         self.watcher = PumpedWatcher(self.kube, self.plain, self.queue, self.clock)
         self.start_worker()
@@ -135,6 +149,8 @@ class Cluster:
     def new_worker(self) -> tuple[Reconciler, Ports]:
         if self.count_redis:
             self.redis.points = self.points
+        if self.watcher_writes:
+            self.points.before_each = self.pump
         store = Store(self.redis, keys.prefix(CLUSTER))
         kube = Kube(KubeInProcess(self.kube, self.clock, self.points))
         ec2 = Ec2(invoker(self.ec2, self.clock, self.points), OpenGate(), vpc=VPC)
@@ -159,7 +175,7 @@ class Cluster:
         reconciler = Reconciler(
             store=store,
             publisher=self.queue,
-            crew=lambda: SimulatedCrew(perform, self.clock, self.rng),
+            crew=lambda: SimulatedCrew(perform, self.clock, self.rng, eager=self.eager),
             tell=self.notices.append,
             options=Options(
                 cluster=CLUSTER,
@@ -172,7 +188,7 @@ class Cluster:
             rng=self.rng,
             owner=f"worker-{self.rng.getrandbits(32)}",
             lock_seconds=LOCK_SECONDS,
-            slice_seconds=20.0,
+            slice_seconds=self.slice_seconds,
         )
         return reconciler, ports
 
@@ -188,7 +204,59 @@ class Cluster:
     def lose_redis(self) -> None:
         """Redis comes back empty."""
         self.redis_lost = True
-        fakeredis.FakeRedis(server=self.server).flushall()
+        self._peek.flushall()
+
+    def restore_redis(self, age: float) -> None:
+        """Redis is started anew from the youngest copy that is at least so many seconds old."""
+        old = [copied for moment, copied in self.copies if moment <= self.clock.now() - age]
+        self.lose_redis()
+        self.redis.run = self._peek.run = f"run-{self.clock.now()}"
+        for key, (dumped, ttl) in old[-1].items() if old else ():
+            self._peek.restore(key, ttl, dumped)
+
+    def _copy_redis(self) -> None:
+        now = self.clock.now()
+        if self.copies_every is None or (self.copies and now - self.copies[-1][0] < self.copies_every):
+            return
+        self.copies.append(
+            (now, {key: (self._peek.dump(key), max(0, self._peek.pttl(key))) for key in self._peek.keys("*")})
+        )
+
+    def say_gone(self, node: str, *, nodes: bool) -> None:
+        """An older view is written to Redis: without the node's pods, and without its Node."""
+        name = NodeName(node)
+        known = self.plain.desired(name)
+        self.plain.write_pods(name, [], list(known.pods))
+        if nodes:
+            self.plain.write_node(name, msgspec.structs.replace(known.view, node=None))
+        for one in self.plain.mark_dirty([name], self.clock.now()):
+            self.queue.reconcile(one, "simulated")
+
+    def later(self, seconds: float, event: Callable[[], None]) -> None:
+        """Let it happen then, and the watcher see it, whatever a worker waits for at that time."""
+
+        def then() -> None:
+            event()
+            self.pump()
+
+        self.clock.at(self.clock.now() + seconds, then)
+
+    def pump(self) -> None:
+        """The watcher works beside the workers: also in the middle of a worker's call."""
+        if not self._pumping:
+            self._pumping = True
+            try:
+                self.watcher.pump()
+            finally:
+                self._pumping = False
+
+    def heal(self) -> None:
+        """What disturbs ends."""
+        self.points.cut, self.points.pause_before = frozenset(), None
+        self.ec2.clear_faults()
+        self.ec2.behave(self.behaviour)
+        self.watcher.silent.clear()
+        self.workers_away_until = 0.0
 
     def sweep_twice(self) -> None:
         """Two passes of the cluster-wide search for leaks, an interval apart."""
@@ -199,6 +267,8 @@ class Cluster:
 
     def work(self) -> bool:
         """One message, if there is one. A crash ends the worker; another starts."""
+        if self.clock.now() < self.workers_away_until:
+            return False
         task = self.queue.take(lambda n: 0)
         if task is None:
             return False
@@ -228,15 +298,16 @@ class Cluster:
         """Let so much time pass, or less where `until` holds sooner; whether it does."""
         end = self.clock.now() + seconds
         while True:
-            self.watcher.pump()
+            self.pump()
             self.watcher.tick()
+            self._copy_redis()
             worked = self.work()
             self.check()
             if until is not None and until():
                 return True
             if self.clock.now() >= end:
                 return until is None
-            if not worked and not self.queue.tasks:
+            if not worked and (not self.queue.tasks or self.clock.now() < self.workers_away_until):
                 self.clock.sleep(min(self._until_due(), end - self.clock.now(), self.longest_pause))
 
     def _until_due(self) -> float:
@@ -262,6 +333,7 @@ class Cluster:
         labels: Labels | None = None,
         zone: str = "us-west-2a",
     ) -> None:
+        self.instances[name] = instance
         os = {"kubernetes.io/os": "windows"} if windows else {"kubernetes.io/os": "linux"}
         trunk: dict[str, str | None] = {} if windows else {"vpc.amazonaws.com/has-trunk-attached": "false"}
         given = {key: value for key, value in {**os, **trunk, **(labels or {})}.items() if value is not None}
@@ -277,11 +349,35 @@ class Cluster:
 
     def remove_node(self, name: str, *, terminate: str | None = None) -> None:
         """As the garbage collector does it: what the node owned goes with it."""
-        self.nodes_ended = True
-        self.kube.request("DELETE", f"/api/v1/nodes/{name}")
-        self.kube.request("DELETE", f"/apis/vpcresources.k8s.aws/v1alpha1/cninodes/{name}")
+        self.delete_node_object(name)
+        self.instances.pop(name, None)
         if terminate is not None:
             self.ec2.terminate_instance(terminate)
+
+    def delete_node_object(self, name: str) -> None:
+        self.kube.request("DELETE", f"/api/v1/nodes/{name}")
+        self.kube.request("DELETE", f"/apis/vpcresources.k8s.aws/v1alpha1/cninodes/{name}")
+
+    def node_there(self, name: str) -> bool:
+        return self.kube.request("GET", f"/api/v1/nodes/{name}").status == 200
+
+    def is_windows(self, name: str) -> bool:
+        labels = self.kube.request("GET", f"/api/v1/nodes/{name}").json()["metadata"]["labels"]
+        return bool(labels["kubernetes.io/os"] == "windows")
+
+    def pod_names(self) -> list[str]:
+        return [pod["metadata"]["name"] for pod in self.pods()]
+
+    def asked_of(self, node: str) -> dict[str, int]:
+        """How many interfaces or addresses each living pod of a node asks for."""
+        return {
+            pod["metadata"]["name"]: int(next(iter(pod["spec"]["containers"][0]["resources"]["requests"].values())))
+            for pod in self.live()
+            if pod["spec"].get("nodeName") == node
+        }
+
+    def pods_of(self, node: str) -> list[str]:
+        return [pod["metadata"]["name"] for pod in self.pods() if pod["spec"].get("nodeName") == node]
 
     def add_pod(self, name: str, node: str, count: int = 1, *, windows: bool = False, **labels: str) -> str:
         resource = PRIVATE_IPV4 if windows else POD_ENI
@@ -304,19 +400,9 @@ class Cluster:
         return uid
 
     def remove_pod(self, name: str) -> None:
-        self._ends(name)
         self.kube.request("DELETE", f"/api/v1/namespaces/default/pods/{name}", {"gracePeriodSeconds": "0"})
 
-    def _ends(self, name: str) -> None:
-        answer = self.kube.request("GET", f"/api/v1/namespaces/default/pods/{name}")
-        if answer.status == 200:
-            self.used |= {
-                entry["eniId"]: answer.json()["metadata"]["uid"] for entry in self.annotation(answer.json()) or ()
-            }
-            self.ended.setdefault(answer.json()["metadata"]["uid"], self.clock.now())
-
     def finish_pod(self, name: str, phase: str = "Succeeded") -> None:
-        self._ends(name)
         self.kube.request(
             "PATCH",
             f"/api/v1/namespaces/default/pods/{name}/status",
@@ -346,7 +432,8 @@ class Cluster:
     def configure(self, data: dict[str, str]) -> None:
         """The ConfigMap's whole content."""
         text = data.get("branch-eni-cooldown", "60")
-        self.cooldown = min(self.cooldown, max(30.0, float(text))) if text.isdigit() else self.cooldown
+        if text.isdigit():
+            self.judge.cooldown = min(self.judge.cooldown, max(30.0, float(text)))
         path = "/api/v1/namespaces/kube-system/configmaps"
         self.kube.request("DELETE", f"{path}/amazon-vpc-cni")
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "amazon-vpc-cni"}, "data": data}
@@ -399,37 +486,18 @@ class Cluster:
 
     # --- what must hold, always
 
-    def check(self) -> None:
-        """Every annotated living pod has its interfaces, on the VLANs it was told, and shares none of them."""
-        shown = {i["NetworkInterfaceId"]: i for i in self.interfaces()}
-        owners: dict[str, str] = {}
-        for pod in self.live():
-            for entry in self.annotation(pod) or ():
-                eni, name = entry["eniId"], pod["metadata"]["uid"]
-                if eni in owners:
-                    self.problems.append(f"{eni} belongs to {owners[eni]} and {name}")
-                owners[eni] = name
-                if shown.get(eni, {}).get("InterfaceType") != "branch":
-                    self.problems.append(f"{eni} was taken from living pod {name}")
-            address = self.annotation(pod, PRIVATE_IPV4)
-            if address is not None:
-                ip, name = address.split("/")[0], pod["metadata"]["uid"]
-                if ip in owners:
-                    self.problems.append(f"{ip} belongs to {owners[ip]} and {name}")
-                owners[ip] = name
-                if ip not in self._assigned(shown.values()):
-                    self.problems.append(f"{ip} was taken from living pod {name}")
-        on_trunk = {a for a, i in shown.items() if i.get("InterfaceType") == "branch"}
-        for eni in [e for e in self.used if e not in on_trunk]:
-            rested = self.clock.now() - self.ended.get(self.used.pop(eni), float("inf"))
-            if 0 <= rested < self.cooldown - LOOK_SECONDS and not self.nodes_ended:
-                self.problems.append(f"{eni} rested only {rested:.0f} s")
-        over = [c for c in self.ec2.journal.of("AssociateTrunkInterface") if c.outcome == "AttachmentLimitExceeded"]
-        if over:
-            self.problems.append("more branches asked for than the trunk has places")
+    @property
+    def problems(self) -> list[str]:
+        """What was wrong so far, by the histories of EC2 and of the API server (sandbox.judge)."""
+        return self.judge.problems + self.excess
 
-    @staticmethod
-    def _assigned(interfaces: Iterable[dict[str, Any]]) -> set[str]:
-        ips = {a["PrivateIpAddress"] for i in interfaces for a in i["PrivateIpAddresses"] if not a["Primary"]}
-        prefixes = {p["Ipv4Prefix"] for i in interfaces for p in i.get("Ipv4Prefixes", ())}
-        return ips | {ip for prefix in prefixes for ip in addresses_of(Prefix(prefix))}
+    def check(self) -> None:
+        """After each step: EC2 was not asked for more than a trunk has places for."""
+        calls = self.ec2.journal.calls
+        new = itertools.islice(calls, self._checked, None) if len(calls) > self._checked else ()
+        for call in new:
+            if call.outcome == "AttachmentLimitExceeded" and call.action == "AssociateTrunkInterface":
+                self.excess.append("more branches asked for than the trunk has places")
+        self._checked = len(calls)
+        waiting = Counter(self.queue.tasks)
+        self.most_messages = max(self.most_messages, *waiting.values(), 0) if waiting else self.most_messages

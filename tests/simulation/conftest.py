@@ -16,7 +16,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
 
     def make(**fields: Any) -> Cluster:
         clock = VirtualClock()
-        monkeypatch.setattr(time, "time", clock.now)
+        monkeypatch.setattr(time, "time", clock.redis_now)
         return Cluster(clock=clock, **fields)
 
     return make

@@ -21,12 +21,15 @@ class CrashPoints:
     pause_before: int | None = None
     """The call before which the worker stands still, while `meanwhile` happens to the world."""
     meanwhile: Callable[[], None] = lambda: None
+    before_each: Callable[[], None] = lambda: None
+    """What the others do while this worker is about to call."""
 
     def call(self, name: str, effect: Callable[[], T]) -> T:
         number = len(self.calls)
         self.calls.append(name)
         if number == self.pause_before:
             self.meanwhile()
+        self.before_each()
         if 2 * number in self.cut:
             raise Crash(f"before {name}")
         value = effect()

@@ -8,17 +8,26 @@ from workers.crew import Ended, Perform, performed
 
 
 class SimulatedCrew:
-    def __init__(self, perform: Perform, clock: VirtualClock, rng: random.Random) -> None:
+    """Lazy, it performs an action when the run waits; eager, when it is started, as a quick thread would."""
+
+    def __init__(self, perform: Perform, clock: VirtualClock, rng: random.Random, *, eager: bool = False) -> None:
         self._perform = perform
         self._clock = clock
         self._rng = rng
+        self._eager = eager
         self._waiting: list[Action] = []
+        self._ended: list[Ended] = []
 
     def start(self, action: Action) -> None:
-        self._waiting.append(action)
+        if self._eager:
+            self._ended.append((action, performed(action, self._perform)))
+        else:
+            self._waiting.append(action)
 
     def wait(self, seconds: float) -> list[Ended]:
         """One action's whole step; its calls' latencies pass on the clock."""
+        if self._ended:
+            return [self._ended.pop(self._rng.randrange(len(self._ended)))]
         if not self._waiting:
             self._clock.sleep(seconds)
             return []

@@ -1,6 +1,7 @@
 """The watcher in one thread: the product's own parts, stepped where the process has threads."""
 
 import random
+from collections.abc import Callable
 
 from common.store import Store
 from sandbox.kube.world import KubeWorld
@@ -21,31 +22,50 @@ NEVER_SECONDS = 1e12
 class PumpedWatcher:
     """Leads from the start. Another one in its place has forgotten what it knew, as a new process would."""
 
-    def __init__(self, world: KubeWorld, store: Store, queue: TaskQueue, clock: VirtualClock) -> None:
+    def __init__(
+        self,
+        world: KubeWorld,
+        store: Store,
+        queue: TaskQueue,
+        clock: VirtualClock,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._world = world
         rng, transport = random.Random(0), InProcess(world)
         self._desires = Desires(clock=clock, prefix_feature=True)
         announcer = Announcer(store, queue, clock)
-        self._writer = Writer(self._desires, store, announcer, clock=clock, rng=rng)
+        self._writer = Writer(self._desires, store, announcer, clock=clock, rng=rng, may_write=may_write)
         intervals = Intervals(sweep=NEVER_SECONDS)
         self._ticker = Ticker(store, queue, announcer, self._writer, clock=clock, rng=rng, intervals=intervals)
         self._reflectors = {kind: reflector(kind, transport, self._desires, clock=clock, rng=rng) for kind in Kind}
-        self._version: int | None = None
-        """Of the world, when it was last looked at."""
+        self._seen: dict[Kind, int] = {}
+        """The world's version when each kind was last looked at."""
+        self.silent: dict[Kind, float] = {}
+        """Watches that say nothing until that moment."""
+        self._clock = clock
         self._writer.take_over()
         self._ticker.start()
 
     def pump(self) -> None:
         """All that happened is reflected, written and published."""
-        if self._world.store.version != self._version:
-            self._version = self._world.store.version
-            for kind, each in self._reflectors.items():
-                if self._desires.wants(kind):
-                    each.step()
-                    if each._version is None:
-                        # Its watch could not go on.
-                        each.step()
+        version = self._world.store.version
+        for kind, each in self._reflectors.items():
+            if self._seen.get(kind) == version or not self._desires.wants(kind):
+                continue
+            if kind in self.silent and self._clock.now() < self.silent[kind]:
+                continue
+            self._seen[kind] = version
+            each.step()
+            if each._version is None:
+                # Its watch could not go on.
+                each.step()
         self._writer.flush()
+
+    def say_all_again(self) -> None:
+        """Compare everything with what is in Redis."""
+        self._writer.rewrite("simulated")
+        self.pump()
 
     def tick(self) -> None:
         """What is due is published."""

@@ -1,0 +1,166 @@
+"""Random cluster lives: `python -m tests.simulation.explore --seeds 200`, and `--seed N` replays one with its timeline.
+
+The generator draws from everything that Kubernetes, EC2, Redis and machines do (happenings.py), at random moments,
+between a worker's calls and in the middle of them. Then there is peace, and what worlds.py asks of every life is asked.
+"""
+
+import argparse
+import logging
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import structlog
+
+from tests.simulation import happenings as it
+from tests.simulation import worlds
+from tests.simulation.clock import START, VirtualClock
+from tests.simulation.cluster import Cluster
+from tests.simulation.happenings import Happening, happen
+from watcher.kinds import Kind
+
+LINUX, WINDOWS = ("n1", "n2"), ("w1",)
+LINUX_TYPES = ("m5.large", "c5.xlarge")
+STEPS = 25
+MOST_PODS = 7
+"""On each node, so that all can be served."""
+PAUSES = (0.2, 1.0, 3.0, 10.0, 65.0)
+TOLD_LINES = 60
+
+Draw = Callable[[random.Random, Cluster], Happening | None]
+
+
+def _pod(rng: random.Random, cluster: Cluster) -> str:
+    return rng.choice(cluster.pod_names() or ["nobody"])
+
+
+def _node(rng: random.Random, cluster: Cluster) -> str:
+    return rng.choice([name for name in cluster.instances if cluster.node_there(name)] or ["n1"])
+
+
+def _comes(rng: random.Random, cluster: Cluster) -> Happening | None:
+    node = _node(rng, cluster)
+    room = MOST_PODS - sum(cluster.asked_of(node).values())
+    count = rng.choice((1, 1, 1, 2, 3))
+    return it.PodComes(f"p{rng.getrandbits(20)}", node, count) if count <= room else None
+
+
+VOCABULARY: tuple[tuple[int, Draw], ...] = (
+    (30, _comes),
+    (10, lambda rng, c: it.PodGoes(_pod(rng, c))),
+    (6, lambda rng, c: it.PodFinishes(_pod(rng, c))),
+    (4, lambda rng, c: it.PodReplaced(_pod(rng, c))),
+    (3, lambda rng, c: it.NodeAway(_node(rng, c), rng.choice((0.5, 2.0, 20.0)))),
+    (2, lambda rng, c: it.SecondNode(f"{_node(rng, c)}-again", _node(rng, c))),
+    (3, lambda rng, c: it.InstanceReplaced(_node(rng, c))),
+    (2, lambda rng, c: it.RedisEmptied()),
+    (2, lambda rng, c: it.RedisRestored(rng.choice((1.0, 5.0, 60.0)))),
+    (1, lambda rng, c: it.RedisClockSteps(rng.choice((-120.0, -5.0, 5.0, 120.0)))),
+    (2, lambda rng, c: it.WatchSilent(rng.choice((5.0, 100.0)), (rng.choice((Kind.PODS, Kind.NODES, Kind.CNINODES)),))),
+    (2, lambda rng, c: it.SaidGone(_node(rng, c), rng.random() < 0.5, rng.choice((3.0, 75.0)))),
+    (2, lambda rng, c: it.WorkerOvertaken()),
+    (1, lambda rng, c: it.WorkersAway(rng.choice((5.0, 120.0)))),
+    (1, lambda rng, c: it.SweepComes()),
+    (1, lambda rng, c: it.AnnotationCopied(_pod(rng, c), _pod(rng, c))),
+    (3, lambda rng, c: it.Ec2Fails(code=rng.choice(("InternalError", "reset")), after=rng.random() < 0.5, count=3)),
+    (2, lambda rng, c: it.Ec2Behaves("describe_lag", rng.choice(([0.0, 0.0], [0.0, 3.0], [2.0, 3.0])))),
+    (1, lambda rng, c: it.Ec2Behaves("latencies", rng.choice(({"mutate": [2.0, 4.0]}, {"mutate": [0.05, 0.1]})))),
+    (3, lambda rng, c: it.Healed()),
+)  # fmt: skip
+
+
+def draw(rng: random.Random, cluster: Cluster) -> Happening | None:
+    _, how = rng.choices(VOCABULARY, weights=[weight for weight, _ in VOCABULARY])[0]
+    return how(rng, cluster)
+
+
+def live(cluster: Cluster, seed: int) -> None:
+    """One life: the same seed, the same life."""
+    rng = random.Random(seed)
+    cluster.configure({"enable-windows-ipam": "true", "branch-eni-cooldown": "30"})
+    joins = [it.NodeJoins(name, rng.choice(LINUX_TYPES)) for name in LINUX]
+    worlds.begin(cluster, *joins, *(it.NodeJoins(name, windows=True) for name in WINDOWS))
+    for _ in range(STEPS):
+        one = draw(rng, cluster)
+        if one is None:
+            continue
+        if rng.random() < 0.5:
+            happen(cluster, one)
+        else:  # In the middle of whatever a worker does then.
+            cluster.points.meanwhile = lambda one=one: happen(cluster, one)  # type: ignore[misc]
+            cluster.points.pause_before = len(cluster.points.calls) + rng.randrange(1, 80)
+        if rng.random() < 0.2:
+            cluster.points.cut = frozenset({2 * len(cluster.points.calls) + rng.randrange(1, 160)})
+        cluster.run(rng.choice(PAUSES))
+        if cluster.judge.violations:
+            break
+    worlds.right(cluster)
+    worlds.peace(cluster)
+
+
+def made(seed: int) -> Cluster:
+    """A cluster whose settings the seed picks, too; Redis' clock is its own."""
+    rng = random.Random(seed ^ 0xC1)
+    clock = VirtualClock()
+    time.time = clock.redis_now
+    return Cluster(
+        clock=clock,
+        seed=seed,
+        eager=rng.random() < 0.3,
+        watcher_writes=rng.random() < 0.5,
+        slice_seconds=rng.choice((20.0, 20.0, 1.0)),
+        copies_every=1.0,
+    )
+
+
+def explore(seed: int) -> tuple[Cluster, str | None]:
+    """What went wrong, if anything did: an assertion's words, or what the product raised."""
+    cluster = made(seed)
+    try:
+        live(cluster, seed)
+    except AssertionError as error:
+        return cluster, str(error) or "an assertion in the product"
+    except Exception as error:  # noqa: BLE001 - whatever the product raises is a finding
+        return cluster, f"raised {error!r}"
+    return cluster, None
+
+
+def tell(cluster: Cluster, wrong: str) -> None:
+    """The timeline of what it is about, or, for want of one, the last things that happened."""
+    first = next(iter(cluster.judge.violations), None)
+    about = cluster.judge.timeline.story(first.about, START, first.time) if first else None
+    lines = about or [f"{one.time - START:9.2f}  {one.text}" for one in cluster.judge.timeline.entries]
+    print("\n".join(lines[-TOLD_LINES:]))
+    print(wrong.splitlines()[0])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.explore", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many lives")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seed", type=int, help="replay this one, with its timeline")
+    given = parser.parse_args(arguments)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    if given.seed is not None:
+        cluster, wrong = explore(given.seed)
+        tell(cluster, wrong or "nothing went wrong")
+        return int(wrong is not None)
+    began, met, failed = time.perf_counter(), Counter[str](), 0
+    for seed in range(given.first, given.first + given.seeds):
+        cluster, wrong = explore(seed)
+        met.update(
+            entry.text.partition("(")[0] for entry in cluster.judge.timeline.entries if entry.text.startswith("** ")
+        )
+        if wrong:
+            failed += 1
+            print(f"seed {seed}: {wrong.splitlines()[0]}")
+    rate = given.seeds / (time.perf_counter() - began) * 60
+    print(f"{failed} of {given.seeds} lives went wrong; {rate:.0f} lives a minute")
+    print(", ".join(f"{name.removeprefix('** ')} {count}" for name, count in met.most_common()))
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Deliberate faults in the product's thin layer, each as a patch. What they take away, a simulation must miss."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from common.model import actions as act
+from common.store.store import Store
+from watcher.writer import Writer
+from workers.reconcile import Ending, Reconciler
+from workers.steps import Ports, branches
+from workers.steps.table import STEPS
+
+Fault = Callable[[pytest.MonkeyPatch], None]
+
+
+class Through:
+    """A port of which some methods are replaced."""
+
+    def __init__(self, real: Any, **methods: Any) -> None:
+        self._real = real
+        self._methods = methods
+
+    def __getattr__(self, name: str) -> Any:
+        return self._methods.get(name) or getattr(self._real, name)
+
+
+def _step_with_kube(patch: pytest.MonkeyPatch, action: type, methods: Callable[[Any, Any], dict[str, Any]]) -> None:
+    real = STEPS[action]
+
+    def step(one: Any, ports: Ports) -> Any:
+        blind: Any = Through(ports.kube, **methods(one, ports.kube))
+        return real(one, replace(ports, kube=blind))
+
+    patch.setitem(STEPS, action, step)
+
+
+def mark_cleared_after_the_read(patch: pytest.MonkeyPatch) -> None:
+    real, clear = Reconciler._read, Store.clear_dirty
+
+    def read(self: Reconciler, run: Any) -> None:
+        real(self, run)
+        clear(self.store, run.node)
+
+    patch.setattr(Store, "clear_dirty", lambda *_: False)
+    patch.setattr(Reconciler, "_read", read)
+
+
+def intents_saved_after_the_start(patch: pytest.MonkeyPatch) -> None:
+    planned, saved = Reconciler._plan, Reconciler._save
+    planning: set[str] = set()
+
+    def plan(self: Reconciler, run: Any) -> Any:
+        planning.add(run.owner)
+        try:
+            made = planned(self, run)
+        finally:
+            planning.discard(run.owner)
+        saved(self, run, made.ledger)
+        return made
+
+    def save(self: Reconciler, run: Any, ledger: Any) -> None:
+        if run.owner not in planning:
+            saved(self, run, ledger)
+
+    patch.setattr(Reconciler, "_plan", plan)
+    patch.setattr(Reconciler, "_save", save)
+
+
+def every_node_is_gone(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(STEPS, act.ConfirmNodeGone, lambda *_: True)
+
+
+def every_pod_is_gone(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(STEPS, act.ConfirmGone, lambda *_: True)
+
+
+def departed_without_a_look(patch: pytest.MonkeyPatch) -> None:
+    _step_with_kube(patch, act.CleanDeparted, lambda *_: {"get_node": lambda _: None})
+
+
+def cninode_deleted_without_a_look(patch: pytest.MonkeyPatch) -> None:
+    _step_with_kube(patch, act.DeleteCniNode, lambda *_: {"get_node": lambda _: None})
+
+
+def annotation_overwritten(patch: pytest.MonkeyPatch) -> None:
+    def methods(_: Any, kube: Any) -> dict[str, Any]:
+        def get_pod(namespace: str, name: str) -> Any:
+            found = kube.get_pod(namespace, name)
+            return found and msgspec.structs.replace(found, eni_annotation=None, ip_annotation=None)
+
+        return {"get_pod": get_pod}
+
+    _step_with_kube(patch, act.Annotate, methods)
+
+
+def successor_taken_for_the_pod(patch: pytest.MonkeyPatch) -> None:
+    def methods(action: Any, kube: Any) -> dict[str, Any]:
+        def get_pod(namespace: str, name: str) -> Any:
+            found = kube.get_pod(namespace, name)
+            return found and msgspec.structs.replace(found, uid=action.pod_uid)
+
+        def annotate_pod(namespace: str, name: str, _: str, *more: Any, **named: Any) -> None:
+            found = kube.get_pod(namespace, name)
+            kube.annotate_pod(namespace, name, found.uid if found else "", *more, **named)
+
+        return {"get_pod": get_pod, "annotate_pod": annotate_pod}
+
+    _step_with_kube(patch, act.Annotate, methods)
+
+
+def sliced_run_not_published(patch: pytest.MonkeyPatch) -> None:
+    real = Reconciler._leave
+
+    def leave(self: Reconciler, run: Any, ending: Ending) -> None:
+        real(self, run, Ending.SETTLED if ending is Ending.SLICED else ending)
+
+    patch.setattr(Reconciler, "_leave", leave)
+
+
+def trunk_tag_not_written(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(branches, "TRUNK_TAG", "another-tag")
+
+
+def delete_on_termination_not_set(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(STEPS, act.FinishTrunk, lambda *_: None)
+
+
+def leadership_not_asked_between_batches(patch: pytest.MonkeyPatch) -> None:
+    real = Writer.flush
+
+    def flush(self: Writer, *args: Any) -> None:
+        asked, self._may_write = self._may_write, lambda: True
+        try:
+            if asked():
+                real(self, *args)
+        finally:
+            self._may_write = asked
+
+    patch.setattr(Writer, "flush", flush)

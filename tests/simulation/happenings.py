@@ -1,0 +1,297 @@
+"""What can happen to a cluster: a small vocabulary of values. Lives are composed of them by tables and by a generator.
+
+Nothing here knows the product: it is what people, Kubernetes, EC2, Redis and machines do.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from common.model.names import POD_ENI, PRIVATE_IPV4
+from sandbox.ec2.behaviour import FaultRule
+from tests.simulation.cluster import MERGE, Cluster
+from watcher.kinds import Kind
+
+
+class Happening(Protocol):
+    """One thing that happens at a moment."""
+
+    def happen(self, cluster: Cluster) -> None: ...
+
+
+def happen(cluster: Cluster, *happenings: Happening) -> None:
+    """All of them at this moment; the watcher sees it at once, unless it is silent."""
+    for one in happenings:
+        cluster.judge.timeline.note(cluster.clock.now(), f"** {one}")
+        one.happen(cluster)
+    cluster.pump()
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It happens some seconds later, whatever goes on then."""
+
+    seconds: float
+    happening: Happening
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.later(self.seconds, lambda: happen(cluster, self.happening))
+
+
+# --- nodes and instances
+
+
+@dataclass(frozen=True, slots=True)
+class NodeJoins:
+    node: str
+    type: str = "m5.large"
+    windows: bool = False
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.node not in cluster.instances:
+            cluster.add_node(self.node, self.type, windows=self.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAway:
+    """Its Node object is deleted, the garbage collector follows, and the kubelet makes it again."""
+
+    node: str
+    seconds: float = 2.0
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.node in cluster.instances and cluster.node_there(self.node):
+            windows = cluster.is_windows(self.node)
+            cluster.delete_node_object(self.node)
+            cluster.later(self.seconds, lambda: self._back(cluster, windows=windows))
+
+    def _back(self, cluster: Cluster, *, windows: bool) -> None:
+        if self.node in cluster.instances and not cluster.node_there(self.node):
+            cluster.put_node(self.node, cluster.instances[self.node], windows=windows)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondNode:
+    """A kubelet comes back under another name; the old Node object stays."""
+
+    node: str
+    of: str
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.of in cluster.instances and self.node not in cluster.instances and cluster.node_there(self.of):
+            cluster.put_node(self.node, cluster.instances[self.of], windows=cluster.is_windows(self.of))
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReplaced:
+    """Another instance under the same name, its pods with the old one."""
+
+    node: str
+    type: str = "m5.large"
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.node not in cluster.instances or not cluster.node_there(self.node):
+            return
+        windows, old = cluster.is_windows(self.node), cluster.instances[self.node]
+        for pod in cluster.pods_of(self.node):
+            cluster.remove_pod(pod)
+        cluster.remove_node(self.node, terminate=old)
+        cluster.add_node(self.node, self.type, windows=windows)
+
+
+@dataclass(frozen=True, slots=True)
+class TypeChanged:
+    """The instance is stopped, its type is changed, and it is started: its pods have ended."""
+
+    node: str
+    type: str
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.node in cluster.instances:
+            cluster.ec2.change_instance_type(cluster.instances[self.node], self.type)
+
+
+# --- pods
+
+
+@dataclass(frozen=True, slots=True)
+class PodComes:
+    pod: str
+    node: str
+    count: int = 1
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.node in cluster.instances and cluster.node_there(self.node) and self.pod not in cluster.pod_names():
+            windows = cluster.is_windows(self.node)
+            cluster.add_pod(self.pod, self.node, 1 if windows else self.count, windows=windows)
+
+
+@dataclass(frozen=True, slots=True)
+class PodGoes:
+    pod: str
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.remove_pod(self.pod)
+
+
+@dataclass(frozen=True, slots=True)
+class PodFinishes:
+    """Its object stays, with its annotation."""
+
+    pod: str
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.finish_pod(self.pod)
+
+
+@dataclass(frozen=True, slots=True)
+class PodReplaced:
+    """A successor of the same name on the same node, as a StatefulSet makes it."""
+
+    pod: str
+
+    def happen(self, cluster: Cluster) -> None:
+        found = next((p for p in cluster.pods() if p["metadata"]["name"] == self.pod), None)
+        if found is not None and cluster.node_there(found["spec"]["nodeName"]):
+            cluster.remove_pod(self.pod)
+            PodComes(self.pod, found["spec"]["nodeName"]).happen(cluster)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """Somebody writes, or with None takes, a pod's annotation."""
+
+    pod: str
+    text: str | None
+    key: str = POD_ENI
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.text is not None:
+            cluster.judge.forged.add(self.text)
+        path = f"/api/v1/namespaces/default/pods/{self.pod}"
+        body = {"metadata": {"annotations": {self.key: self.text}}}
+        cluster.kube.request("PATCH", path, body=body, content_type=MERGE)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationCopied:
+    """Somebody gives a pod the annotation of another one."""
+
+    pod: str
+    of: str
+
+    def happen(self, cluster: Cluster) -> None:
+        source = next((p for p in cluster.pods() if p["metadata"]["name"] == self.of), None)
+        for key in (POD_ENI, PRIVATE_IPV4):
+            text = (source or {"metadata": {}})["metadata"].get("annotations", {}).get(key)
+            if text is not None:
+                Annotated(self.pod, text, key).happen(cluster)
+
+
+# --- Redis, the watcher, workers
+
+
+@dataclass(frozen=True, slots=True)
+class RedisEmptied:
+    def happen(self, cluster: Cluster) -> None:
+        cluster.lose_redis()
+
+
+@dataclass(frozen=True, slots=True)
+class RedisRestored:
+    """It comes back from a copy that is at least so old, where there is one."""
+
+    age: float
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.restore_redis(self.age)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisClockSteps:
+    seconds: float
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.clock.redis_offset += self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSilent:
+    """The watch of these kinds stays open and says nothing."""
+
+    seconds: float
+    kinds: tuple[Kind, ...] = (Kind.PODS,)
+
+    def happen(self, cluster: Cluster) -> None:
+        until = cluster.clock.now() + self.seconds
+        cluster.watcher.silent.update(dict.fromkeys(self.kinds, until))
+
+
+@dataclass(frozen=True, slots=True)
+class SaidGone:
+    """An older view reaches Redis: pods, and with `nodes` the Node objects, that are there are not in it. The watcher
+    writes what is true some moments later."""
+
+    node: str
+    nodes: bool = False
+    seconds: float = 3.0
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.say_gone(self.node, nodes=self.nodes)
+        cluster.later(self.seconds, cluster.watcher.say_all_again)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOvertaken:
+    """The worker stands still for longer than its lock lives; another does its work."""
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.overtaken()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersAway:
+    seconds: float
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.workers_away_until = cluster.clock.now() + self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class SweepComes:
+    def happen(self, cluster: Cluster) -> None:
+        cluster.queue.sweep()
+
+
+# --- EC2
+
+
+@dataclass(frozen=True, slots=True)
+class Ec2Behaves:
+    """Latencies, lag, limits: what `Ec2Behaviour.changed` takes."""
+
+    name: str
+    value: Any
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.ec2.behave(cluster.ec2.behaviour.changed({self.name: self.value}))
+
+
+@dataclass(frozen=True, slots=True)
+class Ec2Fails:
+    action: str = "*"
+    code: str = "InternalError"
+    after: bool = False
+    rate: float = 1.0
+    count: int | None = None
+
+    def happen(self, cluster: Cluster) -> None:
+        when: Any = "after" if self.after else "before"
+        cluster.ec2.inject(FaultRule(action=self.action, code=self.code, when=when, rate=self.rate, count=self.count))
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """EC2 is well again, and quick; watches speak, workers are there."""
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.heal()

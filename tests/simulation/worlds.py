@@ -1,0 +1,214 @@
+"""Worlds: a scripted life, and what happens to it at every moment. Each ends in peace, and then everything must be as
+wished, stay so, and go away with its pods and nodes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.model.names import BRANCH_DESCRIPTION, POD_ENI, PRIVATE_IPV4
+from tests.simulation import happenings as it
+from tests.simulation.clock import START
+from tests.simulation.cluster import Cluster
+from tests.simulation.happenings import Happening, happen
+from tests.simulation.lives import Life
+
+PATIENCE_SECONDS = 400.0
+"""Within which peace must bring what is wished."""
+STEADY_SECONDS = 120.0
+STEADY_CALLS = 30
+"""Looks at EC2 that a settled cluster may make meanwhile; no call that changes anything."""
+QUIET_SECONDS = 20.0
+"""What the watcher's clockwork may skip in peace."""
+LAG = it.Ec2Behaves("describe_lag", [0.0, 3.0])
+LAG_MEMORY_SECONDS = 10.0
+"""The VPC itself must be older than what EC2 shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A life, and what happens to it at one of its outside calls."""
+
+    life: Life
+    happening: tuple[Happening, ...]
+    also: dict[str, Any] = field(default_factory=dict)
+    """Fields of the cluster."""
+    lag: bool = True
+    moments: int = 12
+    """So many of the life's calls, spread evenly, are such a moment; `slow` takes all."""
+
+
+# --- lives
+
+
+def linux(cluster: Cluster) -> None:
+    """A node joins, pods come, one ends, one is replaced, one comes late."""
+    begin(cluster, it.NodeJoins("n1"), it.PodComes("a", "n1"), it.PodComes("b", "n1"))
+    cluster.run(20.0, cluster.all_served)
+    happen(cluster, it.PodGoes("a"), it.PodComes("c", "n1", 2))
+    cluster.run(5.0)
+    happen(cluster, it.PodComes("d", "n1"), it.PodFinishes("b"))
+    cluster.run(70.0)
+    peace(cluster)
+
+
+def windows(cluster: Cluster) -> None:
+    cluster.configure({"enable-windows-ipam": "true"})
+    _windows(cluster)
+
+
+def prefixes(cluster: Cluster) -> None:
+    cluster.configure({"enable-windows-ipam": "true", "enable-windows-prefix-delegation": "true"})
+    _windows(cluster)
+
+
+def _windows(cluster: Cluster) -> None:
+    begin(cluster, it.NodeJoins("w1", windows=True), it.PodComes("a", "w1"), it.PodComes("b", "w1"))
+    cluster.run(20.0, cluster.all_served)
+    happen(cluster, it.PodGoes("a"), *(it.PodComes(name, "w1") for name in ("c", "d", "e")))
+    cluster.run(5.0)
+    happen(cluster, it.PodGoes("d"), it.PodGoes("e"))
+    cluster.run(70.0)
+    peace(cluster)
+
+
+def joining(cluster: Cluster) -> None:
+    """The moments in which a trunk and the first branches are made."""
+    begin(cluster, it.NodeJoins("n1"), it.PodComes("a", "n1"), it.PodComes("b", "n1"))
+    cluster.run(8.0)
+    happen(cluster, it.PodComes("c", "n1"))
+    peace(cluster)
+
+
+def windows_joining(cluster: Cluster) -> None:
+    cluster.configure({"enable-windows-ipam": "true"})
+    begin(cluster, it.NodeJoins("w1", windows=True), it.PodComes("a", "w1"), it.PodComes("b", "w1"))
+    cluster.run(8.0)
+    happen(cluster, it.PodComes("c", "w1"))
+    peace(cluster)
+
+
+def begin(cluster: Cluster, *happenings: Happening) -> None:
+    cluster.clock.sleep(LAG_MEMORY_SECONDS)
+    happen(cluster, *happenings)
+
+
+# --- the end of every life
+
+
+def peace(cluster: Cluster) -> None:
+    """Disturbances end. Whoever lives is served and nothing is wrong or changes any more; then all go, and nothing is
+    left."""
+    cluster.heal()
+    cluster.longest_pause = QUIET_SECONDS
+    within(cluster, lambda: not waiting(cluster), "all pods are served", lambda: str(waiting(cluster)))
+    within(cluster, lambda: only_what_is_used(cluster), "ended pods' interfaces are released")
+    right(cluster)
+    steady(cluster)
+    for name in cluster.pod_names():
+        cluster.remove_pod(name)
+    within(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "all branches are released")
+    for node, instance in list(cluster.instances.items()):
+        cluster.remove_node(node, terminate=instance)
+    within(cluster, lambda: not cluster.plain.ledgers(), "all records end")
+    if cluster.redis_lost:
+        cluster.sweep_twice()
+    left = cluster.judge.leftovers()
+    assert not left, left
+    right(cluster)
+
+
+def within(cluster: Cluster, until: Callable[[], bool], what: str, say: Callable[[], str] = str) -> None:
+    if not cluster.run(PATIENCE_SECONDS, until) and cluster.redis_lost:
+        cluster.sweep_twice()
+    assert cluster.run(PATIENCE_SECONDS, until), f"not within {PATIENCE_SECONDS:.0f} s: {what}; {say()}"
+
+
+def right(cluster: Cluster) -> None:
+    """No rule was broken so far. The story of the first that was is told."""
+    if cluster.judge.violations:
+        first = cluster.judge.violations[0]
+        raise AssertionError(f"{first.text}\n{cluster.judge.story(first, START)}")
+    assert not cluster.excess, cluster.excess[0]
+
+
+def waiting(cluster: Cluster) -> list[str]:
+    """Living pods without an annotation: somebody else's is never overwritten."""
+    served = {pod.uid for pod in cluster.judge.holdings.living() if pod.accepted}
+    return [
+        pod["metadata"]["name"]
+        for pod in cluster.live()
+        if pod["metadata"]["uid"] not in served
+        and not {POD_ENI, PRIVATE_IPV4} & (pod["metadata"].get("annotations") or {}).keys()
+    ]
+
+
+def only_what_is_used(cluster: Cluster) -> bool:
+    held = {thing for pod in cluster.judge.holdings.living() for thing in pod.held}
+    return held >= {i["NetworkInterfaceId"] for i in cluster.ours(BRANCH_DESCRIPTION)}
+
+
+def steady(cluster: Cluster) -> None:
+    """Once it has come to rest it stays there: nothing is changed, and hardly anything asked."""
+    cluster.run(STEADY_SECONDS)  # Warm addresses and looks that were due.
+    before = len(cluster.ec2.journal.calls)
+    cluster.run(STEADY_SECONDS)
+    calls = [call.action for call in list(cluster.ec2.journal.calls)[before:]]
+    assert all(action.startswith("Describe") for action in calls), f"a settled cluster changes EC2: {calls}"
+    assert len(calls) <= STEADY_CALLS * len(cluster.instances), f"a settled cluster makes {len(calls)} calls"
+    capacity = {node: cluster.capacity(node) for node in cluster.instances if cluster.node_there(node)}
+    for node, amount in capacity.items():
+        if amount is not None:
+            kind = cluster.ec2.instance(cluster.instances[node])
+            assert kind is not None
+            most = str(cluster.limits[kind.instance_type].max_branch_interfaces)
+            assert amount == most, f"{node} ({kind.instance_type}) has {POD_ENI}: {amount}"
+
+
+# --- the worlds
+
+REPLACED = (it.InstanceReplaced("n1"), it.PodComes("new", "n1"))
+JUNK = "what is this"
+WORLDS: dict[str, World] = {
+    "undisturbed": World(life=linux, happening=(), moments=1),
+    "node-away-2s": World(life=linux, happening=(it.NodeAway("n1"),), moments=48),
+    "windows-node-away-2s": World(life=windows, happening=(it.NodeAway("w1"),)),
+    "two-nodes-one-instance": World(
+        life=linux, happening=(it.SecondNode("n1-again", "n1"), it.PodComes("z", "n1-again"))
+    ),
+    "two-windows-nodes-one-instance": World(
+        life=windows, happening=(it.SecondNode("w1-again", "w1"), it.PodComes("z", "w1-again"))
+    ),
+    "instance-replaced": World(life=joining, happening=REPLACED, moments=24),
+    "instance-replaced-in-slow-calls": World(
+        life=joining,
+        happening=(it.Ec2Behaves("latencies", {"describe": [1.0, 3.0], "mutate": [2.0, 5.0]}), *REPLACED),
+    ),
+    "windows-instance-replaced": World(
+        life=windows_joining, happening=(it.InstanceReplaced("w1"), it.PodComes("new", "w1"))
+    ),
+    "type-changed": World(life=joining, happening=(it.TypeChanged("n1", "c5.xlarge"),)),
+    "redis-lost-with-lag": World(life=linux, happening=(it.RedisEmptied(),)),
+    "windows-redis-lost-with-lag": World(life=windows, happening=(it.RedisEmptied(),)),
+    "redis-restored-5s-old": World(life=linux, happening=(it.RedisRestored(5.0),), also={"copies_every": 1.0}),
+    "redis-restored-60s-old": World(life=linux, happening=(it.RedisRestored(60.0),), also={"copies_every": 5.0}),
+    "windows-redis-restored-5s-old": World(
+        life=windows, happening=(it.RedisRestored(5.0),), also={"copies_every": 1.0}
+    ),
+    "redis-lost-beside-a-silent-watch": World(life=linux, happening=(it.WatchSilent(100.0), it.RedisEmptied())),
+    "redis-lost-some-seconds-into-a-silent-watch": World(
+        life=linux, happening=(it.WatchSilent(150.0), it.Later(5.0, it.RedisEmptied())), moments=24
+    ),
+    "silent-watch": World(life=linux, happening=(it.WatchSilent(100.0),)),
+    "redis-clock-back": World(life=linux, happening=(it.RedisClockSteps(-900.0),)),
+    "redis-clock-forward": World(life=linux, happening=(it.RedisClockSteps(900.0),)),
+    "pods-said-to-be-gone": World(life=linux, happening=(it.SaidGone("n1"),)),
+    "node-said-to-be-gone": World(life=linux, happening=(it.SaidGone("n1", nodes=True),)),
+    "node-said-to-be-gone-for-90s": World(life=linux, happening=(it.SaidGone("n1", nodes=True, seconds=90.0),)),
+    "windows-pods-said-to-be-gone": World(life=windows, happening=(it.SaidGone("w1"),)),
+    "successor": World(life=linux, happening=(it.PodReplaced("c"), it.PodReplaced("b"))),
+    "forged-junk": World(life=joining, happening=(it.Annotated("a", JUNK),)),
+    "forged-then-redis-lost": World(life=linux, happening=(it.Annotated("c", JUNK), it.RedisEmptied())),
+    "annotation-copied": World(life=linux, happening=(it.AnnotationCopied("d", "c"),)),
+    "windows-annotation-copied": World(life=windows, happening=(it.AnnotationCopied("c", "b"),)),
+    "overtaken": World(life=linux, happening=(it.WorkerOvertaken(),)),
+}
