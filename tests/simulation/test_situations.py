@@ -113,12 +113,10 @@ def test_a_node_without_an_os_label_is_left_alone(simulate: Simulate) -> None:
     assert cluster.kube.request("POST", "/apis/vpcresources.k8s.aws/v1alpha1/cninodes", body=body).status == 201
     cluster.put_node("n1", instance, labels={"kubernetes.io/os": None})
     cluster.run(60.0)
-    version = cluster.kube.store.version
-    calls = len(cluster.points.calls)
+    before = len(cluster.points.calls)
     cluster.run(300.0)
-    writes = [c for c in cluster.points.calls[calls:] if c.startswith("Kubernetes P")]
-    assert len(writes) <= 5, f"{len(writes)} writes in 300 s, the first {writes[0]}"
-    assert cluster.kube.store.version - version <= 5
+    calls = [call for call in cluster.points.calls[before:] if call.startswith("Kubernetes")]
+    assert len(calls) <= 10, f"{len(calls)} calls in 300 s, the first {calls[0]}"
 
 
 def test_pods_do_not_wait_for_redis_clock_to_catch_up(simulate: Simulate) -> None:
