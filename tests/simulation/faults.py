@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from common.model import actions as act
+from common.store.link import Link
 from common.store.store import Store
-from watcher.writer import Writer
 from workers.reconcile import Ending, Reconciler
 from workers.steps import Ports, branches
 from workers.steps.table import STEPS
@@ -129,15 +129,10 @@ def delete_on_termination_not_set(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(STEPS, act.FinishTrunk, lambda *_: None)
 
 
-def leadership_not_asked_between_batches(patch: pytest.MonkeyPatch) -> None:
-    real = Writer.flush
+def terms_not_compared(patch: pytest.MonkeyPatch) -> None:
+    real = Link.fenced
 
-    def flush(self: Writer, *args: Any) -> None:
-        asked, self._may_write = self._may_write, lambda: True
-        try:
-            if asked():
-                real(self, *args)
-        finally:
-            self._may_write = asked
+    def fenced(self: Link, name: str, keys: Any, args: Any, term_key: str, term: int) -> Any:
+        return real(self, name, keys, args, term_key, max(term, int(self.command("GET", term_key) or 0)))
 
-    patch.setattr(Writer, "flush", flush)
+    patch.setattr(Link, "fenced", fenced)

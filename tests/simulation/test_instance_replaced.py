@@ -40,7 +40,6 @@ LATE_SECONDS = 5.0
 
 def replace(cluster: Cluster, old: str, *, windows: bool, pods: tuple[str, ...], terminate: bool) -> str:
     """The Node object goes and comes back with another instance; the watcher sees both."""
-    cluster.nodes_ended = True
     cluster.kube.request("DELETE", "/api/v1/nodes/n1")
     for name in pods:
         cluster.remove_pod(name)

@@ -1,7 +1,6 @@
 """The watcher in one thread: the product's own parts, stepped where the process has threads."""
 
 import random
-from collections.abc import Callable
 
 from common.store import Store
 from sandbox.kube.world import KubeWorld
@@ -28,14 +27,12 @@ class PumpedWatcher:
         store: Store,
         queue: TaskQueue,
         clock: VirtualClock,
-        *,
-        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         self._world = world
         rng, transport = random.Random(0), InProcess(world)
         self._desires = Desires(clock=clock, prefix_feature=True)
         announcer = Announcer(store, queue, clock)
-        self._writer = Writer(self._desires, store, announcer, clock=clock, rng=rng, may_write=may_write)
+        self._writer = Writer(self._desires, store, announcer, clock=clock, rng=rng)
         intervals = Intervals(sweep=NEVER_SECONDS)
         self._ticker = Ticker(store, queue, announcer, self._writer, clock=clock, rng=rng, intervals=intervals)
         self._reflectors = {kind: reflector(kind, transport, self._desires, clock=clock, rng=rng) for kind in Kind}
@@ -44,6 +41,7 @@ class PumpedWatcher:
         self.silent: dict[Kind, float] = {}
         """Watches that say nothing until that moment."""
         self._clock = clock
+        store.lead()
         self._writer.take_over()
         self._ticker.start()
 
