@@ -208,7 +208,7 @@ def _use(draft: Draft, node: NodeFacts) -> None:
     trunk, limit = draft.ledger.trunk, branch_limit(draft)
     assert trunk.eni_id is not None
     if node.capacity.get(POD_ENI) != str(limit) and draft.may(CAPACITY):
-        draft.start(Advertise(subject=CAPACITY, node=node.name, resource=POD_ENI, amount=limit))
+        draft.start(Advertise(subject=CAPACITY, node=node.name, node_uid=node.uid, resource=POD_ENI, amount=limit))
     draft.tell_node_once(
         f"trunk/{node.uid}",
         "NodeTrunkInitiated",

@@ -46,7 +46,9 @@ def keep_windows(draft: Draft, node: NodeFacts) -> None:
     mode = _mode(draft, instance, limits, config)
     amount = capacity(limits.ipv4_per_interface, mode)
     if node.capacity.get(PRIVATE_IPV4) != str(amount) and draft.may(CAPACITY):
-        draft.start(Advertise(subject=CAPACITY, node=node.name, resource=PRIVATE_IPV4, amount=amount))
+        draft.start(
+            Advertise(subject=CAPACITY, node=node.name, node_uid=node.uid, resource=PRIVATE_IPV4, amount=amount)
+        )
     put_pool(draft, rested(draft.ledger.pool or Pool(), draft.now))
     _observe_annotations(draft)
     _ask_about_found(draft)

@@ -151,6 +151,8 @@ class SetTrunkGroups(_Step, frozen=True, kw_only=True, tag=True):
 
 class Advertise(_Step, frozen=True, kw_only=True, tag=True):
     node: NodeName
+    node_uid: str
+    """So that it cannot reach a successor of the same name, whose instance may have no trunk."""
     resource: str
     amount: int
 

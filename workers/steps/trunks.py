@@ -94,7 +94,7 @@ def set_trunk_groups(action: SetTrunkGroups, ports: Ports) -> None:
 
 
 def advertise(action: Advertise, ports: Ports) -> None:
-    ports.kube.advertise(action.node, {action.resource: str(action.amount)})
+    ports.kube.advertise(action.node, {action.resource: str(action.amount)}, uid=action.node_uid)
 
 
 def _look(eni: EniId, ports: Ports) -> Interface:

@@ -162,7 +162,7 @@ def test_a_repair_that_does_not_make_it_whole_is_repeated_at_growing_intervals()
         act.DropFinalizer(subject="cninode", node=NODE, uid="u"),
         act.DeleteCniNode(subject="cninode", node=NODE),
         act.CleanDeparted(subject="cninode", node=NODE, cninode_uid="u", instance_id=None, gone_since=NOW, rest=60.0),
-        act.Advertise(subject="capacity", node=NODE, resource=POD_ENI, amount=9),
+        act.Advertise(subject="capacity", node=NODE, node_uid="u", resource=POD_ENI, amount=9),
     ],
 )
 def test_what_the_watch_will_show_is_not_done_again_at_once(action: act.Action) -> None:
