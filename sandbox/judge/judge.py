@@ -200,7 +200,12 @@ class Judge:
         if key == PRIVATE_IPV4:
             self._given_address(pod, text.partition("/")[0])
             return
-        for entry in json.loads(text):
+        try:
+            entries = [entry for entry in json.loads(text) if "eniId" in entry]
+        except (ValueError, TypeError):
+            self._broken(f"the annotation of pod {pod.name} ({pod.uid}) cannot be read: {text!r}", pod.uid)
+            return
+        for entry in entries:
             self._given_branch(pod, entry)
 
     def _given_branch(self, pod: Pod, entry: dict[str, Any]) -> None:

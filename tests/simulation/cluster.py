@@ -102,6 +102,9 @@ class Cluster:
     limits: Mapping[str, InstanceLimits] = field(default_factory=load_limits)
     """Of the types that the product knows; EC2 has all."""
     redis_lost: bool = False
+    left_to_the_sweep: bool = False
+    """Something may be left that only two passes of the sweep find: Redis was lost, or an instance was replaced while
+    calls for it were under way."""
     eager: bool = False
     """Actions are performed when they are started: what is not recorded by then is lost with a crash."""
     slice_seconds: float = 20.0
@@ -203,7 +206,7 @@ class Cluster:
 
     def lose_redis(self) -> None:
         """Redis comes back empty."""
-        self.redis_lost = True
+        self.redis_lost = self.left_to_the_sweep = True
         self._peek.flushall()
 
     def restore_redis(self, age: float) -> None:

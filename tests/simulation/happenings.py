@@ -92,6 +92,7 @@ class InstanceReplaced:
         if self.node not in cluster.instances or not cluster.node_there(self.node):
             return
         windows, old = cluster.is_windows(self.node), cluster.instances[self.node]
+        cluster.left_to_the_sweep = True
         for pod in cluster.pods_of(self.node):
             cluster.remove_pod(pod)
         cluster.remove_node(self.node, terminate=old)

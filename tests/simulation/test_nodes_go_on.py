@@ -25,6 +25,9 @@ ODD = '[{"eniId":"eni-odd","ifAddress":"","privateIp":"10.0.0.99","vlanId":7}]'
 
 
 def annotate(cluster: Cluster, pod: str, value: str | None) -> None:
+    """By somebody else."""
+    if value is not None:
+        cluster.judge.forged.add(value)
     body = {"metadata": {"annotations": {POD_ENI: value}}}
     path = f"/api/v1/namespaces/default/pods/{pod}"
     assert cluster.kube.request("PATCH", path, body=body, content_type=MERGE).status == 200

@@ -39,6 +39,8 @@ def silence(cluster: Cluster) -> Callable[[], None]:
 
 
 def annotate(cluster: Cluster, pod: str, text: str) -> None:
+    """By somebody else."""
+    cluster.judge.forged.add(text)
     path = f"/api/v1/namespaces/default/pods/{pod}"
     body = {"metadata": {"annotations": {POD_ENI: text}}}
     assert cluster.kube.request("PATCH", path, body=body, content_type=MERGE).status == 200
