@@ -1,0 +1,163 @@
+"""The IAM policy allows the calls that the product makes, each by the statements named here, and no others.
+
+What IAM decides is worked out by this file from AWS's rules (every resource of a call must be allowed); it was not tried
+on AWS.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = json.loads((ROOT / "deploy" / "iam" / "policy.json").read_text())
+ARN = "arn:aws:ec2:us-west-2:111122223333:"
+INTERFACE, INSTANCE, SUBNET, GROUP = (
+    f"{ARN}{kind}" for kind in ("network-interface/eni-1", "instance/i-1", "subnet/subnet-1", "security-group/sg-1")
+)
+OWNER, CLUSTER = "eks:eni:owner", "kubernetes.io/cluster/my-cluster"
+OURS = {OWNER: "eks-vpc-resource-controller", CLUSTER: "owned"}
+CNIS = {OWNER: "amazon-vpc-cni", "cluster.k8s.amazonaws.com/name": "my-cluster"}
+NODE = {CLUSTER: "owned"}
+VPC = {"ec2:Vpc": f"{ARN}vpc/vpc-0123456789abcdef0"}
+OTHER_VPC = {"ec2:Vpc": f"{ARN}vpc/vpc-0fedcba9876543210"}
+HERE = {"aws:RequestedRegion": "us-west-2"}
+NOTHING: dict[str, str] = {}
+
+
+def has(tags: Mapping[str, str]) -> dict[str, str]:
+    return {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+
+
+def gives(tags: Mapping[str, str]) -> dict[str, str]:
+    return {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+
+
+def allowing(action: str, resource: str, context: Mapping[str, str]) -> list[str]:
+    """Sids of the statements that allow it."""
+    context = {**HERE, **context}
+    return [one["Sid"] for one in POLICY["Statement"] if _matches(one, f"ec2:{action}", resource, context)]
+
+
+def _matches(statement: Mapping[str, Any], action: str, resource: str, context: Mapping[str, str]) -> bool:
+    resources = statement["Resource"]
+    patterns = [resources] if isinstance(resources, str) else resources
+    return (
+        action in statement["Action"]
+        and any(fnmatchcase(resource, pattern) for pattern in patterns)
+        and all(
+            context.get(key) == value
+            for operator, wanted in statement.get("Condition", {}).items()
+            for key, value in wanted.items()
+            if operator in ("StringEquals", "ArnEquals")
+        )
+    )
+
+
+ALLOWED = [
+    ("DescribeInstances", "*", NOTHING, "Look"),
+    ("DescribeInstanceTypes", "*", NOTHING, "Look"),
+    ("DescribeNetworkInterfaces", "*", NOTHING, "Look"),
+    ("DescribeSubnets", "*", NOTHING, "Look"),
+    ("DescribeTrunkInterfaceAssociations", "*", NOTHING, "Look"),
+    ("CreateNetworkInterface", INTERFACE, gives(OURS), "CreateInterfacesWithOurTags"),
+    ("CreateNetworkInterface", SUBNET, VPC, "CreateThemInThisVpc"),
+    ("CreateNetworkInterface", GROUP, VPC, "CreateThemInThisVpc"),
+    ("CreateTags", INTERFACE, {"ec2:CreateAction": "CreateNetworkInterface"}, "TagThemWhenCreated"),
+    (
+        "CreateNetworkInterfacePermission",
+        INTERFACE,
+        {**has(OURS), "ec2:Permission": "INSTANCE-ATTACH"},
+        "PermitAttachingOurs",
+    ),
+    ("AttachNetworkInterface", INTERFACE, has(OURS), "AttachChangeAndDeleteOurs"),
+    ("AttachNetworkInterface", INSTANCE, has(NODE), "AttachToInstancesOfTheCluster"),
+    ("DetachNetworkInterface", INTERFACE, has(OURS), "AttachChangeAndDeleteOurs"),
+    ("DetachNetworkInterface", INSTANCE, has(NODE), "AttachToInstancesOfTheCluster"),
+    ("ModifyNetworkInterfaceAttribute", INTERFACE, has(OURS), "AttachChangeAndDeleteOurs"),
+    ("ModifyNetworkInterfaceAttribute", INSTANCE, has(NODE), "AttachToInstancesOfTheCluster"),
+    ("ModifyNetworkInterfaceAttribute", GROUP, VPC, "ChangeGroupsWithinThisVpc"),
+    ("DeleteNetworkInterface", INTERFACE, has(OURS), "AttachChangeAndDeleteOurs"),
+    ("DeleteNetworkInterface", INTERFACE, has(CNIS), "DeleteWhatTheVpcCniLeaked"),
+    ("AssignPrivateIpAddresses", INTERFACE, VPC, "AddressesOfWindowsNodes"),
+    ("UnassignPrivateIpAddresses", INTERFACE, VPC, "AddressesOfWindowsNodes"),
+    ("AssociateTrunkInterface", "*", NOTHING, "Trunking"),
+    ("DisassociateTrunkInterface", "*", NOTHING, "Trunking"),
+]
+"""Action, one of the resources that EC2 checks it against, what is known of the call, and the statement."""
+CASES = [pytest.param(*case, id=f"{case[0]} {case[1].rpartition(':')[2]} {case[3]}") for case in ALLOWED]
+
+
+@pytest.mark.parametrize(("action", "resource", "context", "sid"), CASES)
+def test_each_call_is_allowed_by_one_statement(
+    action: str, resource: str, context: Mapping[str, str], sid: str
+) -> None:
+    assert allowing(action, resource, context) == [sid]
+
+
+@pytest.mark.parametrize(("action", "resource", "context", "sid"), CASES)
+def test_without_any_one_thing_that_is_asked_for_it_is_refused(
+    action: str, resource: str, context: Mapping[str, str], sid: str
+) -> None:
+    for key in context:
+        assert not allowing(action, resource, {**context, key: "another"}), key
+        assert not allowing(action, resource, {name: value for name, value in context.items() if name != key}), key
+
+
+def test_no_statement_is_without_use() -> None:
+    assert {sid for *_, sid in ALLOWED} == {one["Sid"] for one in POLICY["Statement"]}
+    assert {action for action, *_ in ALLOWED} == {
+        name.removeprefix("ec2:") for one in POLICY["Statement"] for name in one["Action"]
+    }
+
+
+def test_the_actions_are_those_that_the_product_calls() -> None:
+    """CreateTags goes with CreateNetworkInterface: EC2 asks for it where a call gives tags."""
+    source = (ROOT / "common" / "ec2" / "api.py").read_text()
+    called = set(re.findall(r'(?:action = |_call\()"([A-Za-z]+)"', source))
+    assert "DeleteNetworkInterface" in called
+    assert called | {"CreateTags"} == {action for action, *_ in ALLOWED}
+
+
+CHANGES = ("AttachNetworkInterface", "DetachNetworkInterface", "ModifyNetworkInterfaceAttribute")
+FOREIGN = {
+    "of nobody": NOTHING,
+    "of nobody in our VPC": VPC,
+    "of another cluster": {**has({OWNER: OURS[OWNER], "kubernetes.io/cluster/other": "owned"}), **VPC},
+    "only shared with our cluster": {**has({**OURS, CLUSTER: "shared"}), **VPC},
+    "with the cluster's tag and another owner": {**has({**OURS, OWNER: "somebody"}), **VPC},
+    "of the VPC CNI of another cluster": {**has({**CNIS, "cluster.k8s.amazonaws.com/name": "other"}), **VPC},
+}
+
+
+@pytest.mark.parametrize("whose", FOREIGN)
+@pytest.mark.parametrize("action", [*CHANGES, "DeleteNetworkInterface", "CreateNetworkInterfacePermission"])
+def test_a_stolen_role_changes_no_interface_that_is_not_ours(action: str, whose: str) -> None:
+    context = {**FOREIGN[whose], "ec2:Permission": "INSTANCE-ATTACH"}
+    assert not allowing(action, INTERFACE, context)
+
+
+@pytest.mark.parametrize("action", CHANGES)
+def test_a_stolen_role_only_deletes_interfaces_of_the_vpc_cni(action: str) -> None:
+    assert not allowing(action, INTERFACE, {**has(CNIS), **VPC})
+
+
+def test_a_stolen_role_takes_no_addresses_in_another_vpc() -> None:
+    for action in ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"):
+        assert not allowing(action, INTERFACE, {**has(OURS), **OTHER_VPC})
+
+
+def test_tags_are_given_only_to_what_is_being_made() -> None:
+    """Else a stolen role makes any interface ours, and then deletes it."""
+    assert not allowing("CreateTags", INTERFACE, {**has(OURS), **VPC})
+    assert not allowing("CreateTags", INTERFACE, {"ec2:CreateAction": "RunInstances"})
+    assert not allowing("CreateTags", INSTANCE, {"ec2:CreateAction": "CreateNetworkInterface"})
+
+
+def test_only_looking_and_trunking_name_no_resource() -> None:
+    """EC2 has no resources for them. What is Disassociated is not bound to our tags."""
+    assert {one["Sid"] for one in POLICY["Statement"] if one["Resource"] == "*"} == {"Look", "Trunking"}
