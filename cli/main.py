@@ -22,6 +22,7 @@ COMMANDS = {
     "worker": "cli.roles:worker",
     "webhook": "cli.roles:webhook",
     "flower": "cli.roles:flower",
+    "redis": "cli.redis:redis",
     "settings": "cli.show_settings:settings",
     "status": "cli.status.command:status",
     "doctor": "cli.doctor.command:doctor",

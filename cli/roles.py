@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cli.files import write
 from common.clock import SystemClock
 from common.logging import configure_logging, get_logger, report_crashes
 from common.settings import Settings, load_settings, unknown_settings
@@ -79,12 +80,5 @@ def certificates(service: str, namespace: str, more: tuple[str, ...], folder: Pa
         ("tls.crt", pair.certificate, 0o644),
         ("tls.key", pair.key, 0o600),
     ):
-        _write(folder / file, content, mode)
+        write(folder / file, content, mode)
         click.echo(str(folder / file))
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    # Made anew with its mode: a key is at no moment readable by others.
-    path.unlink(missing_ok=True)
-    path.touch(mode, exist_ok=False)
-    path.write_bytes(content)

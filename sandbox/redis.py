@@ -33,8 +33,19 @@ class RedisServer:
     """A running server; a context manager that stops it. With `aof` it keeps its data across `kill` and `start` (of the
     last second nothing is promised, as in production: appendfsync everysec)."""
 
-    def __init__(self, port: int = 0, *, aof: bool = False, directory: Path | None = None) -> None:
-        """`port` 0 takes a free one. `directory` holds the data; a temporary one of its own by default."""
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        aof: bool = False,
+        directory: Path | None = None,
+        program: str = "",
+        acl_file: Path | None = None,
+    ) -> None:
+        """`port` 0 takes a free one. `directory` holds the data; a temporary one of its own by default. `program` is
+        another server than ours; `acl_file` has its users."""
+        self._program = program
+        self._acl_file = acl_file
         self.port = port or free_port()
         self._aof = aof
         self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="vpc-rc-redis-")
@@ -62,7 +73,9 @@ class RedisServer:
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
         }
-        command = [redis_server()]
+        if self._acl_file:
+            options["aclfile"] = self._acl_file
+        command = [self._program or redis_server()]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         # A session of its own: Ctrl-C in a terminal reaches the controller, not its Redis.
@@ -100,10 +113,10 @@ class RedisServer:
             self._process.wait()
 
     def _answers(self) -> bool:
-        """PONG, not -LOADING."""
+        """PONG, or that we are not known, but not -LOADING."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+                return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False

@@ -24,7 +24,8 @@ def main(settings: Settings, port: int = DEFAULT_PORT) -> int:
     apply_env_options()
     options.address, options.port = settings.listen_address, port
     extract_settings()
-    flower = Flower(capp=celery_app(settings.redis_url.get_secret_value()), options=options, **web_settings)
+    capp = celery_app(settings.redis_url.get_secret_value(), looks_on=True)
+    flower = Flower(capp=capp, options=options, **web_settings)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         flower.io_loop.add_callback_from_signal(flower.stop)

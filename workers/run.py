@@ -15,6 +15,7 @@ from common.probes import Server
 from common.settings import Settings, listening, variable
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher
+from workers import remote_control
 from workers.app import keep_logging, make_app, track
 from workers.context import prepare
 from workers.health import health
@@ -59,6 +60,7 @@ def main(settings: Settings) -> int:
             without_gossip=True,
             without_mingle=True,
         )
+        remote_control.restrict()
         _log.info("worker_starts", worker=name, threads=settings.worker_threads)
         worker.start()
         status = int(worker.exitcode or 0)

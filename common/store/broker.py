@@ -28,8 +28,9 @@ RESTORE_SECONDS = 5
 """Interval at which workers look for such messages (kombu's default adds up to 100 s)."""
 
 
-def celery_app(redis_url: str) -> Celery:
-    """An app bound to the broker; it connects when first used."""
+def celery_app(redis_url: str, *, looks_on: bool = False) -> Celery:
+    """An app bound to the broker; it connects when first used. `looks_on`: it takes no tasks, and leaves messages of
+    dead workers alone, which it may not touch."""
     transport.use()
     app = Celery(APP_NAME, set_as_current=False)
     options: dict[str, object] = {
@@ -47,6 +48,7 @@ def celery_app(redis_url: str) -> Celery:
         "interval_start": 0,
         "interval_step": 0,
         "interval_max": 0,
+        "ack_emulation": not looks_on,
     }
     broker_url = redis_url
     if redis_url.startswith("sentinel://"):

@@ -20,7 +20,7 @@ class Members:
         self._prefix = prefix
 
     def beat(self, role: str, member: str, info: Mapping[str, str], ttl: float) -> None:
-        """This process is alive for `ttl` seconds more."""
+        """This process is alive for `ttl` seconds more. Takes the role's dead off the list."""
         p = self._prefix
         self._link.transaction(
             [
@@ -28,15 +28,17 @@ class Members:
                 ("SET", keys.member(p, role, member), _encode(dict(info)), "PX", milliseconds(ttl)),
             ]
         )
+        if dead := [name for name, body in self._listed(role) if body is None]:
+            self._link.command("SREM", keys.members(p, role), *dead)
 
     def alive(self, role: str) -> dict[str, dict[str, str]]:
-        """What each living process of the role says of itself, by id."""
+        """What each living process of the role says of itself, by id. Only reads: people may ask."""
+        return {member: _decoder.decode(body) for member, body in self._listed(role) if body is not None}
+
+    def _listed(self, role: str) -> list[tuple[str, bytes | None]]:
+        """None: dead."""
         p = self._prefix
         ids = sorted(raw.decode() for raw in self._link.command("SMEMBERS", keys.members(p, role)))
         if not ids:
-            return {}
-        bodies = self._link.command("MGET", *(keys.member(p, role, member) for member in ids))
-        pairs = list(zip(ids, bodies, strict=True))
-        if dead := [member for member, body in pairs if body is None]:
-            self._link.command("SREM", keys.members(p, role), *dead)
-        return {member: _decoder.decode(body) for member, body in pairs if body is not None}
+            return []
+        return list(zip(ids, self._link.command("MGET", *(keys.member(p, role, each) for each in ids)), strict=True))

@@ -1,13 +1,20 @@
 """Rules that every workload of ours keeps, whatever tool applies it."""
 
+import base64
+import hashlib
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from cli.main import cli
 from common.settings import Settings, describe_settings
+from common.store.acl import Role, user_name
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {row.name for row in describe_settings(Settings())}
@@ -106,19 +113,57 @@ def test_names_in_kustomizations_and_compose_are_settings() -> None:
     assert named <= SETTINGS
 
 
-def test_the_example_renders_with_the_cluster_that_it_names(kubectl: str) -> None:
+def test_redis_lets_nobody_in_without_a_password(base: list[dict[str, Any]]) -> None:
+    assert "aclfile /etc/redis-users/users.acl" in of_kind(base, "ConfigMap")["vpc-rc-redis"]["data"]["redis.conf"]
+    (container,) = workloads(base)["vpc-rc-redis"]["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        # Without -e an error that is answered would count as an answer.
+        assert container[probe]["exec"]["command"] == ["redis-cli", "-e", "--user", user_name(Role.PROBE), "ping"]
+
+
+@pytest.fixture(scope="module")
+def example(kubectl: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """deploy/example, rendered as the README says."""
+    deploy = tmp_path_factory.mktemp("example") / "deploy"
+    shutil.copytree(ROOT / "deploy", deploy, ignore=shutil.ignore_patterns("redis"))
+    (deploy / "redis").mkdir()
+    shutil.copy(ROOT / "deploy" / "redis" / "kustomization.yaml", deploy / "redis")
+    made = CliRunner().invoke(
+        cli, ["redis", "credentials", "--cluster-name", "my-cluster", "--folder", str(deploy / "redis")]
+    )
+    assert made.exit_code == 0, made.output
     text = subprocess.run(
-        [kubectl, "kustomize", str(ROOT / "deploy" / "example")], check=True, capture_output=True, text=True
+        [kubectl, "kustomize", str(deploy / "example")], check=True, capture_output=True, text=True
     ).stdout
-    objects = list(yaml.safe_load_all(text))
+    return list(yaml.safe_load_all(text))
+
+
+def test_the_example_renders_with_the_cluster_that_it_names(example: list[dict[str, Any]]) -> None:
     (settings,) = (
-        found
-        for found in objects
-        if found["kind"] == "ConfigMap" and found["metadata"]["name"].startswith("vpc-rc-set")
+        found for found in of_kind(example, "ConfigMap").values() if found["metadata"]["name"].startswith("vpc-rc-set")
     )
     assert settings["data"]["VPC_RC_CLUSTER_NAME"] == "my-cluster"
-    assert settings["data"]["VPC_RC_REDIS_URL"].startswith("redis://vpc-rc-redis")
+    # The environment goes before the Secret.
+    assert "VPC_RC_REDIS_URL" not in settings["data"]
     for role in ROLES:
-        pod = workloads(objects)[f"vpc-rc-{role}"]["spec"]["template"]["spec"]
+        pod = workloads(example)[f"vpc-rc-{role}"]["spec"]["template"]["spec"]
         assert pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}]
         assert pod["containers"][0]["image"].endswith(".amazonaws.com/vpc-resource-controller:0.1.0")
+
+
+@pytest.mark.parametrize("role", [Role.WATCHER, Role.WORKER, Role.FLOWER])
+def test_each_role_has_its_own_password_and_no_other(example: list[dict[str, Any]], role: Role) -> None:
+    pod = workloads(example)[f"vpc-rc-{role}"]["spec"]["template"]["spec"]
+    (volume,) = (one["secret"] for one in pod["volumes"] if "secret" in one)
+    secret = of_kind(example, "Secret")[volume["secretName"]]
+    url = base64.b64decode(secret["data"]["VPC_RC_REDIS_URL"]).decode()
+    assert re.fullmatch(rf"redis://{user_name(role)}:[\w-]{{40,}}@vpc-rc-redis:6379/0", url)
+    (container,) = pod["containers"]
+    (mount,) = (one for one in container["volumeMounts"] if one["name"] == "redis")
+    assert {"name": "VPC_RC_SECRETS_DIR", "value": mount["mountPath"]} in container["env"]
+    (users,) = (one for name, one in of_kind(example, "Secret").items() if name.startswith("vpc-rc-redis-users"))
+    password = url.partition("@")[0].rpartition(":")[2]
+    hashed = f"user {user_name(role)} on #{hashlib.sha256(password.encode()).hexdigest()} "
+    file = base64.b64decode(users["data"]["users.acl"]).decode()
+    assert hashed in file
+    assert password not in file

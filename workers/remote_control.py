@@ -1,0 +1,23 @@
+"""What a worker answers to Celery's remote control: questions only.
+
+Whoever may ask over the broker (Flower may) could else end workers, shrink their pools or take them off their queues:
+Redis cannot tell a question from an order, since both are published on one channel.
+"""
+
+from typing import Any
+
+from celery.worker.control import Panel, nok
+
+QUESTIONS = frozenset({"active", "active_queues", "ping", "registered", "reserved", "revoked", "scheduled", "stats"})
+"""What Flower asks, but for `conf`. `conf`, `report`, `memsample`, `memdump` and `objgraph` are questions, too, but
+tell settings, or cost memory and time."""
+
+
+def restrict() -> None:
+    """Have this process' workers refuse every other command, from now on."""
+    for name in Panel.data.keys() - QUESTIONS:
+        Panel.data[name] = _refuse
+
+
+def _refuse(_state: Any, **_arguments: Any) -> Any:
+    return nok("workers take no orders over the broker")
