@@ -152,7 +152,7 @@ def _patterns(cluster: str) -> Iterable[tuple[str, Access]]:
     for name, access in OURS.items():
         yield _pattern(getattr(keys, name), prefix), access
     for name, writer in MEMBERS.items():
-        access = Access(write=(writer,), read=(OPERATOR,))
+        access = Access(write=(writer,), read=(*RUNNERS, OPERATOR))
         yield keys.members(prefix, name), access
         yield keys.member(prefix, name, "*"), access
     yield from KOMBUS.items()

@@ -23,3 +23,13 @@ class Server:
                 return None
             raise
         return str(told["run_id"])
+
+    def lets_us_in(self) -> bool:
+        """False: it wants another password, or any. Raises StoreUnavailable where it does not answer."""
+        try:
+            self._link.command("PING")
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, redis.AuthenticationError | redis.ResponseError):
+                return False
+            raise
+        return True

@@ -1,7 +1,7 @@
 """The IAM policy allows the calls that the product makes, each by the statements named here, and no others.
 
-What IAM decides is worked out by this file from AWS's rules (every resource of a call must be allowed); it was not tried
-on AWS.
+What IAM decides is worked out by this file from AWS's rules (every resource of a call must be allowed); it was not
+tried on AWS.
 """
 
 import json

@@ -41,6 +41,13 @@ def nothing_forbidden(product: Product, request: pytest.FixtureRequest) -> Itera
 
 
 @pytest.fixture(autouse=True)
+def nothing_refused_by_redis(product: Product) -> Iterator[None]:
+    """No command of ours is beyond the users of `vpc-rc redis credentials`."""
+    yield
+    assert product.newly_refused() == []
+
+
+@pytest.fixture(autouse=True)
 def all_alive(product: Product) -> Iterator[None]:
     """A process that dies by itself is missed by nobody as long as there is another of its role."""
     yield

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import redis
 
+from cli.doctor import redis as doctor
+from cli.doctor.finding import State
 from common.model.ids import EniId, InstanceId, NodeName
 from common.store import acl, keys
 from common.store.acl import Role
@@ -103,11 +105,28 @@ def test_a_life_needs_nothing_that_is_refused(life: Life, server: RedisServer, e
     rig.remove_pod("p1")
     rig.wait("released", lambda: not rig.interfaces("aws-k8s-branch-eni"), 120)
     rig.wait("a sweep", lambda: bool(everything.exists(keys.members(P, "sweep"))), 120)
-    status = told_by(rig, "status", url_of(server, Role.OPERATOR))
-    assert NODE in status
-    assert "Workers 1" in status
     assert refused(everything) == []
     assert rig.faults_logged() == []
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.WORKER])
+def test_status_and_doctor_find_out_all_they_want(life: Life, server: RedisServer, everything: Any, role: Role) -> None:
+    """As the user that is for them, and in a worker's pod."""
+    refused(everything)
+    assert "Workers 1" in told_by(life.rig, "status", url_of(server, role))
+    assert refused(everything) == []
+    found = {one.what: one.state for one in doctor.check(url_of(server, role))}
+    assert found["a password is needed"] is State.OK
+    assert found["maxmemory-policy noeviction"] is State.OK
+    assert found["appendonly yes"] is State.MISSING
+    assert {user for user, *_ in refused(everything)} <= {"default"}
+
+
+def test_doctor_finds_that_anybody_may_do_everything() -> None:
+    with RedisServer() as open_to_all:
+        found = {one.what: one for one in doctor.check(open_to_all.url)}
+    assert found["a password is needed"].state is State.MISSING
+    assert "vpc-rc redis credentials" in found["a password is needed"].advice
 
 
 def told_by(rig: Rig, command: str, url: str) -> str:
