@@ -112,7 +112,7 @@ class DesiredState:
         whole = all(wished[other].complete for other in others)
         for other, body in zip(others, bodies, strict=True):
             try:
-                theirs = decoded(body)
+                theirs = decoded(other, body)
             except LedgerUnreadable:
                 # Its own run sets it aside; until then nothing is known of what it claims.
                 theirs, whole = None, False

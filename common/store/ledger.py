@@ -6,6 +6,7 @@ import structlog
 from common.model.errors import LedgerUnreadable, StaleToken
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
+from common.model.misfit import misfit
 from common.store import keys
 from common.store.link import Link
 from common.store.lock import holder
@@ -26,8 +27,9 @@ class Ledgers:
         self._prefix = prefix
 
     def load(self, name: NodeName) -> Ledger | None:
-        """None: there is none. Raises LedgerUnreadable where it cannot be read (written by another version)."""
-        return decoded(self._link.command("GET", keys.ledger(self._prefix, name)))
+        """None: there is none. Raises LedgerUnreadable where it cannot be read (written by another version) or
+        cannot be this node's (model/misfit.py)."""
+        return decoded(name, self._link.command("GET", keys.ledger(self._prefix, name)))
 
     def save(self, name: NodeName, ledger: Ledger | None, owner: str, token: int) -> None:
         """Replace it, or delete it (None). Raises StaleToken unless that owner and token hold the lock now, also where
@@ -47,16 +49,19 @@ class Ledgers:
             bodies = self._link.command("MGET", *(keys.ledger(self._prefix, name) for name in some))
             for name, body in zip(some, bodies, strict=True):
                 try:
-                    if (ledger := decoded(body)) is not None:
+                    if (ledger := decoded(name, body)) is not None:
                         found[name] = ledger
                 except LedgerUnreadable as error:
                     _log.warning("ledger_unreadable", node=name, error=str(error))
         return found
 
 
-def decoded(body: bytes | None) -> Ledger | None:
+def decoded(name: NodeName, body: bytes | None) -> Ledger | None:
     """None: there is none. Raises LedgerUnreadable."""
     try:
-        return None if body is None else _decoder.decode(body)
+        ledger = None if body is None else _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LedgerUnreadable(str(error)) from error
+    if ledger is not None and (found := misfit(ledger, name)):
+        raise LedgerUnreadable(found)
+    return ledger
