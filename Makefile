@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest -m "not slow"
 SHARED := -n 4 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test explore lint format types imports runtime integration e2e bench manifests check lock
+.PHONY: help setup demo test explore lint format types imports runtime integration e2e bench manifests check audit lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ bench: setup ## Benchmarks against the sandbox
 
 manifests: setup ## Kubernetes manifests, image and compose file
 	$(PYTEST) tests/deploy
+
+# Needs a database from the network, so it is no part of check.
+audit: setup ## Known vulnerabilities of what the image gets
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 
 check: lint types imports runtime manifests test ## What CI runs
 
