@@ -48,6 +48,8 @@ OURS: Mapping[str, Access] = {
     "complete": _WATCHERS_OWN,
     "listing": Access(write=(WATCHER,)),
     "term": Access(write=(WATCHER,)),
+    "instances": _SHARED,
+    "names_of": _SHARED,
     "dirty": _SHARED,
     "parked": _SHARED,
     "running": _SHARED,
@@ -57,7 +59,8 @@ OURS: Mapping[str, Access] = {
     "unacked": _SHARED,
     "unacked_index": _SHARED,
     "fence": _WORKERS_OWN,
-    "ledger": Access(write=(WORKER,), read=(OPERATOR,)),
+    # The watcher asks whether there is one, which Redis cannot allow without its content.
+    "ledger": Access(write=(WORKER,), read=(WATCHER, OPERATOR)),
     "ledgers": Access(write=(WORKER,), read=(WATCHER, OPERATOR)),
     "wanted": _WORKERS_OWN,
     "wanted_by": _WORKERS_OWN,

@@ -188,7 +188,6 @@ FORBIDDEN = [
     pytest.param(Role.WORKER, ("SET", keys.term(P), "9"), id="a worker deposes no leader"),
     pytest.param(Role.WORKER, ("EVAL", WRITE_IN_SCRIPT, "1", VIEW), id="a worker writes none in a script"),
     pytest.param(Role.WATCHER, ("SET", LEDGER, "x"), id="a watcher writes no ledger"),
-    pytest.param(Role.WATCHER, ("GET", LEDGER), id="a watcher reads no ledger"),
     pytest.param(Role.WATCHER, ("EVAL", WRITE_IN_SCRIPT, "1", LEDGER), id="a watcher writes none in a script"),
     pytest.param(Role.WATCHER, ("DEL", LOCK), id="a watcher breaks no lock"),
     pytest.param(Role.WATCHER, ("DEL", RATE), id="a watcher lifts no limit"),
