@@ -22,7 +22,7 @@ from common.model.node import NodeView
 from common.model.pod import PodWish
 from common.store import keys
 from common.store.ledger import decoded
-from common.store.link import Link, Value
+from common.store.link import Link, Value, text
 from common.store.term import Term
 
 PODS_A_CALL = 500
@@ -83,7 +83,7 @@ class DesiredState:
     def known_nodes(self) -> set[NodeName]:
         """Nodes that have desired state or a ledger."""
         names = self._link.command("SUNION", keys.wished(self._prefix), keys.ledgers(self._prefix))
-        return {NodeName(name.decode()) for name in names}
+        return {NodeName(text(name)) for name in names}
 
     def desired(self, name: NodeName, ledger: Ledger | None = None) -> Desired:
         """As `desired_of`, of one node. With its ledger: and of the other node names of its instances."""
@@ -99,7 +99,7 @@ class DesiredState:
 
     def _names_of(self, instances: Iterable[InstanceId]) -> set[NodeName]:
         found = self._link.transaction([("SMEMBERS", keys.names_of(self._prefix, one)) for one in instances])
-        return {NodeName(name.decode()) for names in found for name in names}
+        return {NodeName(text(name)) for names in found for name in names}
 
     def _sharers(self, name: NodeName, instances: AbstractSet[InstanceId]) -> tuple[tuple[Sharer, ...], bool]:
         """Those other than `name`, and whether all could be read."""
@@ -156,7 +156,7 @@ def _decoded(
         config = _config.decode(raw_config) if raw_config is not None else None
         for uid, raw in raw_pods.items():
             pods[PodUid(uid.decode())] = _pod.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _log.warning("desired_state_unreadable", node=name, error=str(error))
         complete = False
     return Desired(view=view, pods=pods, config=config, complete=complete)

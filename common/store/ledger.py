@@ -8,7 +8,7 @@ from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.misfit import misfit
 from common.store import keys
-from common.store.link import Link
+from common.store.link import Link, text
 from common.store.lock import holder
 
 LEDGERS_A_CALL = 100
@@ -42,7 +42,7 @@ class Ledgers:
 
     def all(self) -> dict[NodeName, Ledger]:
         """Every ledger that can be read, for people (`vpc-rc status`, introspection). Not one consistent read."""
-        names = sorted(NodeName(raw.decode()) for raw in self._link.command("SMEMBERS", keys.ledgers(self._prefix)))
+        names = sorted(NodeName(text(raw)) for raw in self._link.command("SMEMBERS", keys.ledgers(self._prefix)))
         found = {}
         for start in range(0, len(names), LEDGERS_A_CALL):
             some = names[start : start + LEDGERS_A_CALL]

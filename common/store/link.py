@@ -33,6 +33,11 @@ def store_errors() -> Iterator[None]:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
+def text(raw: bytes) -> str:
+    """A name or id in Redis. Whatever somebody wrote there becomes one, which finds nothing."""
+    return raw.decode(errors="replace")
+
+
 @cache
 def source(name: str) -> str:
     """The text of lua/<name>.lua."""

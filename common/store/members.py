@@ -1,11 +1,12 @@
 """Which processes are alive, by role: for status and metrics, never for decisions about interfaces."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
 from common.store import keys
-from common.store.link import Link
+from common.store.link import Link, text
 from common.store.lock import milliseconds
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -33,12 +34,18 @@ class Members:
 
     def alive(self, role: str) -> dict[str, dict[str, str]]:
         """What each living process of the role says of itself, by id. Only reads: people may ask."""
-        return {member: _decoder.decode(body) for member, body in self._listed(role) if body is not None}
+        found = {}
+        for member, body in self._listed(role):
+            # Another's word, of another version perhaps.
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                if body is not None:
+                    found[member] = _decoder.decode(body)
+        return found
 
     def _listed(self, role: str) -> list[tuple[str, bytes | None]]:
         """None: dead."""
         p = self._prefix
-        ids = sorted(raw.decode() for raw in self._link.command("SMEMBERS", keys.members(p, role)))
+        ids = sorted(text(raw) for raw in self._link.command("SMEMBERS", keys.members(p, role)))
         if not ids:
             return []
         return list(zip(ids, self._link.command("MGET", *(keys.member(p, role, each) for each in ids)), strict=True))

@@ -17,7 +17,7 @@ import msgspec
 
 from common.store import keys
 from common.store.broker import MAINTENANCE, NODES
-from common.store.link import Link
+from common.store.link import Link, text
 from common.store.lock import milliseconds
 from common.store.transport import MESSAGE
 
@@ -57,8 +57,8 @@ class Messages:
             ]
         )
         queued = {_id(raw) for raw in (*nodes, *maintenance)}
-        tags = {_id(raw): tag.decode() for tag, raw in unacked.items()}
-        named = ((subject.decode(), message.decode()) for subject, message in waiting.items())
+        tags = {_id(raw): text(tag) for tag, raw in unacked.items()}
+        named = ((text(subject), text(message)) for subject, message in waiting.items())
         return frozenset(
             Absent(subject, message, tags.get(message, "")) for subject, message in named if message not in queued
         )

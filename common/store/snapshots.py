@@ -9,7 +9,7 @@ from common.model.ec2 import InstanceSnapshot
 from common.model.ids import InstanceId, NodeName
 from common.store import keys
 from common.store.broker import LOAD_INSTANCES
-from common.store.link import Link, Value
+from common.store.link import Link, Value, text
 from common.store.lock import milliseconds
 
 LOADING_SECONDS = 15.0
@@ -45,7 +45,7 @@ class Snapshots:
         args: list[Value] = [limit, milliseconds(LOADING_SECONDS)]
         raw = self._link.script("take_requests", self._queue(), args, repeat=False)
         return [
-            (InstanceId(instance.decode()), NodeName(node.decode()))
+            (InstanceId(text(instance)), NodeName(text(node)))
             for instance, node in zip(raw[::2], raw[1::2], strict=True)
         ]
 

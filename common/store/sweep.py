@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from common.model.ids import EniId
 from common.store import keys
-from common.store.link import Link
+from common.store.link import Link, text
 
 SEEN_SECONDS = int(timedelta(days=2).total_seconds())
 """Longer than any sensible interval of passes: older than that it is no previous pass any more."""
@@ -20,7 +20,7 @@ class SweepMemory:
 
     def read(self) -> set[EniId]:
         """Empty: the last pass saw none, or is not known (then nothing is deleted in this one)."""
-        return {EniId(raw.decode()) for raw in self._link.command("SMEMBERS", self._key)}
+        return {EniId(text(raw)) for raw in self._link.command("SMEMBERS", self._key)}
 
     def write(self, interfaces: AbstractSet[EniId]) -> None:
         """Replace it."""

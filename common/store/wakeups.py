@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from common.model.ids import NodeName
 from common.store import keys
-from common.store.link import Link, Value
+from common.store.link import Link, Value, text
 from common.store.term import Term
 
 MARKED_A_CALL = 500
@@ -98,4 +98,4 @@ class WakeUps:
 
 
 def _names(raw: Sequence[bytes]) -> list[NodeName]:
-    return [NodeName(name.decode()) for name in raw]
+    return [NodeName(text(name)) for name in raw]

@@ -141,3 +141,30 @@ def test_a_forged_one_is_not(client: Any, what: str) -> None:
         store.load_ledger(NODE)
     # People are shown the others.
     assert store.ledgers() == {}
+
+
+JUNK = b"\xff\xfe junk"
+
+
+def test_names_that_are_no_text_stop_nobody(client: Any) -> None:
+    """Wherever names and ids are listed."""
+    store = Store(client, P)
+    for index in (keys.wished(P), keys.ledgers(P), keys.seen_available(P), keys.members(P, "worker")):
+        client.sadd(index, JUNK, "n1")
+    client.zadd(keys.parked(P), {JUNK: 0.0, "n2": 0.0})
+    client.zadd(keys.dirty(P), {JUNK: 0.0, "n3": 0.0})
+    client.hset(keys.waiting(), JUNK, JUNK)
+    assert NODE in store.known_nodes()
+    assert "n1" in store.seen_available()
+    assert "n2" in store.due(1.0, 10)
+    assert "n3" in store.overdue(100.0, 10.0)
+    assert store.ledgers() == {}
+
+
+@pytest.mark.parametrize("body", [JUNK, b"\x01", msgspec.msgpack.encode({"pid": 1})])
+def test_a_process_that_says_nothing_readable_of_itself_does_not_hide_the_others(client: Any, body: bytes) -> None:
+    store = Store(client, P)
+    store.beat("worker", "honest", {"pid": "1"}, 60)
+    client.sadd(keys.members(P, "worker"), "odd")
+    client.set(keys.member(P, "worker", "odd"), body)
+    assert store.members("worker") == {"honest": {"pid": "1"}}
