@@ -1,0 +1,101 @@
+"""Redis over TLS, with a CA of one's own that SSL_CERT_FILE names."""
+
+import asyncio
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.integration.redis_server import RedisServer
+from tests.integration.rig import ROOT
+from webhook.certificates import self_signed
+
+ASKS = """
+import sys
+from common.store import Store, connect
+from common.store.broker import celery_app
+url = sys.argv[1]
+Store(connect(url), "p:").ping()
+with celery_app(url).connection_for_write() as connection:
+    connection.ensure_connection(max_retries=1, timeout=10)
+print("both")
+"""
+
+
+@contextmanager
+def terminated(context: ssl.SSLContext, port: int) -> Iterator[int]:
+    """A port that speaks TLS in front of the one that does not."""
+    loop, ready, bound = asyncio.new_event_loop(), threading.Event(), []
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer))
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        bound.append(server.sockets[0].getsockname()[1])
+        ready.set()
+
+    def run() -> None:
+        loop.run_until_complete(main())
+        loop.run_forever()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield bound[0]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """URL, and the file of its CA."""
+    folder = tmp_path_factory.mktemp("tls")
+    pair = self_signed(["127.0.0.1"], datetime.now(UTC))
+    for name, content in (("ca.crt", pair.ca), ("tls.crt", pair.certificate), ("tls.key", pair.key)):
+        (folder / name).write_bytes(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    with RedisServer() as redis, terminated(context, redis.port) as port:
+        yield f"rediss://127.0.0.1:{port}/0", folder / "ca.crt"
+
+
+def asked(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SSL_CERT")}
+    command = [sys.executable, "-c", ASKS, url]
+    return subprocess.run(
+        command, cwd=ROOT, env={**inherited, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_store_and_broker_trust_the_ca_that_is_named(served: tuple[str, Path]) -> None:
+    url, ca = served
+    done = asked(url, SSL_CERT_FILE=str(ca))
+    assert done.stdout == "both\n", done.stderr[-2000:]
+
+
+def test_a_ca_that_is_not_known_is_not_trusted(served: tuple[str, Path]) -> None:
+    url, _ = served
+    done = asked(url)
+    assert done.returncode != 0
+    assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
