@@ -6,7 +6,7 @@ Redis cannot tell a question from an order, since both are published on one chan
 
 from typing import Any
 
-from celery.worker.control import Panel, nok
+from celery.worker.control import Panel
 
 QUESTIONS = frozenset({"active", "active_queues", "ping", "registered", "reserved", "revoked", "scheduled", "stats"})
 """What Flower asks, but for `conf`. `conf`, `report`, `memsample`, `memdump` and `objgraph` are questions, too, but
@@ -20,4 +20,4 @@ def restrict() -> None:
 
 
 def _refuse(_state: Any, **_arguments: Any) -> Any:
-    return nok("workers take no orders over the broker")
+    return {"error": "workers take no orders over the broker"}

@@ -14,6 +14,7 @@ from common.model.ids import EniId, InstanceId, NodeName
 from common.store import acl, keys
 from common.store.acl import Role
 from common.store.broker import NODES, celery_app
+from common.store.transport import SUBJECT
 from tests.integration.redis_server import RedisServer, free_port, with_users
 from tests.integration.rig import CLUSTER, LIFTED_RATES, Process, Rig
 
@@ -138,16 +139,19 @@ def told_by(rig: Rig, command: str, url: str) -> str:
 def test_a_worker_takes_back_what_a_dead_one_had(server: RedisServer, everything: Any) -> None:
     """Kombu's own transactions, which a short life does not need."""
     everything.acl_log_reset()
-    app = celery_app(url_of(server, Role.WORKER))
+    app: Any = celery_app(url_of(server, Role.WORKER))
     with app.connection_for_read() as connection, connection.channel() as channel:
         channel.queue_declare(queue="nodes-of-a-test")
-        channel.basic_publish(channel.prepare_message("{}"), exchange="", routing_key="nodes-of-a-test")
+        sent = channel.prepare_message("{}", headers={SUBJECT: NODE, "id": "1"})
+        channel.basic_publish(sent, exchange="", routing_key="nodes-of-a-test")
         message = channel.basic_get("nodes-of-a-test")
         assert message is not None
         channel.qos.visibility_timeout = -1
         channel.qos.restore_visible(num=10, interval=1)
         assert everything.llen("nodes-of-a-test") == 1
+        assert everything.hget(keys.waiting(), NODE) == "1+"
         channel.queue_delete("nodes-of-a-test")
+        everything.hdel(keys.waiting(), NODE)
     assert refused(everything) == []
 
 
@@ -220,8 +224,9 @@ def test_a_role_is_refused_what_is_not_its_own(server: RedisServer, role: Role, 
 
 @pytest.mark.parametrize("command", [("PING",), ("GET", VIEW), ("INFO",)])
 def test_nobody_is_let_in_without_a_password(server: RedisServer, command: tuple[str, ...]) -> None:
+    stranger: Any = redis.Redis(port=server.port)
     with pytest.raises(redis.exceptions.AuthenticationError):
-        redis.Redis(port=server.port).execute_command(*command)
+        stranger.execute_command(*command)
 
 
 def test_the_probe_may_ask_whether_it_answers(server: RedisServer) -> None:
@@ -231,7 +236,7 @@ def test_the_probe_may_ask_whether_it_answers(server: RedisServer) -> None:
 @pytest.mark.parametrize("command", ["shutdown", "pool_shrink", "cancel_consumer", "rate_limit", "revoke", "memdump"])
 def test_orders_over_the_broker_are_not_carried_out(life: Life, server: RedisServer, command: str) -> None:
     """Flower may publish them: Redis cannot tell them from its questions."""
-    app = celery_app(url_of(server, Role.FLOWER), looks_on=True)
+    app: Any = celery_app(url_of(server, Role.FLOWER), looks_on=True)
     life.rig.wait("the worker answers", lambda: bool(app.control.ping(timeout=2)), 60)
     arguments = {"cancel_consumer": {"queue": NODES}, "revoke": {"task_id": "x"}}.get(command, {})
     (answer,) = app.control.broadcast(command, arguments=arguments, reply=True, timeout=5)
