@@ -8,9 +8,11 @@ from typing import Any
 
 from celery.worker.control import Panel
 
-QUESTIONS = frozenset({"active", "active_queues", "ping", "registered", "reserved", "revoked", "scheduled", "stats"})
-"""What Flower asks, but for `conf`. `conf`, `report`, `memsample`, `memdump` and `objgraph` are questions, too, but
-tell settings, or cost memory and time."""
+QUESTIONS = frozenset(
+    {"active", "active_queues", "conf", "ping", "registered", "reserved", "revoked", "scheduled", "stats"}
+)
+"""What Flower asks; `conf` is told without passwords. `report`, `memsample`, `memdump` and `objgraph` are questions,
+too, but cost memory and time."""
 
 
 def restrict() -> None:

@@ -100,8 +100,9 @@ CHANNELS: Mapping[str, tuple[Role, ...]] = {
 
 _ANYBODY = ("+@read", "+@connection", "+@transaction", "+time")
 _WRITERS = ("+@write", "+@pubsub", *_ANYBODY)
-_BUT = ("-@admin", "-@dangerous", "-@scripting", "+info")
-"""FUNCTION counts as writing, too. INFO counts as dangerous, but tells which server answers, and how full it is."""
+_BUT = ("-@admin", "-@dangerous", "-@scripting", "-scan", "-randomkey", "+info")
+"""FUNCTION counts as writing, too; SCAN and RANDOMKEY name keys of others. INFO counts as dangerous, but tells which
+server answers, and how full it is."""
 COMMANDS: Mapping[Role, tuple[str, ...]] = {
     WATCHER: (*_WRITERS, *_BUT),
     WORKER: (*_WRITERS, *_BUT),

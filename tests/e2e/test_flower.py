@@ -21,14 +21,20 @@ def test_tasks_and_workers_are_shown(scene: Scene) -> None:
     scene.wait(
         "it succeeded", lambda: any(task["state"] == "SUCCESS" for task in _tasks_of(product, "shown-1").values())
     )
-    shown = {name.split("@")[0] for name, task in _workers(product).items() if task.get("active_queues")}
     alive = {str(worker.popen.pid) for worker in product.workers if worker.popen.poll() is None}
-    assert alive <= {name.removeprefix("vpc-rc-").split("-")[0] for name in shown}
+    # Flower waits a second for answers; a worker that has just started may take longer.
+    scene.wait("every worker is shown", lambda: alive <= _answering(product))
 
 
 def _tasks_of(product: Product, node: str) -> dict[str, Any]:
     tasks = _flower(product, "tasks?taskname=workers.tasks.reconcile_node&limit=1000")
     return {uuid: task for uuid, task in tasks.items() if node in task["args"]}
+
+
+def _answering(product: Product) -> set[str]:
+    """Pids of the workers whose queues are shown."""
+    shown = {name.split("@")[0] for name, task in _workers(product).items() if task.get("active_queues")}
+    return {name.removeprefix("vpc-rc-").split("-")[0] for name in shown}
 
 
 def _workers(product: Product) -> dict[str, Any]:

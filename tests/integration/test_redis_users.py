@@ -172,6 +172,7 @@ FORBIDDEN = [
             ("FLUSHALL",),
             ("FLUSHDB",),
             ("KEYS", "*"),
+            ("SCAN", "0"),
             ("CONFIG", "GET", "*"),
             ("CONFIG", "SET", "dir", "/"),
             ("ACL", "LIST"),
@@ -244,3 +245,11 @@ def test_orders_over_the_broker_are_not_carried_out(life: Life, server: RedisSer
     (queues,) = app.control.inspect(timeout=5).active_queues().values()
     assert {one["name"] for one in queues} == {"nodes", "maintenance"}
     assert life.worker.running
+
+
+def test_workers_tell_flower_no_password(life: Life, server: RedisServer) -> None:
+    app: Any = celery_app(url_of(server, Role.FLOWER), looks_on=True)
+    life.rig.wait("the worker answers", lambda: bool(app.control.ping(timeout=2)), 60)
+    told = repr(app.control.inspect(timeout=5).conf(with_defaults=True))
+    assert "broker_url" in told
+    assert PASSWORDS[Role.WORKER] not in told
