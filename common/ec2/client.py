@@ -15,6 +15,7 @@ from botocore.utils import InstanceMetadataRegionFetcher
 from common.ec2.api import Invoke
 from common.ec2.errors import translate
 from common.ec2.role import assume_role
+from common.ec2.sdk_data import new_session
 from common.ec2.whole import WholeAnswers
 from common.logging import get_logger
 from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
@@ -37,7 +38,7 @@ _log = get_logger(__name__)
 def build_invoke(settings: Settings) -> Invoke:
     """The way to EC2, for all threads of this process. Raises SettingsError where the region is not known; a lack of
     credentials shows at the first call, as Denied."""
-    session = Session()
+    session = new_session()
     region = region_of(settings, session)
     config = _config(settings, region)
     own = _client(session, "ec2", region, config, settings.ec2_endpoint)
@@ -64,7 +65,7 @@ def account_id(settings: Settings) -> str:
     `common.model.errors` where STS does not tell."""
     if settings.account_id:
         return settings.account_id
-    session = Session()
+    session = new_session()
     session.set_config_variable("sts_regional_endpoints", "regional")
     region = region_of(settings, session)
     try:
@@ -79,7 +80,7 @@ def account_id(settings: Settings) -> str:
 
 def region_of(settings: Settings, session: Session | None = None) -> str:
     """From the settings, the SDK's configuration, else instance metadata. Raises SettingsError."""
-    session = session or Session()
+    session = session or new_session()
     region = settings.aws_region or session.get_config_variable("region")
     if not region and settings.imds:
         names = ("ec2_metadata_service_endpoint", "ec2_metadata_service_endpoint_mode")
