@@ -281,6 +281,12 @@ def _variables(field: str) -> list[str]:
     return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [variable(field)]
 
 
+def api_server_address() -> tuple[str, str] | None:
+    """Host and port of the API server, as Kubernetes tells every container; None outside a cluster."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    return (host, port) if host and port else None
+
+
 def _settings_file() -> Path | None:
     name = os.environ.get(FILE_VARIABLE)
     if not name:

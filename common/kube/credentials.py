@@ -1,11 +1,8 @@
 """The Authorization header of our requests, as tokens rotate."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
-
-from kubernetes.client import Configuration
-from kubernetes.config.config_exception import ConfigException
-from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 
 from common.clock import Clock
 from common.logging import get_logger
@@ -20,9 +17,9 @@ class Credentials:
     """Thread-safe. Where a token cannot be read again the last one goes on: it may still be valid, and where it is
     not, the API server's answer says so."""
 
-    def __init__(self, configuration: Configuration, clock: Clock, token_file: Path | None = None) -> None:
-        """`token_file`: as a kubeconfig names it; the client itself reads it only once."""
-        self._configuration, self._clock, self._file = configuration, clock, token_file
+    def __init__(self, header: Callable[[], str], clock: Clock, token_file: Path | None = None) -> None:
+        """`header()`: the header's value now, "" where there is none. `token_file` goes before it."""
+        self._header, self._clock, self._file = header, clock, token_file
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._value = ""
@@ -43,28 +40,12 @@ class Credentials:
 
     def _current(self) -> str:
         if self._file is None:
-            # The client refreshes expired tokens (exec plugins, service accounts) within auth_settings().
-            setting = self._configuration.auth_settings().get("BearerToken")
-            return str(setting["value"]) if setting and setting["value"] else ""
+            return self._header()
         now = self._clock.monotonic()
         if now - self._read_at < READ_AGAIN_SECONDS:
             return self._value
         token = self._file.read_text().strip()
         if not token:
-            raise ConfigException(f"{self._file} is empty")
+            raise ValueError(f"{self._file} is empty")
         self._read_at = now
         return f"Bearer {token}"
-
-
-def token_file_of(kubeconfig: str | None, context: str | None) -> Path | None:
-    """The token file that the kubeconfig's user names, which goes before a token beside it, as in client-go; None where
-    there is none. Raises ConfigException."""
-    config = KubeConfigMerger(kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION).config
-    if config is None or not config.safe_get("users"):
-        return None
-    named = config["contexts"].get_with_name(context or config["current-context"])["context"]
-    user = named.safe_get("user") and config["users"].get_with_name(named["user"], safe=True)
-    found = user and user["user"] and user["user"].safe_get("tokenFile")
-    if not found:
-        return None
-    return Path(str(user.path)).parent / str(found)
