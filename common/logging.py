@@ -10,10 +10,18 @@ import threading
 from types import TracebackType
 from typing import Literal, TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
-
 from common.masking import masked
+
+# structlog imports rich where it is installed, for traces in colour that nobody asks for: 5 MiB of every process. None
+# is the interpreter's way to say that there is no such module.
+_hidden = "rich" not in sys.modules
+if _hidden:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+from structlog.typing import EventDict, Processor, WrappedLogger  # noqa: E402
+
+if _hidden:
+    del sys.modules["rich"]
 
 _LIBRARIES = ("aiohttp", "asyncio", "boto3", "botocore", "kombu", "kubernetes", "tornado", "urllib3")
 """They log requests, credentials and bodies included, when asked for everything."""

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cryptography import x509
-
 from common.clock import Clock, SystemClock
 from common.logging import get_logger
 from common.metrics import WEBHOOK_CERTIFICATE_DAYS, WEBHOOK_EXPIRED_HANDSHAKES
 from common.model.errors import ControllerError
+from webhook.validity import ends
 
 DAY_SECONDS = 86_400.0
 WARN_DAYS = 7.0
@@ -132,10 +131,9 @@ def _client_ca(file: Path | None) -> str:
 def _expires_at(pem: bytes) -> float:
     """Epoch seconds at which the first of a chain's certificates ends."""
     try:
-        chain = x509.load_pem_x509_certificates(pem)
+        return min(ends(pem), default=float("inf"))
     except ValueError:
         return float("inf")
-    return min(each.not_valid_after_utc for each in chain).timestamp()
 
 
 def _utc(moment: float) -> str:
