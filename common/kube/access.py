@@ -5,7 +5,6 @@ here, such as a plugin for credentials.
 """
 
 import base64
-import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Mapping
@@ -15,7 +14,6 @@ from typing import Any
 from urllib.request import getproxies
 
 import urllib3
-from urllib3.connection import HTTPConnection
 
 from common.settings import api_server_address
 
@@ -28,9 +26,6 @@ USER_FIELDS = frozenset(
 )
 """What is read here of a kubeconfig's cluster and user."""
 _DATA = frozenset({"client-certificate-data", "client-key-data"})
-KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 9))
-"""As client-go and the official client: seconds, seconds, number. A watch is silent for long, and what lies between
-forgets silent connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +89,7 @@ def _plain(folder: Path, cluster: Mapping[str, Any], user: Mapping[str, Any], co
     kept = None
     if host.startswith("https:"):
         if "certificate-authority-data" in cluster:
-            tls["ca_cert_data"] = base64.b64decode(cluster["certificate-authority-data"]).decode()
+            tls["ca_cert_data"] = _authority(cluster["certificate-authority-data"])
         elif "certificate-authority" in cluster:
             tls["ca_certs"] = _existing(folder, cluster["certificate-authority"])
         if cluster.get("insecure-skip-tls-verify", False):
@@ -120,11 +115,15 @@ def _plain(folder: Path, cluster: Mapping[str, Any], user: Mapping[str, Any], co
 
 
 def _pool(connections: int, **tls: Any) -> urllib3.PoolManager:
-    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    options += [
-        (socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in KEEPALIVE if hasattr(socket, name)
-    ]
-    return urllib3.PoolManager(maxsize=connections, socket_options=options, **{"cert_reqs": ssl.CERT_REQUIRED, **tls})
+    return urllib3.PoolManager(maxsize=connections, **{"cert_reqs": ssl.CERT_REQUIRED, **tls})
+
+
+def _authority(encoded: str) -> str:
+    """Raises ValueError where it is none: the TLS library would say so at every connection."""
+    pem = base64.b64decode(encoded, validate=True).decode()
+    if "BEGIN CERTIFICATE" not in pem:
+        raise ValueError("no certificate")
+    return pem
 
 
 def _existing(folder: Path, name: str) -> str:
