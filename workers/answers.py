@@ -13,6 +13,7 @@ from common.model.ec2 import Subnet
 from common.model.errors import NotFound, OutsideError, Throttled, Unsure
 from common.model.ids import AssociationId, EniId, SubnetId
 from common.model.policy import Policy
+from workers.attachments import Attachments
 
 FRESH_SECONDS = 5.0
 """An answer serves a burst of pods. A pod that waited longer, such as for a policy to be put right, gets a new one."""
@@ -43,6 +44,7 @@ class Answers:
         self._associations_read_at = float("-inf")
         self._asking_associations = threading.Lock()
         self._guard = threading.Lock()
+        self.attachments = Attachments(clock)
 
     def policies(self, namespace: str, *, since: float) -> tuple[Policy, ...]:
         """Read at `since` (epoch seconds) or later. None where the CRD does not exist. Raises OutsideError."""

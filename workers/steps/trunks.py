@@ -58,8 +58,11 @@ def finish_trunk(action: FinishTrunk, ports: Ports) -> None:
 
 
 def await_trunk(action: AwaitTrunk, ports: Ports) -> bool:
-    """Whether it is `attached`, by one look. Raises NotFound where it is attached to nothing."""
-    found = _look(action.eni_id, ports)
+    """Whether it is seen `attached`, by a look shared with other nodes. Raises NotFound where it is attached to
+    nothing."""
+    found = ports.answers.attachments.look(ports.ec2, action.eni_id)
+    if found is None:
+        return False
     if found.attachment_id is None:
         raise NotFound("InvalidAttachmentID.NotFound", f"The trunk {action.eni_id} is not attached to anything")
     return found.attachment_status == ATTACHED and found.instance_id == action.instance_id
