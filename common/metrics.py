@@ -55,7 +55,10 @@ RECONCILES = _counter("reconciles", "Runs on a node, by how they ended.", "resul
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of runs on a node.")
 LEDGERS_SET_ASIDE = _counter("ledgers_set_aside", "Records of nodes that could not be understood: begun anew.")
 ACTIONS = _counter(
-    "actions", "Actions that ended: done, failed, or waits for its turn in EC2's limits.", "action", "outcome"
+    "actions",
+    "Actions that ended: done, failed, waits for its turn in EC2's limits; or turned_away for want of a thread.",
+    "action",
+    "outcome",
 )
 ACTIONS_IN_FLIGHT = _gauge("actions_in_flight", "Actions under way in this process.", "action")
 

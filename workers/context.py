@@ -3,7 +3,6 @@
 import random
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -25,7 +24,10 @@ from common.store.publisher import CeleryPublisher, Publisher
 from workers.answers import Answers
 from workers.crew import ThreadCrew
 from workers.reconcile import Reconciler, place_of
+from workers.rooms import Rooms
+from workers.runs import Runs
 from workers.steps import Ports, carry_out
+from workers.waking import wake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,9 @@ class Context:
     settings: Settings
     ports: Ports
     reconciler: Reconciler
+    runs: Runs
+    stop: threading.Event
+    """Set: no run begins anything more."""
     events: EventSink
 
     def maintenance_ec2(self) -> Ec2:
@@ -80,12 +85,13 @@ def build(settings: Settings, publisher: Publisher) -> Context:
         gate = _gate(store, clock, turn=action.turn, patient=True, who=place_of(action.subject))
         return carry_out(action, ports.through(gate))
 
-    pool = ThreadPoolExecutor(settings.ec2_max_connections, thread_name_prefix="step")
+    rooms = Rooms(settings.ec2_max_connections, lambda node: wake(store, publisher, clock, node))
+    stop = threading.Event()
     rng = random.SystemRandom()
     reconciler = Reconciler(
         store=store,
         publisher=publisher,
-        crew=lambda: ThreadCrew(pool, perform),
+        crew=lambda: ThreadCrew(rooms, perform),
         tell=events.emit,
         options=options(settings),
         clock=clock,
@@ -93,8 +99,10 @@ def build(settings: Settings, publisher: Publisher) -> Context:
         owner=f"{socket.gethostname()}/{rng.getrandbits(32):08x}",
         lock_seconds=settings.lock_seconds,
         slice_seconds=settings.slice_seconds,
+        stopping=stop.is_set,
     )
-    return Context(settings=settings, ports=ports, reconciler=reconciler, events=events)
+    runs = Runs(reconciler.run)
+    return Context(settings=settings, ports=ports, reconciler=reconciler, runs=runs, stop=stop, events=events)
 
 
 def _kube_transport(settings: Settings, clock: Clock) -> HttpTransport:

@@ -1,9 +1,9 @@
 """Who carries out a run's actions: threads in production, the scheduler's turn in simulation."""
 
 import queue
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from typing import Protocol
 
@@ -11,9 +11,11 @@ import structlog
 
 from common.metrics import ACTIONS, ACTIONS_IN_FLIGHT
 from common.model.actions import Action
-from common.model.errors import Invalid
+from common.model.errors import Invalid, Unsure
+from common.model.ids import NodeName
 from common.model.outcome import Done, Failed, Outcome
 from workers import worklog
+from workers.rooms import Rooms
 
 _log = structlog.get_logger(__name__)
 
@@ -24,26 +26,56 @@ Perform = Callable[[Action], Outcome]
 class Crew(Protocol):
     """The actions of one run."""
 
+    def admit(self, action: Action) -> bool:
+        """Take a place for it, which its end gives back. False: there is none now."""
+        ...
+
+    def dismiss(self, admitted: Iterable[Action]) -> None:
+        """They are not going to be started."""
+        ...
+
     def start(self, action: Action) -> None:
-        """Carry it out concurrently."""
+        """Carry out what was admitted, concurrently."""
         ...
 
     def wait(self, seconds: float) -> list[Ended]:
         """The actions that ended since the last call; waits up to so long for the first."""
         ...
 
+    def has_place(self, action: Action) -> bool:
+        """Whether it would be admitted now."""
+        ...
+
+    def wake(self, node: NodeName, turned_away: Iterable[Action]) -> None:
+        """Have the node looked at when there is a place for one of these."""
+        ...
+
 
 class ThreadCrew:
-    """Actions of one run on a pool of threads that all runs of a process share."""
+    """Actions of one run, each on a thread of its own; all runs of a process share the places.
 
-    def __init__(self, pool: Executor, perform: Perform) -> None:
-        self._pool = pool
+    The threads are daemons: a call that never returns does not keep the process from ending.
+    """
+
+    def __init__(self, rooms: Rooms, perform: Perform) -> None:
+        self._rooms = rooms
         self._perform = perform
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
 
+    def admit(self, action: Action) -> bool:
+        return self._rooms.enter(action)
+
+    def dismiss(self, admitted: Iterable[Action]) -> None:
+        for action in admitted:
+            self._rooms.leave(action)
+
     def start(self, action: Action) -> None:
         # With the caller's context: what it bound to the log stays in every line of the action.
-        self._pool.submit(copy_context().run, self._go, action)
+        target = copy_context().run
+        try:
+            threading.Thread(target=target, args=(self._go, action), name="step", daemon=True).start()
+        except RuntimeError as error:  # The system gives no more threads.
+            self._end(action, Failed(error=Unsure("NoThread", str(error))))
 
     def wait(self, seconds: float) -> list[Ended]:
         ended = []
@@ -54,8 +86,18 @@ class ThreadCrew:
         except queue.Empty:
             return ended
 
+    def has_place(self, action: Action) -> bool:
+        return self._rooms.has_place(action)
+
+    def wake(self, node: NodeName, turned_away: Iterable[Action]) -> None:
+        self._rooms.wait_for(node, turned_away)
+
     def _go(self, action: Action) -> None:
-        self._ended.put((action, performed(action, self._perform)))
+        self._end(action, performed(action, self._perform))
+
+    def _end(self, action: Action, outcome: Outcome) -> None:
+        self._ended.put((action, outcome))
+        self._rooms.leave(action)
 
 
 def performed(action: Action, perform: Perform) -> Outcome:

@@ -11,10 +11,10 @@ from structlog.contextvars import bound_contextvars
 from common.clock import Clock
 from common.decide.draft import Options
 from common.decide.managed import WINDOWS
-from common.decide.outcomes import Result, apply
+from common.decide.outcomes import Result, apply, turned_away
 from common.decide.plan import Plan, plan
 from common.decide.set_aside import set_aside
-from common.metrics import LEDGERS_SET_ASIDE, POD_SECONDS, RECONCILE_SECONDS, RECONCILES
+from common.metrics import ACTIONS, LEDGERS_SET_ASIDE, POD_SECONDS, RECONCILE_SECONDS, RECONCILES
 from common.model.actions import Action, Annotate
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
@@ -33,6 +33,13 @@ POLL_SECONDS = 0.05
 """How often a run with calls under way looks whether its node has become dirty: what a new pod waits at most."""
 LINGER_SECONDS = 0.5
 """A run whose next moment is nearer than this waits for it; a later one is parked."""
+STUCK_SECONDS = 2.0
+"""Calls under way of which none ended for so long hang: the run need not hold a place among those that get on."""
+FINISH_SECONDS = 30.0
+"""How long the end of a run waits for its calls: one lasts 20 s at most, before it a turn of 3 s."""
+PLACE_SECONDS = 20.0
+"""A node that was turned away for want of a thread is woken when there is one; where that is lost (this process ended),
+or other workers have threads, it comes again after this."""
 
 ASSIGN = "AssignPrivateIpAddresses"
 LOGGED_CHARACTERS = 10_000
@@ -52,6 +59,12 @@ class Ending(StrEnum):
     """Another run has the node and will see that it is dirty, or the message was spent."""
     LOST = "lost"
     """The lock went to somebody else, or Redis away, in the middle; nothing more was written."""
+    ABANDONED = "abandoned"
+    """A step does not return: its outcome is not waited for, and the lock expires by itself."""
+
+
+class _Abandoned(Exception):
+    """Steps are under way whose outcome nobody waits for any more."""
 
 
 @dataclass(slots=True)
@@ -71,6 +84,11 @@ class _Run:
     desired: Desired = field(default_factory=Desired)
     snapshot: InstanceSnapshot | None = None
     busy: set[str] = field(default_factory=set)
+    held: dict[str, Action] = field(default_factory=dict)
+    """By subject: actions that were turned away for want of a thread, and still would be."""
+    moved: float = 0.0
+    """When an action last began or ended (monotonic)."""
+    on_stuck: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +106,13 @@ class Reconciler:
     lock_seconds: float
     slice_seconds: float
     dirt: Dirt = field(default_factory=Dirt)
+    stopping: Callable[[], bool] = lambda: False
+    """Whether the process ends: nothing more is begun then."""
 
-    def run(self, node: NodeName, message: str = "") -> Ending:
+    def run(self, node: NodeName, message: str = "", *, on_stuck: Callable[[], None] = lambda: None) -> Ending:
         """Look at the node until nothing is left to do now, or the time slice is over. `message`: id of the one that
-        led here, if any. Never raises for trouble of Redis: what is lost then is found again by the next run."""
+        led here, if any. `on_stuck` is called when its calls begin to hang. Never raises for trouble of Redis: what is
+        lost then is found again by the next run."""
         began = self.clock.monotonic()
         owner = f"{self.owner}/{self.rng.getrandbits(48):012x}"
         try:
@@ -110,6 +131,8 @@ class Reconciler:
                 began=began,
                 renewed=began,
                 looked=began,
+                moved=began,
+                on_stuck=on_stuck,
             )
             self.dirt.begin(node)
             try:
@@ -120,6 +143,9 @@ class Reconciler:
         except (StaleToken, StoreUnavailable) as error:
             _log.warning("run_lost", node=node, error=str(error) or type(error).__name__)
             ending = Ending.LOST
+        except _Abandoned:
+            _log.warning("run_abandoned", node=node, seconds=round(self.clock.monotonic() - began))
+            ending = Ending.ABANDONED
         RECONCILES.labels(ending).inc()
         RECONCILE_SECONDS.observe(self.clock.monotonic() - began)
         return ending
@@ -136,21 +162,30 @@ class Reconciler:
             if changed:
                 self._read(run)
             # However short its slice, a run gets something done.
-            if planned_once and self.clock.monotonic() - run.began > self.slice_seconds:
+            if self.stopping() or (planned_once and self._is_over(run)):
                 self._finish(run)
                 return Ending.SLICED
+            run.held = {subject: action for subject, action in run.held.items() if not run.crew.has_place(action)}
             planned, planned_once = self._plan(run), True
-            if not run.busy:
-                wait = planned.look_again - self.clock.now()
-                if wait > LINGER_SECONDS:
-                    if planned.look_again != float("inf"):
-                        self.store.park(run.node, planned.look_again)
-                    return Ending.SETTLED
-                self.clock.sleep(min(max(wait, 0.0), POLL_SECONDS))
-                self._renew(run)
-                changed = self._is_dirty(run)
-            else:
-                changed = self._await(run, planned.look_again)
+            look_again = min(planned.look_again, self.clock.now() + PLACE_SECONDS if run.held else float("inf"))
+            if run.busy:
+                changed = self._await(run, look_again)
+                continue
+            changed = False
+            if planned.actions:
+                continue  # All were turned away; others are not.
+            wait = look_again - self.clock.now()
+            if wait > LINGER_SECONDS:
+                if look_again != float("inf"):
+                    self.store.park(run.node, look_again)
+                run.crew.wake(run.node, run.held.values())
+                return Ending.SETTLED
+            self.clock.sleep(min(max(wait, 0.0), POLL_SECONDS))
+            self._renew(run)
+            changed = self._is_dirty(run)
+
+    def _is_over(self, run: _Run) -> bool:
+        return self.clock.monotonic() - run.began > self.slice_seconds
 
     def _await(self, run: _Run, look_again: float) -> bool:
         """With actions under way: until one ends, the node becomes dirty (True), or it is time to look again or to end
@@ -161,7 +196,9 @@ class Reconciler:
             self._renew(run)
             if self._is_dirty(run):
                 return True
-            if ended or self.clock.now() >= look_again or self.clock.monotonic() - run.began > self.slice_seconds:
+            if ended or self.clock.now() >= look_again or self._is_over(run) or self.stopping():
+                return False
+            if any(map(run.crew.has_place, run.held.values())):
                 return False
 
     def _is_dirty(self, run: _Run) -> bool:
@@ -191,17 +228,36 @@ class Reconciler:
             planned = self._planned(run, fresh)
             self._report(told, run.ledger)
         moot = _turns(run.ledger) - _turns(planned.ledger) - {action.subject for action in planned.actions}
-        run.ledger = planned.ledger or Ledger(node=run.node)
-        self._save(run, planned.ledger)
-        if places := {place_of(subject) for subject in moot} - {""}:
-            self.store.give_back(places)
+        admitted, ledger = self._admitted(run, planned)
+        run.ledger = ledger or Ledger(node=run.node)
+        try:
+            self._save(run, ledger)
+            if places := {place_of(subject) for subject in moot} - {""}:
+                self.store.give_back(places)
+        except BaseException:
+            run.crew.dismiss(admitted)
+            raise
         for notice in planned.notices:
             self.tell(notice)
-        for action in planned.actions:
+        for action in admitted:
             run.busy.add(action.subject)
+            run.moved = self.clock.monotonic()
             with bound_contextvars(**context_of(run.node, run.ledger, action)):
                 run.crew.start(action)
         return planned
+
+    def _admitted(self, run: _Run, planned: Plan) -> tuple[list[Action], Ledger | None]:
+        """Actions that have a thread; and the ledger with the intents of these alone."""
+        admitted, ledger = [], planned.ledger
+        for action in planned.actions:
+            if run.crew.admit(action):
+                admitted.append(action)
+                continue
+            run.held[action.subject] = action
+            ACTIONS.labels(type(action).__name__, "turned_away").inc()
+            if ledger is not None:
+                ledger = turned_away(ledger, action)
+        return admitted, ledger
 
     def _planned(self, run: _Run, ledger: Ledger) -> Plan:
         return plan(
@@ -213,6 +269,7 @@ class Reconciler:
             busy=frozenset(run.busy),
             options=self.options,
             spare=self._spare(run),
+            held=frozenset(run.held),
         )
 
     def _load(self, node: NodeName) -> tuple[Ledger | None, Ledger]:
@@ -244,6 +301,7 @@ class Reconciler:
         return self.store.rate_left(ASSIGN) if facts is not None and facts.os == WINDOWS else 1.0
 
     def _apply(self, run: _Run, ended: list[Ended]) -> None:
+        self._note_movement(run, ended)
         for action, outcome in ended:
             run.busy.discard(action.subject)
             result = self._applied(run, action, outcome)
@@ -257,10 +315,21 @@ class Reconciler:
                 if pod is not None:
                     POD_SECONDS.labels(action.annotation).observe(max(0.0, self.clock.now() - pod.scheduled_at))
 
+    def _note_movement(self, run: _Run, ended: list[Ended]) -> None:
+        now = self.clock.monotonic()
+        if ended:
+            run.moved = now
+        elif now - run.moved > STUCK_SECONDS:
+            run.on_stuck()
+
     def _finish(self, run: _Run) -> None:
-        """No new actions; those under way end, and their outcomes are recorded, as are those that ended before."""
+        """No new actions; those under way end, and their outcomes are recorded, as are those that ended before. Raises
+        _Abandoned where that takes too long."""
         self._save(run, run.ledger)
+        until = self.clock.monotonic() + FINISH_SECONDS
         while run.busy:
+            if self.clock.monotonic() > until:
+                raise _Abandoned
             self._apply(run, run.crew.wait(1.0))
             self._save(run, run.ledger)
             self._renew(run)

@@ -44,7 +44,7 @@ def _message() -> str:
 @shared_task(name=RECONCILE_NODE)
 def reconcile_node(node: str, reason: str) -> str:
     """Bring what this node has nearer to what is wished. `reason` is for people."""
-    return str(context().reconciler.run(NodeName(node), _message()))
+    return context().runs.run(NodeName(node), _message())
 
 
 @shared_task(name=LOAD_INSTANCES)

@@ -51,6 +51,8 @@ class Draft:
     """In [0, 1): spreads what must not happen on all nodes at once."""
     busy: frozenset[str]
     options: Options
+    held: frozenset[str] = frozenset()
+    """Subjects of actions for which this process has no thread now."""
     spare: float = 1.0
     """Share of what EC2 allows of address calls that is left, 0 to 1."""
     actions: list[Action] = field(default_factory=list)
@@ -77,7 +79,7 @@ class Draft:
 
     def may(self, subject: str) -> bool:
         """Whether a step about `subject` may start now: none is under way, its pace allows it, and there is room."""
-        if subject in self.busy:
+        if subject in self.busy or subject in self.held:
             return False
         pace = self.ledger.paces.get(subject, IDLE)
         if pace.not_before > self.now:

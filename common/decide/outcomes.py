@@ -93,6 +93,16 @@ def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, j
     return result
 
 
+def turned_away(ledger: Ledger, action: act.Action) -> Ledger:
+    """The ledger without the intent of an action that was not begun, for want of a thread. Its turn stays its own."""
+    result = Result(ledger)
+    not_begun(result, action)
+    if action.turn:
+        pace = ledger.paces.get(action.subject, Pace())
+        result.pace(action.subject, msgspec.structs.replace(pace, turn=True))
+    return result.ledger
+
+
 def _pace(result: Result, action: act.Action, error: OutsideError, now: float, jitter: float) -> None:
     """A step of a pod's interface that failed for good is paced by the pod: the interface itself is begun anew."""
     pace = result.ledger.paces.get(action.subject, Pace())

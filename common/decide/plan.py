@@ -49,9 +49,11 @@ def plan(
     busy: frozenset[str],
     options: Options,
     spare: float = 1.0,
+    held: frozenset[str] = frozenset(),
 ) -> Plan:
-    """`busy` are the subjects of actions under way; `snapshot` is the latest known of the node's instance; `spare` is
-    the share of what EC2 allows of address calls that is left, 0 to 1."""
+    """`busy` are the subjects of actions under way, `held` those of actions that cannot begin now; `snapshot` is the
+    latest known of the node's instance; `spare` is the share of what EC2 allows of address calls that is left, 0 to
+    1."""
     draft = Draft(
         ledger=ledger,
         desired=desired,
@@ -61,6 +63,7 @@ def plan(
         busy=busy,
         options=options,
         spare=spare,
+        held=held,
     )
     node = desired.view.node
     if node is None:

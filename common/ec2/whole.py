@@ -1,50 +1,51 @@
 """Time-outs over whole answers: the SDK's own end a silence, but not an answer that comes a byte at a time."""
 
-import time
-from collections.abc import Iterator
+import threading
+from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.exceptions import ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-PIECE_BYTES = 65536
+from common.deadline import POOLS
 
 
-class _Body:
-    """What `AWSResponse` reads a body from."""
+class _Http(URLLib3Session):
+    """The SDK's HTTP client, but that its read time-out is one for a whole answer, headers included."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self) -> Iterator[bytes]:
-        yield self._content
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self._pool_classes_by_scheme = POOLS
+        """Of proxies, too."""
+        self._manager.pool_classes_by_scheme = POOLS
 
 
 class WholeAnswers:
-    """Sends a client's requests (register for its event `before-send`) and reads each answer to its end, in `seconds`
-    all in all. Raises the SDK's ReadTimeoutError. Thread-safe."""
+    """Sends requests of clients (register for the event `before-send`) and reads each answer to its end: all in all
+    `connect` and `seconds` at most. Raises the SDK's ConnectTimeoutError and ReadTimeoutError. Thread-safe."""
 
-    def __init__(
-        self, endpoint: str, *, connect: float, silence: float, seconds: float, connections: int, ca_bundle: str | None
-    ) -> None:
-        self._seconds = seconds
-        self._http = URLLib3Session(
-            verify=ca_bundle or True,  # type: ignore[arg-type]  # the stubs miss the path
-            proxies=get_environ_proxies(endpoint),
-            timeout=(connect, silence),  # type: ignore[arg-type]  # the stubs miss the pair
-            max_pool_connections=connections,
-        )
+    def __init__(self, *, connect: float, seconds: float, connections: int, ca_bundle: str | None) -> None:
+        self._connect, self._seconds = connect, seconds
+        self._connections = connections
+        self._ca_bundle = ca_bundle
+        self._lock = threading.Lock()
+        self._clients: dict[str, _Http] = {}
+        """By endpoint: proxies are the endpoint's."""
 
     def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        until = time.monotonic() + self._seconds
-        request.stream_output = True
-        answer = self._http.send(request)
-        body = bytearray()
-        while piece := answer.raw.read1(PIECE_BYTES):
-            body += piece
-            if time.monotonic() > until:
-                answer.raw.close()
-                raise ReadTimeoutError(endpoint_url=request.url)
-        answer.raw.release_conn()
-        return AWSResponse(request.url, answer.status_code, answer.raw.headers, _Body(bytes(body)))
+        # Not the SDK's own time-out of this one request.
+        request.context = {}
+        return self._client(request.url).send(request)
+
+    def _client(self, url: str) -> _Http:
+        parts = urlsplit(url)
+        endpoint = f"{parts.scheme}://{parts.netloc}"
+        with self._lock:
+            if endpoint not in self._clients:
+                self._clients[endpoint] = _Http(
+                    verify=self._ca_bundle or True,
+                    proxies=get_environ_proxies(endpoint),
+                    timeout=(self._connect, self._seconds),
+                    max_pool_connections=self._connections,
+                )
+            return self._clients[endpoint]

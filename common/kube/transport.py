@@ -13,9 +13,9 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from common.clock import Clock
+from common.deadline import POOLS
 from common.kube.access import Access, in_cluster, of_file
 from common.kube.credentials import Credentials
-from common.kube.deadline import POOLS
 from common.kube.pace import RequestPace
 from common.model.errors import Unsure
 from common.settings import SettingsError

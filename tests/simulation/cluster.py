@@ -39,11 +39,15 @@ from workers.answers import Answers
 from workers.maintenance.load import load_instances
 from workers.maintenance.sweep import sweep_leaks
 from workers.reconcile import Reconciler, place_of
+from workers.rooms import Rooms
 from workers.steps import Ports, carry_out
+from workers.waking import wake
 
 CLUSTER = "simulated"
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
 LOCK_SECONDS = 15.0
+THREADS = 12
+"""Of a worker: so few that actions are turned away now and then."""
 NEVER_SECONDS = 1e9
 ACCOUNT = "123456789012"
 BRISK = {"latencies": {"describe": (0.05, 0.1), "mutate": (0.05, 0.1)}, "attach_delay": (0.3, 0.6)}
@@ -175,10 +179,11 @@ class Cluster:
             )
             return carry_out(action, ports.through(gate))
 
+        rooms = Rooms(THREADS, lambda node: wake(store, self.queue, self.clock, node))
         reconciler = Reconciler(
             store=store,
             publisher=self.queue,
-            crew=lambda: SimulatedCrew(perform, self.clock, self.rng, eager=self.eager),
+            crew=lambda: SimulatedCrew(rooms, perform, self.clock, self.rng, eager=self.eager),
             tell=self.notices.append,
             options=Options(
                 cluster=CLUSTER,

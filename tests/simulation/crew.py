@@ -1,16 +1,22 @@
 """A run's actions one after the other, in an order that the seed picks, each at its own virtual time."""
 
 import random
+from collections.abc import Iterable
 
 from common.model.actions import Action
+from common.model.ids import NodeName
 from tests.simulation.clock import VirtualClock
 from workers.crew import Ended, Perform, performed
+from workers.rooms import Rooms
 
 
 class SimulatedCrew:
     """Lazy, it performs an action when the run waits; eager, when it is started, as a quick thread would."""
 
-    def __init__(self, perform: Perform, clock: VirtualClock, rng: random.Random, *, eager: bool = False) -> None:
+    def __init__(
+        self, rooms: Rooms, perform: Perform, clock: VirtualClock, rng: random.Random, *, eager: bool = False
+    ) -> None:
+        self._rooms = rooms
         self._perform = perform
         self._clock = clock
         self._rng = rng
@@ -18,9 +24,16 @@ class SimulatedCrew:
         self._waiting: list[Action] = []
         self._ended: list[Ended] = []
 
+    def admit(self, action: Action) -> bool:
+        return self._rooms.enter(action)
+
+    def dismiss(self, admitted: Iterable[Action]) -> None:
+        for action in admitted:
+            self._rooms.leave(action)
+
     def start(self, action: Action) -> None:
         if self._eager:
-            self._ended.append((action, performed(action, self._perform)))
+            self._ended.append(self._carried_out(action))
         else:
             self._waiting.append(action)
 
@@ -31,5 +44,16 @@ class SimulatedCrew:
         if not self._waiting:
             self._clock.sleep(seconds)
             return []
-        action = self._waiting.pop(self._rng.randrange(len(self._waiting)))
-        return [(action, performed(action, self._perform))]
+        return [self._carried_out(self._waiting.pop(self._rng.randrange(len(self._waiting))))]
+
+    def _carried_out(self, action: Action) -> Ended:
+        try:
+            return action, performed(action, self._perform)
+        finally:
+            self._rooms.leave(action)
+
+    def has_place(self, action: Action) -> bool:
+        return self._rooms.has_place(action)
+
+    def wake(self, node: NodeName, turned_away: Iterable[Action]) -> None:
+        self._rooms.wait_for(node, turned_away)

@@ -1,7 +1,6 @@
 """What is logged of the work: one line for each thing changed, with what it is about."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import structlog
@@ -25,6 +24,7 @@ from common.model.ledger import Branch, BranchState, Ledger
 from common.model.outcome import Done, Failed, Outcome, Waits
 from tests.unit.ec2.scripted import fault
 from workers.crew import ThreadCrew, performed
+from workers.rooms import Rooms
 from workers.worklog import context_of
 
 NODE = NodeName("n1")
@@ -73,11 +73,11 @@ def _captured(lines: LogCapture) -> Iterator[None]:
 
 def on_a_thread(action: act.Action, perform: Callable[[act.Action], Outcome]) -> Outcome:
     """As a run starts its actions."""
-    with ThreadPoolExecutor(1) as pool:
-        crew = ThreadCrew(pool, perform)
-        with structlog.contextvars.bound_contextvars(**context_of(NODE, LEDGER, action)):
-            crew.start(action)
-        ((_, outcome),) = crew.wait(10)
+    crew = ThreadCrew(Rooms(4), perform)
+    assert crew.admit(action)
+    with structlog.contextvars.bound_contextvars(**context_of(NODE, LEDGER, action)):
+        crew.start(action)
+    ((_, outcome),) = crew.wait(10)
     return outcome
 
 

@@ -1,0 +1,193 @@
+"""Runs whose calls hang, on real threads: what waits for them, and what does not."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import fakeredis
+import pytest
+
+from common.clock import SystemClock
+from common.decide.draft import Options
+from common.model import actions as act
+from common.model.actions import Action
+from common.model.ec2 import Subnet
+from common.model.ids import BranchKey, EniId, InstanceId, NodeName, PodUid, SubnetId, VlanId
+from common.model.ledger import Branch, BranchState, InstanceFacts, Ledger, Trunk, TrunkState
+from common.model.limits import load_limits
+from common.model.outcome import Done, Outcome
+from common.store import Store, keys
+from workers import reconcile
+from workers.crew import ThreadCrew
+from workers.reconcile import Ending, Reconciler
+from workers.rooms import Rooms
+from workers.runs import CONTINUES, Runs
+from workers.waking import wake
+
+THREADS = 8
+"""Two of them for releases."""
+GONE = NodeName("gone")
+
+
+class Published:
+    def __init__(self) -> None:
+        self.nodes: list[NodeName] = []
+
+    def reconcile(self, node: NodeName, reason: str) -> None:
+        self.nodes.append(node)
+
+    def load_instances(self) -> None: ...
+
+    def sweep(self) -> None: ...
+
+
+class Worker:
+    """A process' runs. Calls of the kinds in `hanging` last until `go_on`."""
+
+    def __init__(self) -> None:
+        self.store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+        self.published = Published()
+        self.hanging: set[type] = set()
+        self.go_on = threading.Event()
+        self.begun: list[Action] = []
+        self.stop = threading.Event()
+        clock = SystemClock()
+        self.rooms = Rooms(THREADS, lambda node: wake(self.store, self.published, clock, node))
+        self.reconciler = Reconciler(
+            store=self.store,
+            publisher=self.published,
+            crew=lambda: ThreadCrew(self.rooms, self.perform),
+            tell=lambda _: None,
+            options=Options(cluster="c", version="v", limits=load_limits(), release_delay=0.0),
+            clock=clock,
+            rng=random.Random(1),
+            owner="w",
+            lock_seconds=15.0,
+            slice_seconds=20.0,
+            stopping=self.stop.is_set,
+        )
+        self.runs = Runs(self.reconciler.run)
+
+    def perform(self, action: Action) -> Outcome:
+        self.begun.append(action)
+        if type(action) in self.hanging:
+            self.go_on.wait(60)
+        return Done(value=True)
+
+    def departed(self, name: NodeName, branches: int) -> None:
+        """A node that is gone, with branches that have rested: all that is left to do are releases."""
+        made = [
+            Branch(
+                key=BranchKey(f"{name}/{n}"),
+                state=BranchState.DISASSOCIATED,
+                instance_id=InstanceId("i-1"),
+                trunk_id=EniId("eni-t"),
+                pod_uid=PodUid(f"{name}-{n}"),
+                vlan=VlanId(n + 1),
+                subnet_id=SubnetId("s"),
+                eni_id=EniId(f"eni-{n}"),
+            )
+            for n in range(branches)
+        ]
+        ledger = Ledger(
+            node=name,
+            instance=InstanceFacts(
+                instance_id=InstanceId("i-1"),
+                instance_type="m5.large",
+                vpc_id="v",
+                subnet=Subnet(subnet_id=SubnetId("s"), vpc_id="v", cidr="10.0.0.0/16"),
+                primary_eni=EniId("eni-p"),
+                groups=(),
+            ),
+            trunk=Trunk(state=TrunkState.READY, eni_id=EniId("eni-t")),
+            branches={b.key: b for b in made},
+            gone_since=1.0,
+        )
+        token = self.store.acquire(name, "setup", 15.0)
+        assert token is not None
+        self.store.save_ledger(name, ledger, "setup", token)
+        self.store.release(name, "setup", token)
+
+    def began(self, kind: type) -> int:
+        return sum(isinstance(action, kind) for action in self.begun)
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    made.store.begin_full_list()
+    made.store.finish_full_list()
+    yield made
+    made.go_on.set()
+    assert made.runs.wait(30) == 0
+
+
+def until(holds: Callable[[], bool], seconds: float = 10.0) -> float:
+    began = time.monotonic()
+    for _ in count():
+        if holds():
+            break
+        assert time.monotonic() - began < seconds
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def test_a_run_whose_calls_hang_lets_go_of_its_task(worker: Worker) -> None:
+    worker.hanging = {act.DeleteBranch}
+    worker.departed(GONE, 1)
+    began = time.monotonic()
+    assert worker.runs.run(GONE) == CONTINUES
+    assert time.monotonic() - began < reconcile.STUCK_SECONDS + 1
+    assert worker.runs.wait(0) == 1
+    worker.go_on.set()
+    assert worker.runs.wait(10) == 0
+    assert worker.store.load_ledger(GONE) is None, "its outcome is recorded all the same"
+
+
+def test_releases_that_hang_take_no_more_than_their_places(worker: Worker) -> None:
+    worker.hanging = {act.DeleteBranch}
+    names = [NodeName(f"n{number}") for number in range(6)]
+    for name in names:
+        worker.departed(name, 4)
+    endings = [worker.runs.run(name) for name in names]
+    assert worker.began(act.DeleteBranch) == THREADS // 4
+    assert worker.runs.wait(0) == 1, "one node has both places; the others were turned away at once"
+    assert endings == [CONTINUES, *[Ending.SETTLED] * 5]
+    assert worker.rooms.enter(act.PermitInterface(subject="trunk", eni_id=EniId("eni-1")))
+
+
+def test_who_is_turned_away_is_woken_when_there_is_a_place(worker: Worker) -> None:
+    worker.hanging = {act.DeleteBranch}
+    worker.departed(GONE, 2)
+    worker.departed(NodeName("other"), 1)
+    assert worker.runs.run(GONE) == CONTINUES
+    assert worker.runs.run(NodeName("other")) == Ending.SETTLED
+    assert worker.published.nodes == []
+    worker.go_on.set()
+    until(lambda: worker.published.nodes == ["other"])
+    assert worker.runs.run(NodeName("other")) == Ending.SETTLED
+    assert worker.store.load_ledger(NodeName("other")) is None
+
+
+def test_a_step_that_never_returns_is_left_behind(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "FINISH_SECONDS", 1.0)
+    worker.hanging = {act.DeleteBranch}
+    worker.departed(GONE, 1)
+    assert worker.runs.run(GONE) == CONTINUES
+    worker.stop.set()
+    assert until(lambda: worker.runs.wait(0) == 0) < 3
+    assert worker.store.acquire(GONE, "another", 15.0) is None, "the lock expires by itself"
+    kept = worker.store.load_ledger(GONE)
+    worker.go_on.set()
+    time.sleep(0.2)
+    assert worker.store.load_ledger(GONE) == kept, "a late outcome changes nothing"
+
+
+def test_a_process_that_ends_begins_nothing_more(worker: Worker) -> None:
+    worker.departed(GONE, 1)
+    worker.stop.set()
+    assert worker.runs.run(GONE) == Ending.SLICED
+    assert worker.begun == []
+    assert worker.published.nodes == [GONE], "others go on"

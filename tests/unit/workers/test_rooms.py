@@ -1,0 +1,115 @@
+"""How many actions of a process are under way: what hangs does not take the threads of what does not."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from common.model import actions as act
+from common.model.actions import Action
+from common.model.ids import AssociationId, BranchKey, ClientToken, EniId, NodeName, PodUid
+from common.model.outcome import Done, Outcome
+from workers.crew import ThreadCrew
+from workers.rooms import ROOM_OF, Room, Rooms, places
+from workers.steps.table import STEPS
+
+THREADS = 64
+
+
+def release(number: int = 0) -> act.DisassociateBranch:
+    key = BranchKey(f"b{number}")
+    return act.DisassociateBranch(
+        subject=f"branch/{key}",
+        key=key,
+        eni_id=EniId("eni-1"),
+        association=AssociationId("a"),
+        token=ClientToken("t"),
+    )
+
+
+def annotation(number: int = 0) -> act.Annotate:
+    uid = PodUid(f"p{number}")
+    return act.Annotate(subject=f"annotate/{uid}", pod_uid=uid, namespace="n", name="p", annotation="a", value="v")
+
+
+def permission() -> act.PermitInterface:
+    return act.PermitInterface(subject="trunk", eni_id=EniId("eni-1"))
+
+
+def admitted(rooms: Rooms, make: Callable[[], Action], tries: int = 2 * THREADS) -> int:
+    return sum(rooms.enter(make()) for _ in range(tries))
+
+
+def test_every_action_has_its_room() -> None:
+    assert set(ROOM_OF) == set(STEPS)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 16, 64])
+def test_no_room_holds_more_than_half_and_releases_a_quarter(threads: int) -> None:
+    for room in Room:
+        assert 1 <= places(room, threads) <= max(1, threads // 2)
+    assert places(Room.RELEASE, threads) <= max(1, threads // 4)
+
+
+def test_releases_that_hang_leave_the_other_threads() -> None:
+    rooms = Rooms(THREADS)
+    assert admitted(rooms, release) == THREADS // 4
+    assert admitted(rooms, annotation) == THREADS // 2
+
+
+def test_no_more_actions_begin_than_there_are_threads() -> None:
+    rooms = Rooms(THREADS)
+    assert sum(admitted(rooms, make) for make in (annotation, permission, release)) == THREADS
+
+
+def test_a_place_that_is_given_back_is_taken_again() -> None:
+    rooms = Rooms(THREADS)
+    admitted(rooms, release)
+    assert not rooms.has_place(release())
+    rooms.leave(release())
+    assert rooms.has_place(release())
+    assert admitted(rooms, release) == 1
+
+
+def test_a_free_place_wakes_the_node_that_waits_longest_for_it() -> None:
+    woken: list[NodeName] = []
+    rooms = Rooms(4, woken.append)
+    assert admitted(rooms, release, 2) == 1
+    assert admitted(rooms, permission, 3) == 2
+    for node, action in (("first", permission()), ("second", release()), ("third", release())):
+        rooms.wait_for(NodeName(node), [action])
+    rooms.leave(release())
+    assert woken == ["second"]
+    rooms.enter(release())
+    rooms.leave(permission())
+    assert woken == ["second", "first"]
+
+
+def test_a_full_process_wakes_nodes_for_any_room() -> None:
+    woken: list[NodeName] = []
+    rooms = Rooms(2, woken.append)
+    assert rooms.enter(permission())
+    assert rooms.enter(annotation())
+    rooms.wait_for(NodeName("n"), [release()])
+    rooms.leave(permission())
+    assert woken == ["n"]
+
+
+def test_a_crew_of_threads_gives_places_back_when_actions_end() -> None:
+    rooms, go_on = Rooms(4), threading.Event()
+
+    def perform(action: Action) -> Outcome:
+        assert go_on.wait(10)
+        return Done()
+
+    crew = ThreadCrew(rooms, perform)
+    hanging = [release(1), release(2)]
+    assert [crew.admit(action) for action in hanging] == [True, False]
+    crew.start(hanging[0])
+    assert crew.admit(annotation())
+    crew.dismiss([annotation()])
+    assert crew.wait(0.0) == []
+    go_on.set()
+    assert crew.wait(10) == [(hanging[0], Done())]
+    while not rooms.has_place(release()):  # The place is given back just after the outcome.
+        threading.Event().wait(0.01)

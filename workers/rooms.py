@@ -1,0 +1,114 @@
+"""How many actions of a process may be under way, by what they call: no call that hangs takes the others' threads.
+
+An action begins only where there is a place for it, and has its thread at once: there is no queue in which it could
+wait behind others. Who is turned away is woken when a place is free.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+
+from common.model import actions as act
+from common.model.actions import Action
+from common.model.ids import NodeName
+
+
+class Room(StrEnum):
+    """Actions that hang together: they make the same call first."""
+
+    RELEASE = "release"
+    """What nobody waits for: it may take the fewest places."""
+    CREATE = "create"
+    PERMIT = "permit"
+    ASSOCIATE = "associate"
+    ATTACH = "attach"
+    MODIFY = "modify"
+    LOOK = "look"
+    ASSIGN = "assign"
+    RESOLVE = "resolve"
+    PODS = "pods"
+    NODES = "nodes"
+    CNINODES = "cninodes"
+    SNAPSHOTS = "snapshots"
+
+
+ROOM_OF: dict[type, Room] = {
+    act.DisassociateBranch: Room.RELEASE,
+    act.DeleteBranch: Room.RELEASE,
+    act.UnassignAddresses: Room.RELEASE,
+    act.UnassignPrefixes: Room.RELEASE,
+    act.UndoTrunk: Room.RELEASE,
+    act.CleanDeparted: Room.RELEASE,
+    act.DeleteCniNode: Room.RELEASE,
+    act.CreateTrunk: Room.CREATE,
+    act.CreateBranch: Room.CREATE,
+    act.PermitInterface: Room.PERMIT,
+    act.PermitBranch: Room.PERMIT,
+    act.AssociateBranch: Room.ASSOCIATE,
+    act.AttachTrunk: Room.ATTACH,
+    act.FinishTrunk: Room.MODIFY,
+    act.SetTrunkGroups: Room.MODIFY,
+    act.AwaitTrunk: Room.LOOK,
+    act.InspectPool: Room.LOOK,
+    act.AssignAddresses: Room.ASSIGN,
+    act.AssignPrefixes: Room.ASSIGN,
+    act.ResolvePod: Room.RESOLVE,
+    act.Annotate: Room.PODS,
+    act.ConfirmGone: Room.PODS,
+    act.Advertise: Room.NODES,
+    act.ConfirmNodeGone: Room.NODES,
+    act.CreateCniNode: Room.CNINODES,
+    act.RepairCniNode: Room.CNINODES,
+    act.DropFinalizer: Room.CNINODES,
+    act.RequestSnapshot: Room.SNAPSHOTS,
+}
+
+
+def places(room: Room, threads: int) -> int:
+    """How many of a process' threads the room may hold: half, a quarter for releases, one at least."""
+    return max(1, threads // (4 if room is Room.RELEASE else 2))
+
+
+class Rooms:
+    """Thread-safe. `wake` is called, outside of the lock, for a node that was turned away when a place is free."""
+
+    def __init__(self, threads: int, wake: Callable[[NodeName], None] = lambda _: None) -> None:
+        self._threads = threads
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._taken: Counter[Room] = Counter()
+        self._waiting: dict[NodeName, frozenset[Room]] = {}
+        """In the order in which they came."""
+
+    def enter(self, action: Action) -> bool:
+        """Take a place. False: there is none."""
+        room = ROOM_OF[type(action)]
+        with self._lock:
+            if not self._has_place(room):
+                return False
+            self._taken[room] += 1
+            return True
+
+    def leave(self, action: Action) -> None:
+        """Give the place back; wakes the node that waits longest for one that is free now."""
+        with self._lock:
+            self._taken[ROOM_OF[type(action)]] -= 1
+            node = next((n for n, rooms in self._waiting.items() if any(map(self._has_place, rooms))), None)
+            if node is not None:
+                del self._waiting[node]
+        if node is not None:
+            self._wake(node)
+
+    def has_place(self, action: Action) -> bool:
+        with self._lock:
+            return self._has_place(ROOM_OF[type(action)])
+
+    def wait_for(self, node: NodeName, turned_away: Iterable[Action]) -> None:
+        """Have the node woken when there is a place for one of these."""
+        with self._lock:
+            self._waiting.setdefault(node, frozenset())
+            self._waiting[node] |= {ROOM_OF[type(action)] for action in turned_away}
+
+    def _has_place(self, room: Room) -> bool:
+        return self._taken[room] < places(room, self._threads) and self._taken.total() < self._threads

@@ -1,0 +1,54 @@
+"""The runs of a worker process: each on a thread of its own, which outlives the task that began it where calls hang.
+
+A task holds one of Celery's threads. A run whose calls hang lets go of it, so that runs that get on have all of them,
+whatever hangs. How many hang is bounded by the places of actions (workers.rooms): each holds at least one.
+"""
+
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Protocol
+
+from common.model.ids import NodeName
+from workers.reconcile import Ending
+
+CONTINUES = "continues"
+
+
+class Run(Protocol):
+    def __call__(self, node: NodeName, message: str = "", *, on_stuck: Callable[[], None]) -> Ending: ...
+
+
+class Runs:
+    """Thread-safe."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._lock = threading.Condition()
+        self._under_way = 0
+
+    def run(self, node: NodeName, message: str = "") -> str:
+        """How the run ended; CONTINUES where its calls hang and it goes on without the caller."""
+        let_go, ending = threading.Event(), [CONTINUES]
+
+        def go() -> None:
+            try:
+                ending[:] = [str(self._run(node, message, on_stuck=let_go.set))]
+            finally:
+                let_go.set()
+                with self._lock:
+                    self._under_way -= 1
+                    self._lock.notify_all()
+
+        with self._lock:
+            self._under_way += 1
+        # A daemon: a call that never returns does not keep the process from ending.
+        threading.Thread(target=copy_context().run, args=(go,), name=f"run {node}", daemon=True).start()
+        let_go.wait()
+        return ending[0]
+
+    def wait(self, seconds: float) -> int:
+        """Until every run has ended, or so long; how many have not."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._under_way == 0, seconds)
+            return self._under_way
