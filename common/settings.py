@@ -258,6 +258,11 @@ class Settings(BaseSettings):
         return self
 
 
+def metadata_disabled() -> bool:
+    """Whether the SDK is told to leave instance metadata alone."""
+    return os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
+
+
 Source = Literal["default", "environment", "file", "secret"]
 
 

@@ -1,4 +1,4 @@
-"""What Celery logs louder than it is worth."""
+"""What Celery and the SDK log louder than it is worth."""
 
 import logging
 
@@ -8,6 +8,8 @@ from common.store.transport import LOST
 def lower() -> None:
     """Of every task two lines, most of which find little to do (runs log what they did); of a broker that is away, a
     hundred lines of trace."""
+    # The SDK's trace of credentials that did not come: common.ec2.credentials says it in a line.
+    logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("celery.worker.request", "celery.worker.consumer.consumer"):

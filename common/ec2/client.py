@@ -8,27 +8,26 @@ from typing import Any
 
 from botocore import xform_name
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.session import Session
 from botocore.utils import InstanceMetadataRegionFetcher
 
+from common.ec2 import sdk_data
 from common.ec2.api import Invoke
+from common.ec2.credentials import Fresh
 from common.ec2.errors import translate
 from common.ec2.role import assume_role
-from common.ec2.sdk_data import new_session
 from common.ec2.whole import WholeAnswers
 from common.logging import get_logger
 from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
-from common.model.errors import Throttled
-from common.settings import Settings, SettingsError, variable
+from common.model.errors import Throttled, Unsure
+from common.settings import Settings, SettingsError, metadata_disabled, variable
 
 OWN_IDENTITY = frozenset({"AssociateTrunkInterface", "DisassociateTrunkInterface"})
 """Actions that go with the own identity where there is a role: the account that may trunk is ours, not the role's."""
-CONNECT_SECONDS = 5
-READ_SECONDS = 15
-"""Of silence; a page of 1,000 interfaces takes EC2 a few seconds."""
+CONNECT_SECONDS = 5.0
 WHOLE_SECONDS = 20.0
-"""For a whole answer: no longer than the slice of a node's run."""
+"""For a whole answer: no longer than the slice of a node's run. A page of 1,000 interfaces takes EC2 a few seconds."""
 METADATA_SECONDS = 2
 METADATA_ATTEMPTS = 3
 
@@ -36,28 +35,60 @@ _log = get_logger(__name__)
 
 
 def build_invoke(settings: Settings) -> Invoke:
-    """The way to EC2, for all threads of this process. Raises SettingsError where the region is not known; a lack of
-    credentials shows at the first call, as Denied."""
-    session = new_session()
+    """The way to EC2, for all threads of this process. Raises SettingsError where the region is not known, and
+    OutsideError while instance metadata does not tell it or there are no credentials: to be tried again."""
+    session = new_session(settings)
     region = region_of(settings, session)
-    config = _config(settings, region)
-    own = _client(session, "ec2", region, config, settings.ec2_endpoint)
-    role = own
+    credentials = session.get_credentials()
+    if credentials is None:
+        missing = translate("GetCredentials", NoCredentialsError())
+        assert missing is not None
+        raise missing
+    own = _client(session, "ec2", region, settings.ec2_endpoint)
+    own_fresh = Fresh(credentials, lambda error: translate("GetCredentials", error))
+    role, role_fresh = own, own_fresh
     if settings.role_arn:
-        session.set_config_variable("sts_regional_endpoints", "regional")
 
         def sts(**credentials: Any) -> Any:
-            return _client(session, "sts", region, config, settings.sts_endpoint, **credentials)
+            return _client(session, "sts", region, settings.sts_endpoint, **credentials)
 
-        assumed = assume_role(session, sts, settings.role_arn, region, settings.cluster_name)
-        role = _client(assumed, "ec2", region, config, settings.ec2_endpoint)
+        assumed = assume_role(session, new_session(settings), sts, settings.role_arn, region, settings.cluster_name)
+        role = _client(assumed, "ec2", region, settings.ec2_endpoint)
+        role_fresh = Fresh(assumed.get_credentials(), lambda error: translate("AssumeRole", error))
 
     def invoke(action: str, params: dict[str, Any]) -> dict[str, Any]:
-        client = own if action in OWN_IDENTITY else role
+        client, fresh = (own, own_fresh) if action in OWN_IDENTITY else (role, role_fresh)
+        fresh.check()
         answer: dict[str, Any] = getattr(client, xform_name(action))(**params)
         return answer
 
     return measured(invoke)
+
+
+def new_session(settings: Settings) -> Session:
+    """A session whose every client has our limits, those included that the SDK makes itself to fetch credentials."""
+    session = sdk_data.new_session()
+    session.set_config_variable("sts_regional_endpoints", "regional")
+    session.set_config_variable("metadata_service_timeout", METADATA_SECONDS)
+    session.set_config_variable("metadata_service_num_attempts", METADATA_ATTEMPTS)
+    session.set_default_client_config(
+        Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=WHOLE_SECONDS,
+            max_pool_connections=settings.ec2_max_connections,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            tcp_keepalive=True,
+            user_agent_extra="vpc-resource-controller",
+        )
+    )
+    whole = WholeAnswers(
+        connect=CONNECT_SECONDS,
+        seconds=WHOLE_SECONDS,
+        connections=settings.ec2_max_connections,
+        ca_bundle=session.get_config_variable("ca_bundle"),
+    )
+    session.register("before-send", whole)
+    return session
 
 
 def account_id(settings: Settings) -> str:
@@ -65,11 +96,10 @@ def account_id(settings: Settings) -> str:
     `common.model.errors` where STS does not tell."""
     if settings.account_id:
         return settings.account_id
-    session = new_session()
-    session.set_config_variable("sts_regional_endpoints", "regional")
+    session = new_session(settings)
     region = region_of(settings, session)
     try:
-        sts = _client(session, "sts", region, _config(settings, region), settings.sts_endpoint)
+        sts = _client(session, "sts", region, settings.sts_endpoint)
         return str(sts.get_caller_identity()["Account"])
     except Exception as error:
         ours = translate("GetCallerIdentity", error)
@@ -79,8 +109,10 @@ def account_id(settings: Settings) -> str:
 
 
 def region_of(settings: Settings, session: Session | None = None) -> str:
-    """From the settings, the SDK's configuration, else instance metadata. Raises SettingsError."""
-    session = session or new_session()
+    """From the settings, the SDK's configuration, else instance metadata. Raises SettingsError, and Unsure where
+    instance metadata does not answer."""
+    session = session or new_session(settings)
+    setting = variable("aws_region")
     region = settings.aws_region or session.get_config_variable("region")
     if not region and settings.imds:
         names = ("ec2_metadata_service_endpoint", "ec2_metadata_service_endpoint_mode")
@@ -90,8 +122,10 @@ def region_of(settings: Settings, session: Session | None = None) -> str:
             config={name: session.get_config_variable(name) for name in names},
         )
         region = fetcher.retrieve_region()
+        if not region and not metadata_disabled():
+            raise Unsure("MetadataUnavailable", f"instance metadata does not tell the region; or set {setting}")
     if not region:
-        raise SettingsError([f"{variable('aws_region')}: must be set: instance metadata does not tell the region"])
+        raise SettingsError([f"{setting}: must be set: instance metadata is not asked for the region"])
     return str(region)
 
 
@@ -125,30 +159,6 @@ def _log_refusal(action: str, code: str, error: Exception) -> None:
         _log.warning("ec2_did_not_answer", operation=action, code=code, message=str(error))
 
 
-def _config(settings: Settings, region: str) -> Config:
-    return Config(
-        region_name=region,
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        max_pool_connections=settings.ec2_max_connections,
-        retries={"mode": "standard", "total_max_attempts": 1},
-        tcp_keepalive=True,
-        user_agent_extra="vpc-resource-controller",
-    )
-
-
-def _client(session: Session, service: str, region: str, config: Config, endpoint: str, **more: Any) -> Any:
-    # Any: botocore's stubs know neither a client's settings nor that a handler may answer.
-    client: Any = session.create_client(
-        service, region_name=region, config=config, endpoint_url=endpoint or None, **more
-    )
-    whole = WholeAnswers(
-        client.meta.endpoint_url,
-        connect=CONNECT_SECONDS,
-        silence=READ_SECONDS,
-        seconds=WHOLE_SECONDS,
-        connections=client.meta.config.max_pool_connections,
-        ca_bundle=session.get_config_variable("ca_bundle"),
-    )
-    client.meta.events.register(f"before-send.{service}", whole)
-    return client
+def _client(session: Session, service: str, region: str, endpoint: str, **more: Any) -> Any:
+    # Any: botocore's stubs do not know a client's operations.
+    return session.create_client(service, region_name=region, endpoint_url=endpoint or None, **more)

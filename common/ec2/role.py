@@ -14,8 +14,6 @@ from botocore.credentials import (
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 from botocore.session import Session
 
-from common.ec2.sdk_data import new_session
-
 SESSION_NAME = "vpc-resource-controller"
 
 
@@ -68,10 +66,11 @@ class _RoleProvider(CredentialProvider):
         params["headers"].update(self._headers)
 
 
-def assume_role(own: Session, sts: Callable[..., BaseClient], role_arn: str, region: str, cluster: str) -> Session:
-    """A session whose credentials are the role's. `own`: the session that may assume it; `sts(**credentials)` makes
-    the client that does."""
-    session = new_session()
+def assume_role(
+    own: Session, session: Session, sts: Callable[..., BaseClient], role_arn: str, region: str, cluster: str
+) -> Session:
+    """`session`, a new one, with the role's credentials. `own`: the session that may assume it; `sts(**credentials)`
+    makes the client that does."""
     provider = _RoleProvider(own, sts, role_arn, source_headers(role_arn, region, cluster))
     session.register_component("credential_provider", CredentialResolver(providers=[provider]))
     return session

@@ -1,9 +1,12 @@
 """The SDK's clients against a small HTTP server: identities, headers, retries, broken answers."""
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -37,6 +40,9 @@ class Server:
         self.fault: tuple[int, str] | None = None
         self.cut = False
         self.trickle = False
+        self.hanging = ""
+        self.trickle_headers = False
+        self.go_on = threading.Event()
         self.stopped = threading.Event()
         self.connections: set[object] = set()
         owner = self
@@ -49,6 +55,13 @@ class Server:
                 action = form["Action"][0]
                 owner.connections.add(self.client_address)
                 owner.seen.append((action, {key.lower(): value for key, value in self.headers.items()}))
+                if action == owner.hanging:
+                    owner.go_on.wait(60)
+                if owner.trickle_headers:
+                    for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + 200 * b"x":
+                        if owner.stopped.wait(0.05):
+                            return
+                        self.wfile.write(bytes([byte]))
                 status, body = owner.answer(action)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
@@ -73,6 +86,8 @@ class Server:
         if action == "AssumeRole":
             n = sum(1 for seen, _ in self.seen if seen == "AssumeRole")
             return 200, ASSUMED.format(n=n, expires=self.expires).encode()
+        if action == "AssumeRoleWithWebIdentity":
+            return 200, IDENTITY_OF_WEB.encode()
         if action == "GetCallerIdentity":
             return 200, IDENTITY.encode()
         if self.fault:
@@ -142,9 +157,9 @@ def test_credentials_that_run_out_are_fetched_again(server: Server) -> None:
     server.expires = soon.strftime("%Y-%m-%dT%H:%M:%SZ")
     one = ec2(server, role_arn=ROLE)
     one.delete_network_interface(leave(EniId("eni-1")))
-    assert server.key_of("DeleteNetworkInterface") == "ROLEKEY1"
+    first = server.key_of("DeleteNetworkInterface")
     one.delete_network_interface(leave(EniId("eni-1")))
-    assert server.key_of("DeleteNetworkInterface") == "ROLEKEY2"
+    assert server.key_of("DeleteNetworkInterface") > first
 
 
 def test_credentials_that_come_expired_are_denied(server: Server) -> None:
@@ -184,6 +199,63 @@ def test_an_answer_that_comes_too_slowly_is_unsure(server: Server, monkeypatch: 
     with pytest.raises(Unsure) as slow:
         one.describe_interfaces(ids=[EniId("eni-1")])
     assert slow.value.code == "ReadTimeoutError"
+
+
+IDENTITY_OF_WEB = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>WEBKEY</AccessKeyId><SecretAccessKey>s</SecretAccessKey>
+<SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>
+</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
+
+
+@pytest.fixture
+def web_identity(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """IRSA: the SDK itself asks STS for the own credentials."""
+    token = tmp_path / "token"
+    token.write_text("a.web.token")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+    monkeypatch.setattr("common.ec2.client.WHOLE_SECONDS", 1.0)
+    yield
+    server.go_on.set()
+
+
+def test_the_sdks_own_calls_of_sts_have_our_limits_and_threads_share_them(server: Server, web_identity: None) -> None:
+    one = ec2(server)
+    server.hanging = "AssumeRoleWithWebIdentity"
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(one.delete_network_interface, leave(EniId(f"eni-{n}"))) for n in range(8)]
+    assert time.monotonic() - began < 2.5, "not one after the other"
+    assert {type(call.exception()) for call in calls} == {Unsure}
+    assert server.actions() == ["AssumeRoleWithWebIdentity"], "one asks for all, once"
+    server.hanging = ""
+    one.delete_network_interface(leave(EniId("eni-1")))
+    assert server.key_of("DeleteNetworkInterface") == "WEBKEY"
+
+
+def test_headers_that_trickle_have_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.ec2.client.WHOLE_SECONDS", 0.5)
+    one = ec2(server)
+    server.trickle_headers = True
+    began = time.monotonic()
+    with pytest.raises(Unsure):
+        one.delete_network_interface(leave(EniId("eni-1")))
+    assert time.monotonic() - began < 2
+
+
+def test_an_instance_metadata_service_that_is_away_is_no_wrong_setting(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9/")
+    with pytest.raises(Unsure) as away:
+        region_of(settings(server, aws_region=""))
+    assert "VPC_RC_AWS_REGION" in away.value.message
 
 
 def test_connections_are_used_again(server: Server) -> None:
