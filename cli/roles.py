@@ -1,8 +1,10 @@
 """The product's processes: each reads its settings, sets up logging and serves until it is told to stop."""
 
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -12,7 +14,15 @@ from common.logging import configure_logging, get_logger, report_crashes
 from common.settings import Settings, load_settings, unknown_settings
 
 
+def _end(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
 def _prepared() -> Settings:
+    # Before anything is imported that takes long: as process 1 of a container there is no other handler, and a signal
+    # would be lost.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
     report_crashes()
@@ -24,26 +34,29 @@ def _prepared() -> Settings:
 @click.command()
 def watcher() -> None:
     """Keep in Redis what Kubernetes wants of each node, and publish a task for every node that changed."""
+    settings = _prepared()
     from watcher.run import main
 
-    sys.exit(main(_prepared()))
+    sys.exit(main(settings))
 
 
 @click.command()
 def worker() -> None:
     """Work on nodes: compare what is wished with what EC2 has, and make the calls that are missing."""
+    settings = _prepared()
     from workers.run import main
 
-    sys.exit(main(_prepared()))
+    sys.exit(main(settings))
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Port of the web page.")
 def flower(port: int) -> None:
     """Show Celery's queues, workers and tasks in a web page."""
+    settings = _prepared()
     from workers.flower import main
 
-    sys.exit(main(_prepared(), port))
+    sys.exit(main(settings, port))
 
 
 @click.group(invoke_without_command=True)
@@ -52,9 +65,10 @@ def webhook(context: click.Context) -> None:
     """Answer admission reviews over TLS; `vpc-rc webhook certificates` makes a pair for clusters without an issuer."""
     if context.invoked_subcommand is not None:
         return
+    settings = _prepared()
     from webhook.run import main
 
-    sys.exit(main(_prepared()))
+    sys.exit(main(settings))
 
 
 @webhook.command()

@@ -32,3 +32,30 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         if seconds > 0:
             time.sleep(seconds)
+
+
+class SharedClock:
+    """Epoch time as one server tells it to all processes; from one telling to the next by this machine's monotonic
+    clock, which nobody sets. Until the first telling, the machine's own. Thread-safe."""
+
+    def __init__(self, own: Clock | None = None) -> None:
+        self._own = own or SystemClock()
+        self._anchor = self._own.now() - self._own.monotonic()
+        """What to add to the monotonic clock."""
+
+    def now(self) -> float:
+        return self._own.monotonic() + self._anchor
+
+    def monotonic(self) -> float:
+        return self._own.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self._own.sleep(seconds)
+
+    def follow(self, told: float, asked_at: float, answered_at: float) -> None:
+        """The server's time was `told` (epoch seconds), at some moment between these (monotonic): in their middle."""
+        self._anchor = told - (asked_at + answered_at) / 2
+
+    def own_error(self) -> float:
+        """How many seconds this machine's clock is ahead of the server's; negative: behind."""
+        return self._own.now() - self.now()

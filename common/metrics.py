@@ -51,6 +51,8 @@ EC2_WAIT_SECONDS = _histogram("ec2_wait_seconds", "Wait for the limiter before c
 EC2_THROTTLED = _counter("ec2_throttled", "Calls that EC2 refused because of its request limits.", "action")
 EC2_RATE = _gauge("ec2_rate", "Calls a second that the limiter grants now, over all replicas.", "action")
 
+CLOCK_ERROR = _gauge("clock_error_seconds", "How far this machine's clock is ahead of Redis'.")
+
 RECONCILES = _counter("reconciles", "Runs on a node, by how they ended.", "result")
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of runs on a node.")
 LEDGERS_SET_ASIDE = _counter("ledgers_set_aside", "Records of nodes that could not be understood: begun anew.")

@@ -1,13 +1,16 @@
 """The workers' Celery application."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from celery import Celery, signals
 
 from common.logging import configure_logging
+from common.model.errors import StoreUnavailable
 from common.settings import Settings, load_settings
-from common.store.broker import celery_app
+from common.store.broker import MAINTENANCE, NODES, celery_app
+from common.store.transport import LOST
 from workers import noise
 from workers.progress import Progress
 
@@ -61,6 +64,25 @@ def track(progress: Progress) -> None:
     signals.task_prerun.connect(moved, weak=False)
     signals.task_postrun.connect(moved, weak=False)
     signals.worker_ready.connect(ready, weak=False)
+
+
+def on_shutdown(call: Callable[[], None]) -> None:
+    """Have `call` called, in a signal's handler, when this process' worker is told to end."""
+
+    def ending(**_: Any) -> None:
+        call()
+
+    signals.worker_shutting_down.connect(ending, weak=False)
+
+
+def take_messages(app: Celery, worker: str, *, yes: bool) -> None:
+    """Have the worker of this name begin or cease to take messages off the queues. Raises StoreUnavailable."""
+    act = app.control.add_consumer if yes else app.control.cancel_consumer
+    try:
+        for queue in (NODES, MAINTENANCE):
+            act(queue, destination=[worker])
+    except LOST as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 def _leave_logging(**_: Any) -> None:

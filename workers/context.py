@@ -56,11 +56,18 @@ def _gate(store: Store, clock: Clock, *, turn: bool, patient: bool, who: str = "
     )
 
 
-def build(settings: Settings, publisher: Publisher) -> Context:
-    """Connect to everything. Raises SettingsError where a needed setting is missing, and as EC2's clients do where
-    region or account cannot be found out."""
+def check(settings: Settings) -> None:
+    """Raises SettingsError where a needed setting is missing or cannot be used."""
     require(settings, "cluster_name", "vpc_id")
-    clock = SystemClock()
+    options(settings)
+    _kube_transport(settings, SystemClock())
+
+
+def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threading.Event) -> Context:
+    """Connect to everything. Raises SettingsError as `check`, and OutsideError where credentials, region or account
+    cannot be found out: to be tried again."""
+    check(settings)
+    ec2, account = Ec2(build_invoke(settings), OpenGate(), vpc=settings.vpc_id), account_id(settings)
     store = Store(
         connect(settings.redis_url.get_secret_value()),
         keys.prefix(settings.cluster_name),
@@ -71,14 +78,14 @@ def build(settings: Settings, publisher: Publisher) -> Context:
     events = EventSink(_kube_transport(settings, clock), clock=clock, host=socket.gethostname())
     events.start()
     ports = Ports(
-        ec2=Ec2(build_invoke(settings), OpenGate(), vpc=settings.vpc_id),
+        ec2=ec2,
         kube=kube,
         store=store,
         publisher=publisher,
         answers=Answers(kube, clock),
         clock=clock,
         cluster=settings.cluster_name,
-        account=account_id(settings),
+        account=account,
     )
 
     def perform(action: Action) -> Outcome:
@@ -86,7 +93,6 @@ def build(settings: Settings, publisher: Publisher) -> Context:
         return carry_out(action, ports.through(gate))
 
     rooms = Rooms(settings.ec2_max_connections, lambda node: wake(store, publisher, clock, node))
-    stop = threading.Event()
     rng = random.SystemRandom()
     reconciler = Reconciler(
         store=store,
@@ -132,10 +138,12 @@ _shared: list[Context] = []
 """Empty, or this process' own."""
 
 
-def prepare(settings: Settings, publisher: Publisher) -> None:
+def prepare(settings: Settings, publisher: Publisher, clock: Clock, stop: threading.Event) -> Context:
     """Build this process' context before its first task. Raises as `build`."""
+    built = build(settings, publisher, clock, stop)
     with _guard:
-        _shared[:] = [build(settings, publisher)]
+        _shared[:] = [built]
+    return built
 
 
 def context() -> Context:
@@ -145,5 +153,5 @@ def context() -> Context:
         if not _shared:
             from workers.app import default_app
 
-            _shared.append(build(load_settings(), CeleryPublisher(default_app())))
+            _shared.append(build(load_settings(), CeleryPublisher(default_app()), SystemClock(), threading.Event()))
         return _shared[0]

@@ -28,6 +28,7 @@ class Progress:
         self._ready = False
         self._waiting = 0
         self._trouble: str | None = None
+        self._awaited: str | None = None
 
     def moved(self) -> None:
         """A task was taken, began or ended."""
@@ -39,6 +40,19 @@ class Progress:
         with self._lock:
             self._ready = True
             self._moved_at = self._clock.monotonic()
+
+    def awaits(self, what: str | None) -> None:
+        """It takes no messages until this is over, which a restart would not cure; None: it is over."""
+        with self._lock:
+            if self._awaited is not None and what is None:
+                self._moved_at = self._clock.monotonic()
+            self._awaited = what
+
+    @property
+    def begun(self) -> bool:
+        """The consumer has been ready once."""
+        with self._lock:
+            return self._ready
 
     def heard(self, waiting: int) -> None:
         """Redis took a write, and so many messages wait in the queues."""
@@ -58,6 +72,8 @@ class Progress:
     def unready(self) -> str | None:
         """Why no message is taken, or nothing comes of it, now; None: it is ready."""
         with self._lock:
+            if self._awaited is not None:
+                return self._awaited
             if not self._ready:
                 return "the consumer is not connected yet"
             silent = self._clock.monotonic() - self._heard_at
@@ -70,7 +86,7 @@ class Progress:
         queue."""
         with self._lock:
             now = self._clock.monotonic()
-            if self._trouble is not None or now - self._heard_at > SILENT_SECONDS:
+            if self._awaited is not None or self._trouble is not None or now - self._heard_at > SILENT_SECONDS:
                 return None
             idle = now - self._moved_at
             if not self._ready and idle > START_SECONDS:

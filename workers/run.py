@@ -4,53 +4,61 @@ import os
 import secrets
 import socket
 import threading
+import time
 from contextlib import ExitStack
+from functools import partial
 
 import structlog
 
-from common.clock import Clock, SystemClock
+from common.clock import Clock, SharedClock
 from common.metrics import serve_metrics
-from common.model.errors import StoreUnavailable
+from common.model.errors import Denied, OutsideError
 from common.probes import Server
 from common.settings import Settings, listening, variable
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher
+from common.store.shared_time import SharedTime
 from workers import remote_control
-from workers.app import keep_logging, make_app, track
-from workers.context import prepare
+from workers.app import keep_logging, make_app, on_shutdown, take_messages, track
+from workers.context import Context, check, prepare
 from workers.health import health
+from workers.heartbeat import Heartbeat
 from workers.introspection import introspection
 from workers.progress import Progress
+from workers.reconcile import FINISH_SECONDS
 
-BEAT_SECONDS = 2.0
-"""Interval at which the process says that it is alive, and looks whether it gets on."""
-ALIVE_SECONDS = 30.0
-"""Silent for longer, it counts as dead."""
-STALLED = 70
-"""Exit status of a process that gave itself up (EX_SOFTWARE)."""
+WAIT_SECONDS = 2.0
+"""Interval of looks whether there is by now what a process cannot begin without."""
+LAST_SECONDS = 50.0
+"""From SIGTERM to the end: less than the grace period (60 s), more than runs and events take to end."""
+NO_CREDENTIALS_YET = "NoCredentialsError"
+"""Instance metadata and agents may be late; all other refusals need a person."""
 
 _log = structlog.get_logger(__name__)
 
 
 def main(settings: Settings) -> int:
-    """Work until SIGTERM (runs under way are finished first: a slice at most) or until the consumer dies. The exit
-    status: 0 after a signal; otherwise whoever started the process starts it again. Raises SettingsError."""
-    clock = SystemClock()
+    """Work until SIGTERM or SIGINT (runs under way are finished first: a slice at most) or until the consumer dies. The
+    exit status: 0 after a signal; otherwise whoever started the process starts it again. Raises SettingsError."""
+    check(settings)
+    clock, stop = SharedClock(), threading.Event()
     store = Store(
         connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
     )
-    progress = Progress(clock)
+    progress, shared_time = Progress(clock), SharedTime(store, clock)
     name = f"vpc-rc-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
     app = make_app(settings)
-    prepare(settings, CeleryPublisher(app))
     keep_logging()
     track(progress)
     with ExitStack() as stack:
         _serve(settings, store, progress, stack)
         ended = threading.Event()
         stack.callback(ended.set)
-        beat = threading.Thread(target=_beat, args=(store, progress, name, ended, clock), name="heartbeat", daemon=True)
-        beat.start()
+        takes = partial(take_messages, app, name)
+        heartbeat = Heartbeat(store, progress, shared_time, name, takes)
+        threading.Thread(target=heartbeat.run, args=(ended,), name="heartbeat", daemon=True).start()
+        context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time)
+        on_shutdown(partial(_end, stop))
         worker = app.Worker(
             hostname=name,
             pool="threads",
@@ -63,10 +71,54 @@ def main(settings: Settings) -> int:
         remote_control.restrict()
         _log.info("worker_starts", worker=name, threads=settings.worker_threads)
         worker.start()
-        status = int(worker.exitcode or 0)
+        if left := context.runs.wait(FINISH_SECONDS):
+            _log.warning("runs_left_behind", worker=name, runs=left)
+        context.events.stop()
+        status = 0 if stop.is_set() else int(worker.exitcode or 0)
         if status:
             _log.error("worker_ended", worker=name, status=status)
         return status
+
+
+def _prepared(
+    settings: Settings,
+    publisher: CeleryPublisher,
+    clock: Clock,
+    stop: threading.Event,
+    progress: Progress,
+    shared_time: SharedTime,
+) -> Context:
+    """When Redis has told the time, and there are credentials: until then the process waits, and says for what."""
+    said = ""
+    while True:
+        waits_for = shared_time.problem
+        if waits_for is None:
+            try:
+                context = prepare(settings, publisher, clock, stop)
+            except OutsideError as error:
+                if isinstance(error, Denied) and error.code != NO_CREDENTIALS_YET:
+                    raise
+                waits_for = str(error)
+            else:
+                progress.awaits(None)
+                return context
+        progress.awaits(f"waits for: {waits_for}")
+        if waits_for != said:
+            _log.warning("worker_waits", waits_for=waits_for)
+            said = waits_for
+        clock.sleep(WAIT_SECONDS)
+
+
+def _end(stop: threading.Event) -> None:
+    """The process is told to end: nothing is begun any more, and it is over soon, whatever hangs."""
+    stop.set()
+
+    def end() -> None:
+        time.sleep(LAST_SECONDS)  # noqa: TID251 - a daemon that nothing but the end of the process ends
+        _log.error("worker_ends_by_force", seconds=LAST_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
 
 
 def _serve(settings: Settings, store: Store, progress: Progress, stack: ExitStack) -> None:
@@ -81,21 +133,3 @@ def _serve(settings: Settings, store: Store, progress: Progress, stack: ExitStac
     if port := settings.introspection_port:
         with listening(variable("introspection_port"), port):
             stack.callback(Server(address, port, introspection(store)).close)
-
-
-def _beat(store: Store, progress: Progress, name: str, ended: threading.Event, clock: Clock) -> None:
-    """Say that the process is alive. A process that does not get on gives itself up, so that it is started again also
-    where nobody probes it; its runs' locks expire and other workers take over."""
-    started = f"{clock.now():.0f}"
-    while True:
-        try:
-            store.beat("worker", name, {"started": started, "pid": str(os.getpid())}, ALIVE_SECONDS)
-            progress.heard(sum(store.queue_depths().values()))
-        except StoreUnavailable as error:
-            progress.unheard(f"redis: {error}")
-            _log.warning("heartbeat_not_written", error=str(error))
-        if ended.wait(BEAT_SECONDS):
-            return
-        if problem := progress.problem():
-            _log.error("worker_stalled", worker=name, problem=problem)
-            os._exit(STALLED)

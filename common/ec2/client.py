@@ -87,7 +87,7 @@ def new_session(settings: Settings) -> Session:
         connections=settings.ec2_max_connections,
         ca_bundle=session.get_config_variable("ca_bundle"),
     )
-    session.register("before-send", whole)
+    session.register("before-send", whole)  # type: ignore[arg-type]  # such a handler may answer
     return session
 
 

@@ -23,7 +23,7 @@ _log = get_logger(__name__)
 class Fresh:
     """Thread-safe. `translate` makes our errors of the SDK's."""
 
-    def __init__(self, credentials: Credentials, translate: Callable[[Exception], OutsideError | None]) -> None:
+    def __init__(self, credentials: Credentials | None, translate: Callable[[Exception], OutsideError | None]) -> None:
         self._credentials: Any = credentials
         """Partly untyped in the SDK's stubs."""
         self._translate = translate

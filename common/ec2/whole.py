@@ -17,7 +17,7 @@ class _Http(URLLib3Session):
         super().__init__(**options)  # type: ignore[arg-type]
         self._pool_classes_by_scheme = POOLS
         """Of proxies, too."""
-        self._manager.pool_classes_by_scheme = POOLS
+        self._manager.pool_classes_by_scheme = POOLS  # type: ignore[attr-defined]  # the stubs miss it
 
 
 class WholeAnswers:
@@ -34,7 +34,7 @@ class WholeAnswers:
 
     def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         # Not the SDK's own time-out of this one request.
-        request.context = {}
+        request.context = {}  # type: ignore[attr-defined]  # the stubs miss it
         return self._client(request.url).send(request)
 
     def _client(self, url: str) -> _Http:

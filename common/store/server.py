@@ -12,6 +12,11 @@ class Server:
     def __init__(self, link: Link) -> None:
         self._link = link
 
+    def time(self) -> float:
+        """Epoch seconds. Raises StoreUnavailable."""
+        seconds, microseconds = self._link.command("TIME")
+        return int(seconds) + int(microseconds) / 1e6
+
     def run_id(self) -> str | None:
         """Random for each start of a server (INFO, section "server"); another one means that Redis was restarted, or
         a replica took over, and may lack its last second of writes. None where we are not told: an ACL may forbid

@@ -54,6 +54,9 @@ class Store:
         """Raises StoreUnavailable where Redis does not answer."""
         self._link.command("PING")
 
+    def time(self) -> float:
+        return self._server.time()
+
     def run_id(self) -> str | None:
         return self._server.run_id()
 

@@ -17,6 +17,7 @@ from common.logging import configure_logging
 from common.settings import Settings
 from workers.run import main
 
+os.environ |= {"AWS_ACCESS_KEY_ID": "never", "AWS_SECRET_ACCESS_KEY": "used"}
 URL, HEALTH_PORT, INTROSPECTION_PORT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
 

@@ -1,18 +1,84 @@
-"""When others see a worker."""
+"""What others see of a worker, and what a worker sees of the time."""
 
 import threading
+from dataclasses import dataclass, field
 
 import fakeredis
+import pytest
 
-from common.clock import SystemClock
+from common.clock import SharedClock, SystemClock
 from common.store import Store, keys
+from common.store.shared_time import SharedTime
+from workers.heartbeat import Heartbeat
 from workers.progress import Progress
-from workers.run import _beat
 
 
-def test_a_worker_counts_from_its_start() -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+class OwnClock(SystemClock):
+    """Of a machine whose time is wrong by so many seconds."""
+
+    error = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.error
+
+
+@dataclass
+class Process:
+    own: OwnClock = field(default_factory=OwnClock)
+    taken: list[bool] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = SharedClock(self.own)
+        self.store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+        self.progress = Progress(self.clock)
+        self.time = SharedTime(self.store, self.clock)
+        self.heartbeat = Heartbeat(self.store, self.progress, self.time, "w", self.takes)
+
+    def takes(self, *, yes: bool) -> None:
+        self.taken.append(yes)
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+def test_a_worker_counts_from_its_start(process: Process) -> None:
     ended = threading.Event()
     ended.set()
-    _beat(store, Progress(SystemClock()), "w", ended, SystemClock())
-    assert list(store.members("worker")) == ["w"]
+    process.heartbeat.run(ended)
+    assert list(process.store.members("worker")) == ["w"]
+
+
+@pytest.mark.parametrize("error", [-600.0, 600.0])
+def test_times_are_redis_times_whatever_the_own_clock_says(process: Process, error: float) -> None:
+    process.own.error = error
+    process.heartbeat.beat()
+    assert process.clock.now() == pytest.approx(SystemClock().now(), abs=0.5)
+    process.own.error = -error
+    assert process.clock.now() == pytest.approx(SystemClock().now(), abs=0.5), "nor is it moved by a step of it"
+
+
+def test_a_process_whose_clock_is_wrong_takes_no_work_until_it_agrees(process: Process) -> None:
+    assert process.time.problem is not None, "before Redis told the time"
+    process.progress.connected()
+    process.heartbeat.beat()
+    assert process.progress.unready() is None
+    assert process.taken == []
+    process.own.error = 3.0
+    process.heartbeat.beat()
+    process.heartbeat.beat()
+    assert process.taken == [False, False]
+    assert "+3.0 s off" in str(process.progress.unready())
+    assert process.progress.problem() is None, "a restart would not set its clock"
+    process.own.error = 1.0
+    process.heartbeat.beat()
+    process.heartbeat.beat()
+    assert process.taken == [False, False, True]
+    assert process.progress.unready() is None
+
+
+def test_half_of_the_round_trip_is_taken_off(process: Process) -> None:
+    asked_at = process.clock.monotonic()
+    process.clock.follow(1000.0, asked_at - 2.0, asked_at)
+    assert process.clock.now() == pytest.approx(1001.0, abs=0.2)

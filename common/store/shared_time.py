@@ -1,0 +1,43 @@
+"""Has a process' clock follow Redis'."""
+
+import structlog
+
+from common.clock import SharedClock
+from common.metrics import CLOCK_ERROR
+from common.store.store import Store
+
+LARGEST_ERROR_SECONDS = 2.0
+"""Of a machine's own clock. All stored times are Redis'; but what signs requests and checks certificates uses the own
+one, and a clock that is off by so much says that something is wrong with the machine."""
+
+_log = structlog.get_logger(__name__)
+
+
+class SharedTime:
+    """Of one thread, but for `problem`."""
+
+    def __init__(self, store: Store, clock: SharedClock) -> None:
+        self._store = store
+        self._clock = clock
+        self._made_at = clock.monotonic()
+        self.problem: str | None = "redis has not told the time yet"
+        """Why this process should take no work; None: its clock agrees with Redis'."""
+
+    @property
+    def started(self) -> float:
+        """Epoch seconds, by Redis' clock, at which this was made."""
+        return self._clock.now() - self._clock.monotonic() + self._made_at
+
+    def look(self) -> None:
+        """Ask Redis for its time. Raises StoreUnavailable."""
+        asked_at = self._clock.monotonic()
+        told = self._store.time()
+        self._clock.follow(told, asked_at, self._clock.monotonic())
+        error = self._clock.own_error()
+        CLOCK_ERROR.set(error)
+        agreed, agrees = self.problem is None, abs(error) <= LARGEST_ERROR_SECONDS
+        self.problem = None if agrees else f"this machine's clock is {error:+.1f} s off redis' clock"
+        if agreed and not agrees:
+            _log.error("clock_wrong", seconds=round(error, 1))
+        elif agrees and not agreed:
+            _log.info("clock_agrees", seconds=round(error, 3))
