@@ -13,12 +13,12 @@ from common.decide.draft import Options
 from common.decide.managed import WINDOWS
 from common.decide.outcomes import Result, apply, turned_away
 from common.decide.plan import Plan, plan
-from common.decide.set_aside import set_aside
+from common.decide.set_aside import run_failed, set_aside
 from common.metrics import ACTIONS, LEDGERS_SET_ASIDE, POD_SECONDS, RECONCILE_SECONDS, RECONCILES
 from common.model.actions import Action, Annotate
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
-from common.model.errors import LedgerUnreadable, StaleToken, StoreUnavailable
+from common.model.errors import LedgerNewer, LedgerUnreadable, StaleToken, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.notice import NodeNotice, Notice
@@ -27,6 +27,7 @@ from common.store.publisher import Publisher
 from common.store.store import Store
 from workers.crew import Crew, Ended
 from workers.dirt import Dirt
+from workers.faults import Faults
 from workers.worklog import context_of
 
 POLL_SECONDS = 0.05
@@ -37,6 +38,8 @@ STUCK_SECONDS = 2.0
 """Calls under way of which none ended for so long hang: the run need not hold a place among those that get on."""
 FINISH_SECONDS = 30.0
 """How long the end of a run waits for its calls: one lasts 20 s at most, before it a turn of 3 s."""
+LEFT_SECONDS = 2.0
+"""A node whose ledger is of a newer version is looked at again after this, perhaps by a worker that knows it."""
 PLACE_SECONDS = 20.0
 """A node that was turned away for want of a thread is woken when there is one; where that is lost (this process ended),
 or other workers have threads, it comes again after this."""
@@ -59,6 +62,10 @@ class Ending(StrEnum):
     """Another run has the node and will see that it is dirty, or the message was spent."""
     LOST = "lost"
     """The lock went to somebody else, or Redis away, in the middle; nothing more was written."""
+    LEFT = "left"
+    """The ledger is of a newer version: another worker will look."""
+    FAILED = "failed"
+    """It raised what nobody foresaw: reported, and looked at again after a growing pause."""
     ABANDONED = "abandoned"
     """A step does not return: its outcome is not waited for, and the lock expires by itself."""
 
@@ -106,6 +113,7 @@ class Reconciler:
     lock_seconds: float
     slice_seconds: float
     dirt: Dirt = field(default_factory=Dirt)
+    faults: Faults = field(default_factory=Faults)
     stopping: Callable[[], bool] = lambda: False
     """Whether the process ends: nothing more is begun then."""
 
@@ -120,26 +128,7 @@ class Reconciler:
             if token is None:
                 RECONCILES.labels(Ending.BUSY).inc()
                 return Ending.BUSY
-            ledger, fresh = self._load(node)
-            run = _Run(
-                node=node,
-                owner=owner,
-                token=token,
-                crew=self.crew(),
-                ledger=ledger or fresh,
-                saved=ledger,
-                began=began,
-                renewed=began,
-                looked=began,
-                moved=began,
-                on_stuck=on_stuck,
-            )
-            self.dirt.begin(node)
-            try:
-                ending = self._work(run)
-            finally:
-                self.dirt.end(node)
-            self._leave(run, ending)
+            ending = self._hold(node, owner, token, on_stuck)
         except (StaleToken, StoreUnavailable) as error:
             _log.warning("run_lost", node=node, error=str(error) or type(error).__name__)
             ending = Ending.LOST
@@ -149,6 +138,65 @@ class Reconciler:
         RECONCILES.labels(ending).inc()
         RECONCILE_SECONDS.observe(self.clock.monotonic() - began)
         return ending
+
+    def _hold(self, node: NodeName, owner: str, token: int, on_stuck: Callable[[], None]) -> Ending:
+        """With the node's lock. Raises as `_work`."""
+        now, run = self.clock.monotonic(), None
+        try:
+            ledger, fresh = self._load(node)
+            run = _Run(
+                node=node,
+                owner=owner,
+                token=token,
+                crew=self.crew(),
+                ledger=ledger or fresh,
+                saved=ledger,
+                began=now,
+                renewed=now,
+                looked=now,
+                moved=now,
+                on_stuck=on_stuck,
+            )
+            self.dirt.begin(node)
+            try:
+                ending = self._work(run)
+            finally:
+                self.dirt.end(node)
+            self._leave(run, ending)
+        except (StaleToken, StoreUnavailable, _Abandoned):
+            raise
+        except LedgerNewer as newer:
+            _log.warning("node_left_to_newer_worker", node=node, why=str(newer))
+            self._put_back(node, owner, token, LEFT_SECONDS)
+            return Ending.LEFT
+        except Exception as fault:  # noqa: BLE001 - whatever one node raises, the others are served
+            pause = self.faults.pause_after(node)
+            _log.exception("run_failed", node=node, again_in=pause)
+            self.tell(run_failed(node, fault))
+            if run is not None:
+                self._drain(run)
+            self._put_back(node, owner, token, pause)
+            return Ending.FAILED
+        self.faults.ended(node)
+        return ending
+
+    def _put_back(self, node: NodeName, owner: str, token: int, seconds: float) -> None:
+        """Have it looked at after so long, or when it changes; everything is read then."""
+        self.store.clear_dirty(node)
+        self.store.park(node, self.clock.now() + seconds)
+        if self.store.release(node, owner, token):
+            self.publisher.reconcile(node, "again")
+
+    def _drain(self, run: _Run) -> None:
+        """Wait for what is under way. Its outcomes are not recorded: its intents are. Raises _Abandoned."""
+        until = self.clock.monotonic() + FINISH_SECONDS
+        while run.busy:
+            if self.clock.monotonic() > until:
+                raise _Abandoned
+            ended = run.crew.wait(1.0)
+            run.busy -= {action.subject for action, _ in ended}
+            self._note_movement(run, ended)
+            self._renew(run)
 
     def _leave(self, run: _Run, ending: Ending) -> None:
         if ending is Ending.SLICED:
@@ -276,6 +324,8 @@ class Reconciler:
         """The node's ledger, and the one to begin with where there is none or none that can be read."""
         try:
             return self.store.load_ledger(node), Ledger(node=node)
+        except LedgerNewer:
+            raise
         except LedgerUnreadable as fault:
             fresh, notice = set_aside(None, node, str(fault), self.clock.now())
             self._report(notice, None)

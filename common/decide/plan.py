@@ -66,7 +66,9 @@ def plan(
         held=held,
     )
     node = desired.view.node
-    if node is None:
+    if node is None and desired.view.cninode is None and ledger == Ledger(node=ledger.node):
+        draft.done_with = True  # A node that nobody knows: a message may name anything.
+    elif node is None:
         depart(draft)
     elif not options.disabled:
         _attend(draft, node)

@@ -41,3 +41,13 @@ def set_aside(ledger: Ledger | None, node: NodeName, fault: str, now: float) -> 
         "found again in EC2",
     )
     return fresh, notice
+
+
+def run_failed(node: NodeName, fault: Exception) -> NodeNotice:
+    """What people are told of a run that raised what nobody foresaw."""
+    return NodeNotice(
+        node=node,
+        reason="ReconcileFailed",
+        severity=Severity.WARNING,
+        message=f"The node could not be worked on ({type(fault).__name__}): see the worker's log; it is tried again",
+    )

@@ -70,6 +70,10 @@ class LedgerUnreadable(ControllerError):
     """What Redis holds as a node's ledger is none that this version can read."""
 
 
+class LedgerNewer(LedgerUnreadable):
+    """A newer version of this program wrote the ledger: it is left to workers of that version."""
+
+
 class StaleTerm(ControllerError):
     """Another watcher leads now, and has written. Stop writing."""
 

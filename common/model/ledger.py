@@ -232,8 +232,15 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """How many addresses or prefixes EC2 refused last, by subject of the call."""
 
 
+LEDGER_VERSION = 1
+"""Of what this code writes. Add one with every field that must not be lost: a worker of the release before would decode
+the ledger without it, and write it back so."""
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     node: NodeName
+    version: int = LEDGER_VERSION
+    """Of the code that wrote it; the first had none."""
     instance: InstanceFacts | None = None
     trunk: Trunk = Trunk()
     branches: dict[BranchKey, Branch] = {}

@@ -3,9 +3,9 @@
 import msgspec
 import structlog
 
-from common.model.errors import LedgerUnreadable, StaleToken
+from common.model.errors import LedgerNewer, LedgerUnreadable, StaleToken
 from common.model.ids import NodeName
-from common.model.ledger import Ledger
+from common.model.ledger import LEDGER_VERSION, Ledger
 from common.model.misfit import misfit
 from common.store import keys
 from common.store.link import Link, text
@@ -27,8 +27,8 @@ class Ledgers:
         self._prefix = prefix
 
     def load(self, name: NodeName) -> Ledger | None:
-        """None: there is none. Raises LedgerUnreadable where it cannot be read (written by another version) or
-        cannot be this node's (model/misfit.py)."""
+        """None: there is none. Raises LedgerNewer where a newer version wrote it, LedgerUnreadable where it cannot be
+        read or cannot be this node's (model/misfit.py)."""
         return decoded(name, self._link.command("GET", keys.ledger(self._prefix, name)))
 
     def save(self, name: NodeName, ledger: Ledger | None, owner: str, token: int) -> None:
@@ -36,7 +36,7 @@ class Ledgers:
         nobody does (expired, or Redis was emptied)."""
         p = self._prefix
         spots = [keys.lock(p, name), keys.ledger(p, name), keys.ledgers(p), keys.view(p, name), keys.instances(p)]
-        body = b"" if ledger is None else _encode(ledger)
+        body = b"" if ledger is None else _encode(msgspec.structs.replace(ledger, version=LEDGER_VERSION))
         if not self._link.script("save_ledger", spots, [name, holder(owner, token), body, keys.names_of(p, "")]):
             raise StaleToken(name)
 
@@ -56,12 +56,24 @@ class Ledgers:
         return found
 
 
+class _Version(msgspec.Struct):
+    version: int = 0
+
+
+_version = msgspec.msgpack.Decoder(_Version)
+
+
 def decoded(name: NodeName, body: bytes | None) -> Ledger | None:
     """None: there is none. Raises LedgerUnreadable."""
+    if body is None:
+        return None
     try:
-        ledger = None if body is None else _decoder.decode(body)
+        # First this: the rest of a newer ledger need not be what a field is here.
+        if (version := _version.decode(body).version) > LEDGER_VERSION:
+            raise LedgerNewer(f"it has version {version}, this worker knows {LEDGER_VERSION}")
+        ledger = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LedgerUnreadable(str(error)) from error
-    if ledger is not None and (found := misfit(ledger, name)):
+    if found := misfit(ledger, name):
         raise LedgerUnreadable(found)
     return ledger

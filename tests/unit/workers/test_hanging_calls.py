@@ -17,6 +17,7 @@ from common.model.ec2 import Subnet
 from common.model.ids import BranchKey, EniId, InstanceId, NodeName, PodUid, SubnetId, VlanId
 from common.model.ledger import Branch, BranchState, InstanceFacts, Ledger, Trunk, TrunkState
 from common.model.limits import load_limits
+from common.model.notice import Notice
 from common.model.outcome import Done, Outcome
 from common.store import Store, keys
 from workers import reconcile
@@ -47,7 +48,9 @@ class Worker:
     """A process' runs. Calls of the kinds in `hanging` last until `go_on`."""
 
     def __init__(self) -> None:
-        self.store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+        self.client = fakeredis.FakeRedis()
+        self.store = Store(self.client, keys.prefix("c"))
+        self.notices: list[Notice] = []
         self.published = Published()
         self.hanging: set[type] = set()
         self.go_on = threading.Event()
@@ -59,7 +62,7 @@ class Worker:
             store=self.store,
             publisher=self.published,
             crew=lambda: ThreadCrew(self.rooms, self.perform),
-            tell=lambda _: None,
+            tell=self.notices.append,
             options=Options(cluster="c", version="v", limits=load_limits(), release_delay=0.0),
             clock=clock,
             rng=random.Random(1),
