@@ -48,6 +48,7 @@ def default_app() -> Celery:
 
 def keep_logging() -> None:
     """Have Celery leave the process' logging as it is."""
+    noise.lower()
     signals.setup_logging.connect(_leave_logging, weak=False)
 
 

@@ -11,6 +11,7 @@ from common.decide.draft import Options
 from common.ec2.api import Ec2
 from common.ec2.client import account_id, build_invoke
 from common.ec2.gate import OpenGate, TurnGate
+from common.ec2.reach import Reach
 from common.kube.api import Kube
 from common.kube.events import EventSink
 from common.kube.transport import HttpTransport
@@ -39,6 +40,8 @@ class Context:
     stop: threading.Event
     """Set: no run begins anything more."""
     events: EventSink
+    reach: Reach
+    """Whether EC2 answers."""
 
     def maintenance_ec2(self) -> Ec2:
         """EC2 for what may come last: takes no place in the rate limiter's queue, but asks again until its turn comes,
@@ -67,7 +70,8 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
     """Connect to everything. Raises SettingsError as `check`, and OutsideError where credentials, region or account
     cannot be found out: to be tried again."""
     check(settings)
-    ec2, account = Ec2(build_invoke(settings), OpenGate(), vpc=settings.vpc_id), account_id(settings)
+    reach = Reach()
+    ec2, account = Ec2(build_invoke(settings, reach), OpenGate(), vpc=settings.vpc_id), account_id(settings)
     store = Store(
         connect(settings.redis_url.get_secret_value()),
         keys.prefix(settings.cluster_name),
@@ -108,7 +112,9 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         stopping=stop.is_set,
     )
     runs = Runs(reconciler.run)
-    return Context(settings=settings, ports=ports, reconciler=reconciler, runs=runs, stop=stop, events=events)
+    return Context(
+        settings=settings, ports=ports, reconciler=reconciler, runs=runs, stop=stop, events=events, reach=reach
+    )
 
 
 def _kube_transport(settings: Settings, clock: Clock) -> HttpTransport:

@@ -6,6 +6,7 @@ and is no reason to restart a worker.
 """
 
 import threading
+from collections.abc import Callable
 
 from common.clock import Clock
 
@@ -29,6 +30,7 @@ class Progress:
         self._waiting = 0
         self._trouble: str | None = None
         self._awaited: str | None = None
+        self._outside: Callable[[], str | None] = lambda: None
 
     def moved(self) -> None:
         """A task was taken, began or ended."""
@@ -40,6 +42,10 @@ class Progress:
         with self._lock:
             self._ready = True
             self._moved_at = self._clock.monotonic()
+
+    def depends_on(self, problem: Callable[[], str | None]) -> None:
+        """Something whose problem makes the process unready, while it lasts."""
+        self._outside = problem
 
     def awaits(self, what: str | None) -> None:
         """It takes no messages until this is over, which a restart would not cure; None: it is over."""
@@ -79,7 +85,7 @@ class Progress:
             silent = self._clock.monotonic() - self._heard_at
             if silent > SILENT_SECONDS:
                 return f"redis was not heard of for {silent:.0f} s"
-            return self._trouble
+            return self._trouble or self._outside()
 
     def problem(self) -> str | None:
         """What a restart of this process would cure, or None. Redis out of reach is no such thing; nor is an empty

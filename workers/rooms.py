@@ -41,6 +41,7 @@ ROOM_OF: dict[type, Room] = {
     act.UndoTrunk: Room.RELEASE,
     act.CleanDeparted: Room.RELEASE,
     act.DeleteCniNode: Room.RELEASE,
+    act.Review: Room.RELEASE,
     act.CreateTrunk: Room.CREATE,
     act.CreateBranch: Room.CREATE,
     act.PermitInterface: Room.PERMIT,

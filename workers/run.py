@@ -58,6 +58,7 @@ def main(settings: Settings) -> int:
         heartbeat = Heartbeat(store, progress, shared_time, name, takes)
         threading.Thread(target=heartbeat.run, args=(ended,), name="heartbeat", daemon=True).start()
         context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time)
+        progress.depends_on(context.reach.problem)
         on_shutdown(partial(_end, stop))
         worker = app.Worker(
             hostname=name,
@@ -93,6 +94,7 @@ def _prepared(
     while True:
         waits_for = shared_time.problem
         if waits_for is None:
+            progress.awaits("waits for: credentials, region and account")
             try:
                 context = prepare(settings, publisher, clock, stop)
             except OutsideError as error:

@@ -16,6 +16,7 @@ from common.ec2 import sdk_data
 from common.ec2.api import Invoke
 from common.ec2.credentials import Fresh
 from common.ec2.errors import translate
+from common.ec2.reach import Reach
 from common.ec2.role import assume_role
 from common.ec2.whole import WholeAnswers
 from common.logging import get_logger
@@ -34,9 +35,10 @@ METADATA_ATTEMPTS = 3
 _log = get_logger(__name__)
 
 
-def build_invoke(settings: Settings) -> Invoke:
+def build_invoke(settings: Settings, reach: Reach | None = None) -> Invoke:
     """The way to EC2, for all threads of this process. Raises SettingsError where the region is not known, and
-    OutsideError while instance metadata does not tell it or there are no credentials: to be tried again."""
+    OutsideError while instance metadata does not tell it or there are no credentials: to be tried again. `reach` is
+    told of every call."""
     session = new_session(settings)
     region = region_of(settings, session)
     credentials = session.get_credentials()
@@ -62,7 +64,7 @@ def build_invoke(settings: Settings) -> Invoke:
         answer: dict[str, Any] = getattr(client, xform_name(action))(**params)
         return answer
 
-    return measured(invoke)
+    return measured(invoke, reach or Reach())
 
 
 def new_session(settings: Settings) -> Session:
@@ -129,14 +131,18 @@ def region_of(settings: Settings, session: Session | None = None) -> str:
     return str(region)
 
 
-def measured(invoke: Invoke) -> Invoke:
+def measured(invoke: Invoke, reach: Reach) -> Invoke:
     """The same calls, counted by action and code, with their duration. What EC2 refuses is logged."""
 
     def call(action: str, params: dict[str, Any]) -> dict[str, Any]:
         began, code = time.monotonic(), "OK"
+        reach.asked()
         try:
-            return invoke(action, params)
+            answer = invoke(action, params)
+            reach.answered()
+            return answer
         except Exception as error:
+            reach.answered() if isinstance(error, ClientError) else reach.failed(type(error).__name__)
             ours = translate(action, error)
             code = ours.code if ours else type(error).__name__
             if isinstance(ours, Throttled):

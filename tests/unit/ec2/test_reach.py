@@ -1,0 +1,45 @@
+"""Whether EC2 answers, by the calls that are made."""
+
+import pytest
+
+from common.ec2 import reach
+from common.ec2.reach import FORGOTTEN_SECONDS, SILENT_SECONDS, Reach
+
+
+class Time:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    made = Time()
+    monkeypatch.setattr(reach, "time", made)
+    return made
+
+
+def test_a_call_without_an_answer_is_a_problem_until_any_is_answered(time: Time) -> None:
+    one = Reach()
+    assert one.problem() is None
+    one.asked()
+    time.now += SILENT_SECONDS - 1
+    one.asked()
+    assert one.problem() is None
+    time.now += 2
+    assert "not answered for 9 s: no answer" in str(one.problem())
+    one.failed("ReadTimeoutError")
+    assert "ReadTimeoutError" in str(one.problem())
+    one.answered()
+    assert one.problem() is None
+
+
+def test_what_failed_long_ago_says_nothing(time: Time) -> None:
+    one = Reach()
+    one.asked()
+    time.now += SILENT_SECONDS + 1
+    one.failed("ConnectTimeoutError")
+    assert one.problem() is not None
+    time.now += FORGOTTEN_SECONDS + 1
+    assert one.problem() is None
