@@ -7,6 +7,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from common.ec2.client import measured
+from common.ec2.reach import Reach
 from common.model import actions as act
 from common.model.errors import Conflict, Denied
 from common.model.ids import (
@@ -134,7 +135,7 @@ def test_what_ec2_refuses_is_one_line_that_says_what_it_was_for(lines: LogCaptur
 
     def perform(_action: act.Action) -> Outcome:
         with pytest.raises(type(error)):
-            measured(refuse)("AssociateTrunkInterface", {})
+            measured(refuse, Reach())("AssociateTrunkInterface", {})
         return Failed(error=Denied("UnauthorizedOperation", "You are not authorized"))
 
     on_a_thread(ASSOCIATE, perform)
