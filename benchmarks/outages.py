@@ -24,7 +24,6 @@ FAULTS: tuple[Mode, ...] = ("refused", "silent", "slow", "wrong")
 DEPENDENCIES = {
     "watcher": ("redis", "api"),
     "worker": ("redis", "api", "ec2", "sts", "imds"),
-    "webhook": ("api",),
 }
 LOOK_SECONDS = 9.0
 """After which probes show a fault."""

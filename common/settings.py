@@ -184,7 +184,9 @@ class Settings(BaseSettings):
         description="Limits of EC2 by action, as JSON over the defaults: "
         '{"CreateNetworkInterface": {"burst": 200, "refill": 20}}. All replicas share them.',
     )
-    ec2_max_connections: int = Field(64, ge=1, le=1000, description="Connections to EC2 of one process.")
+    ec2_max_connections: int = Field(
+        64, ge=1, le=1000, description="Calls under way of one process; one kind has half of them, releases a quarter."
+    )
     instance_limits_file: ExistingFile | None = Field(
         None, description="CSV of instance types that adds to and replaces ours."
     )

@@ -2,11 +2,12 @@
 addresses: what was made for the old one is never taken for the new one's, and nothing of either stays."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from common.model.actions import Action
+from common.model.ids import NodeName
 from common.model.names import BRANCH_DESCRIPTION, TRUNK_DESCRIPTION
 from tests.simulation.clock import VirtualClock
 from tests.simulation.cluster import GROUP, SUBNET, Cluster
@@ -22,8 +23,20 @@ class LateCrew:
         self._crew, self._clock, self._seconds = crew, clock, seconds
         self._held: list[tuple[float, Ended]] = []
 
+    def admit(self, action: Action) -> bool:
+        return self._crew.admit(action)
+
+    def dismiss(self, admitted: Iterable[Action]) -> None:
+        self._crew.dismiss(admitted)
+
     def start(self, action: Action) -> None:
         self._crew.start(action)
+
+    def has_place(self, action: Action) -> bool:
+        return self._crew.has_place(action)
+
+    def wake(self, node: NodeName, turned_away: Iterable[Action]) -> None:
+        self._crew.wake(node, turned_away)
 
     def wait(self, seconds: float) -> list[Ended]:
         now = self._clock.now()
