@@ -56,6 +56,7 @@ def main(settings: Settings) -> int:
         stack.callback(ended.set)
         takes = partial(take_messages, app, name)
         heartbeat = Heartbeat(store, progress, shared_time, name, takes)
+        heartbeat.beat()  # The first one here: where Redis answers nothing waits for the thread's.
         threading.Thread(target=heartbeat.run, args=(ended,), name="heartbeat", daemon=True).start()
         context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time)
         progress.depends_on(context.reach.problem)
