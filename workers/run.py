@@ -31,6 +31,7 @@ WAIT_SECONDS = 2.0
 """Interval of looks whether there is by now what a process cannot begin without."""
 LAST_SECONDS = 50.0
 """From SIGTERM to the end: less than the grace period (60 s), more than runs and events take to end."""
+OUTSIDE = "credentials, region and account"
 NO_CREDENTIALS_YET = "NoCredentialsError"
 """Instance metadata and agents may be late; all other refusals need a person."""
 
@@ -95,7 +96,9 @@ def _prepared(
     while True:
         waits_for = shared_time.problem
         if waits_for is None:
-            progress.awaits("waits for: credentials, region and account")
+            progress.awaits(f"waits for: {OUTSIDE}")
+            if not said:
+                _log.info("worker_asks", asks_for=OUTSIDE)
             try:
                 context = prepare(settings, publisher, clock, stop)
             except OutsideError as error:
