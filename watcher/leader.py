@@ -40,12 +40,13 @@ class Leader:
         tick_seconds: float,
         tell: Callable[[Notice], None],
         on_deposed: Callable[[], None],
+        ask_time: Callable[[], None] = lambda: None,
     ) -> None:
         """`held`: whether the lease is ours now. `tell` is given what people should know of pods. `on_deposed` is
-        called once, when another leads."""
+        called once, when another leads. `ask_time` is called at each heartbeat; it raises StoreUnavailable."""
         self._desires, self._store, self._writer, self._ticker = desires, store, writer, ticker
         self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
-        self._tell, self._on_deposed = tell, on_deposed
+        self._tell, self._on_deposed, self._ask_time = tell, on_deposed, ask_time
         self._started = f"{clock.now():.0f}"
         self._called = threading.Event()
         self._wake = threading.Event()
@@ -125,6 +126,7 @@ class Leader:
 
     def _beat(self) -> None:
         try:
+            self._ask_time()
             self._store.beat(ROLE, self._identity, self._about(), 3 * BEAT_SECONDS)
             if self._leading:
                 gauges.show(self._desires, self._store)

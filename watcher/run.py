@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from common.clock import Clock, SystemClock
+from common.clock import SharedClock
 from common.kube.events import EventSink, Involved
 from common.kube.lease import Lease, LeaseTerms
 from common.kube.reflector import Reflector
@@ -25,6 +25,7 @@ from common.store import Store, keys
 from common.store import connect as connect_redis
 from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
+from common.store.shared_time import SharedTime
 from watcher.announcer import Announcer
 from watcher.desires import Desires
 from watcher.health import health
@@ -55,14 +56,14 @@ def main(settings: Settings) -> int:
     """Watch until SIGTERM or SIGINT (0), until the lease is lost (LOST_LEASE) or a thread broke (BROKEN).
     Raises SettingsError where a needed setting is missing or names no cluster."""
     require(settings, "cluster_name")
-    clock = SystemClock()
+    clock = SharedClock()
     transport = _transport(settings, clock, settings.kube_qps)
     # Renewals never wait behind our own lists.
     lease_transport = _transport(settings, clock, None)
     return _Process(settings, transport, lease_transport, clock).run()
 
 
-def _transport(settings: Settings, clock: Clock, qps: float | None) -> HttpTransport:
+def _transport(settings: Settings, clock: SharedClock, qps: float | None) -> HttpTransport:
     return connect(
         kubeconfig=settings.kubeconfig,
         context=settings.kube_context,
@@ -74,7 +75,7 @@ def _transport(settings: Settings, clock: Clock, qps: float | None) -> HttpTrans
 
 class _Process:
     def __init__(
-        self, settings: Settings, transport: HttpTransport, lease_transport: HttpTransport, clock: Clock
+        self, settings: Settings, transport: HttpTransport, lease_transport: HttpTransport, clock: SharedClock
     ) -> None:
         host = socket.gethostname()
         self._settings, self._clock = settings, clock
@@ -108,6 +109,7 @@ class _Process:
         self._desires = Desires(
             clock=clock, prefix_feature=settings.enable_windows_prefix_delegation, on_problem=self._tell_problem
         )
+        self._time = SharedTime(store, clock)
         announcer = Announcer(store, publisher, clock)
         writer = Writer(self._desires, store, announcer, clock=clock, rng=rng)
         intervals = Intervals(resync=settings.resync_seconds, sweep=settings.sweep_seconds)
@@ -115,7 +117,7 @@ class _Process:
         self._leader = Leader(
             self._desires, store, writer, ticker, clock=clock, identity=identity, held=held,
             tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
-            on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"),
+            on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"), ask_time=self._time.look,
         )  # fmt: skip
         self._reflectors: dict[Kind, Reflector] = {
             kind: reflector(
@@ -219,7 +221,9 @@ class _Process:
         return None if self._sink.alive else "the thread that writes events has died"
 
     def _unready(self) -> str | None:
-        return self._leader.trouble if self._desires.complete else "lists are not complete"
+        if not self._desires.complete:
+            return "lists are not complete"
+        return self._leader.trouble or self._time.problem
 
     def _tell_of_pods(self, notice: Notice) -> None:
         # Where the controller is disabled, security groups are another's business.
