@@ -11,7 +11,7 @@ from common.decide.pool_contents import LOOK_AGAIN_SECONDS, adopted_pool
 from common.decide.retry import grown
 from common.model.actions import RequestSnapshot
 from common.model.ec2 import Instance, InstanceSnapshot, Interface, Subnet
-from common.model.ids import BranchKey, EniId, InstanceId, PodUid, VlanId
+from common.model.ids import FIRST_VLAN, LAST_VLAN, UNKNOWN_VLAN, BranchKey, EniId, InstanceId, PodUid, VlanId
 from common.model.ledger import (
     Branch,
     BranchState,
@@ -30,7 +30,6 @@ from common.model.pod import BranchAnnotation, PodWish, is_live
 SUBJECT = "snapshot"
 FIRST_SECONDS, LONGEST_SECONDS = 2.0, 300.0
 """Between looks for an instance that EC2 does not know: the first interval and the longest."""
-UNKNOWN_VLAN = VlanId(0)
 
 
 def take_snapshot(draft: Draft) -> InstanceSnapshot | None:
@@ -290,7 +289,7 @@ def _branch_of(
 ) -> Branch:
     pod, entry = owner if owner is not None else (None, None)
     own_subnet = interface.subnet_id == subnet.subnet_id
-    named_vlan = entry.vlan if entry is not None else UNKNOWN_VLAN
+    vlans = (interface.vlan_tag, entry.vlan if entry is not None else None)
     return Branch(
         key=BranchKey(interface.eni_id),
         state=BranchState.ASSIGNED if pod is not None else BranchState.COOLING,
@@ -300,7 +299,7 @@ def _branch_of(
         pod_namespace=pod.namespace if pod is not None else "",
         pod_name=pod.name if pod is not None else "",
         tagged=_tagged(interface),
-        vlan=VlanId(interface.vlan_tag or named_vlan),
+        vlan=next((VlanId(v) for v in vlans if v is not None and FIRST_VLAN <= v <= LAST_VLAN), UNKNOWN_VLAN),
         subnet_id=interface.subnet_id,
         groups=interface.groups,
         eni_id=interface.eni_id,

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from common.model.ids import FIRST_VLAN, LAST_VLAN, NodeName
+from common.model.ids import FIRST_VLAN, LAST_VLAN, UNKNOWN_VLAN, NodeName
 from common.model.ledger import Branch, InstanceFacts, Ledger, Pool, Trunk
 
 _KINDS = "eni|eni-attach|i|sg|subnet|trunk-assoc|vpc"
@@ -66,7 +66,7 @@ def _trunk(trunk: Trunk) -> Iterator[str]:
 
 
 def _branch(branch: Branch) -> Iterator[str]:
-    if not FIRST_VLAN <= branch.vlan <= LAST_VLAN:
+    if branch.vlan != UNKNOWN_VLAN and not FIRST_VLAN <= branch.vlan <= LAST_VLAN:
         yield f"VLAN {branch.vlan}"
     if not math.isfinite(branch.since):
         yield "a time is not finite"

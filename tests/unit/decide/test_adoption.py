@@ -9,9 +9,10 @@ import pytest
 from common.decide.adoption import adopt_branches, found_trunk, free_device_index, is_branch, know_instance
 from common.model.actions import RequestSnapshot
 from common.model.ec2 import InstanceSnapshot, Interface
-from common.model.ids import AttachmentId, EniId, PodUid, VlanId
+from common.model.ids import UNKNOWN_VLAN, AttachmentId, EniId, PodUid, VlanId
 from common.model.ledger import AddressState, BranchState, Ledger, Pace, Trunk, TrunkState
-from common.model.names import OWNER_TAG, POD_UID_TAG, TRUNK_TAG
+from common.model.misfit import misfit
+from common.model.names import OWNER_TAG, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from common.model.pod import PodWish
 from tests.unit.decide.builders import (
     INSTANCE,
@@ -326,3 +327,13 @@ def test_one_without_a_tag_is_its_pods_that_names_it() -> None:
 def test_a_pod_whose_annotation_cannot_be_read_keeps_what_was_made_for_it() -> None:
     after = adopted(ledger(), branch_interface("a"), pods=(pod("a", eni_annotation="{"),))
     assert [(b.state, b.pod_uid) for b in after.branches.values()] == [(BranchState.ASSIGNED, "uid-a")]
+
+
+@pytest.mark.parametrize("tagged", [None, "0", "121", "5000", "x"])
+def test_what_is_found_without_a_vlan_that_exists_makes_a_ledger_that_can_be_read_again(tagged: str | None) -> None:
+    """By its tag or by a forged annotation: the record would be set aside at each run."""
+    tags = {TRUNK_TAG: TRUNK, POD_UID_TAG: "uid-a"} | ({} if tagged is None else {VLAN_TAG: tagged})
+    forged = pod("a", eni_annotation=names(branch("a", vlan=VlanId(9_999))))
+    after = adopted(ledger(), branch_interface("a", tags=tags), pods=(forged,))
+    assert [b.vlan for b in after.branches.values()] == [UNKNOWN_VLAN]
+    assert misfit(after, after.node) == ""

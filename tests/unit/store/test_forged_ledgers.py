@@ -96,7 +96,7 @@ FORGED: dict[str, Callable[[], Ledger]] = {
     "a branch that is an instance": lambda: branch(eni_id=EniId("i-0123456789abcdef0")),
     "a branch with more than an id": lambda: branch(eni_id=EniId("eni-0c&Force=true")),
     "an association that is none": lambda: branch(association=AssociationId("eipassoc-1")),
-    "VLAN 0": lambda: branch(vlan=VlanId(0)),
+    "VLAN -1": lambda: branch(vlan=VlanId(-1)),
     "VLAN 121": lambda: branch(vlan=VlanId(121)),
     "a branch from a time that never comes": lambda: branch(since=float("nan")),
     "an attachment that is none": lambda: replace(

@@ -36,8 +36,9 @@ def within(part: object, whole: object) -> bool:
 
 @pytest.mark.parametrize("os", ["linux", "windows"])
 def test_a_ledger_of_the_release_before_is_read_whole(client: fakeredis.FakeRedis, store: Store, os: str) -> None:
-    client.set(SPOT, (DATA / f"ledger-{os}.msgpack").read_bytes())
-    ledger = store.load_ledger(NodeName("n"))
+    node = NodeName(os)
+    client.set(keys.ledger(keys.prefix("c"), node), (DATA / f"ledger-{os}.msgpack").read_bytes())
+    ledger = store.load_ledger(node)
     assert ledger is not None
     written = msgspec.json.decode((DATA / f"ledger-{os}.json").read_bytes())
     assert within(written, msgspec.json.decode(msgspec.json.encode(ledger)))

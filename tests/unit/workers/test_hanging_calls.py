@@ -91,7 +91,7 @@ class Worker:
                 trunk_id=EniId("eni-t"),
                 pod_uid=PodUid(f"{name}-{n}"),
                 vlan=VlanId(n + 1),
-                subnet_id=SubnetId("s"),
+                subnet_id=SubnetId("subnet-1"),
                 eni_id=EniId(f"eni-{n}"),
             )
             for n in range(branches)
@@ -101,8 +101,8 @@ class Worker:
             instance=InstanceFacts(
                 instance_id=InstanceId("i-1"),
                 instance_type="m5.large",
-                vpc_id="v",
-                subnet=Subnet(subnet_id=SubnetId("s"), vpc_id="v", cidr="10.0.0.0/16"),
+                vpc_id="vpc-1",
+                subnet=Subnet(subnet_id=SubnetId("subnet-1"), vpc_id="vpc-1", cidr="10.0.0.0/16"),
                 primary_eni=EniId("eni-p"),
                 groups=(),
             ),
