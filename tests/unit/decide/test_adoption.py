@@ -336,4 +336,4 @@ def test_what_is_found_without_a_vlan_that_exists_makes_a_ledger_that_can_be_rea
     forged = pod("a", eni_annotation=names(branch("a", vlan=VlanId(9_999))))
     after = adopted(ledger(), branch_interface("a", tags=tags), pods=(forged,))
     assert [b.vlan for b in after.branches.values()] == [UNKNOWN_VLAN]
-    assert misfit(after, after.node) == ""
+    assert misfit(Ledger(node=NODE, branches=after.branches), NODE) == ""
