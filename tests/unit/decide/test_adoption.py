@@ -334,6 +334,6 @@ def test_what_is_found_without_a_vlan_that_exists_makes_a_ledger_that_can_be_rea
     """By its tag or by a forged annotation: the record would be set aside at each run."""
     tags = {TRUNK_TAG: TRUNK, POD_UID_TAG: "uid-a"} | ({} if tagged is None else {VLAN_TAG: tagged})
     forged = pod("a", eni_annotation=names(branch("a", vlan=VlanId(9_999))))
-    after = adopted(ledger(), branch_interface("a", tags=tags), pods=(forged,))
+    after = adopted(ledger(), branch_interface("a", eni_id=EniId("eni-1"), tags=tags), pods=(forged,))
     assert [b.vlan for b in after.branches.values()] == [UNKNOWN_VLAN]
     assert misfit(Ledger(node=NODE, branches=after.branches), NODE) == ""
