@@ -1,12 +1,12 @@
 """EC2: who we are, and which actions are allowed, asked with DryRun: nothing is made or changed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from cli.doctor.finding import Finding, State, first_line
-from common.ec2.client import OWN_IDENTITY, account_id, build_invoke
-from common.ec2.errors import translate
-from common.model.errors import ControllerError, Denied, OutsideError
+from cli.doctor.reads import Invoke, asked
+from common.ec2.client import OWN_IDENTITY, account_id, build_invoke, region_of
+from common.model.errors import ControllerError, Denied, OutsideError, Unsure
 from common.settings import Settings, SettingsError
 
 AREA = "EC2"
@@ -16,6 +16,11 @@ TRUNKING = (
     " is); DryRun does not tell. Elsewhere pods get no branch interfaces, and the node's events say so; Windows"
     " addresses, CNINodes, clean-ups and webhooks work"
 )
+WHO = "Give the pods an instance profile, IRSA or EKS Pod Identity; check the region"
+NOT_ALLOWED = frozenset(
+    {"UnauthorizedOperation", "UnauthorizedAction", "OperationNotPermitted", "AccessDenied", "AccessDeniedException"}
+)
+"""Codes of one action that is refused. Any other refusal is of the credentials, and nothing else is worth asking."""
 _ENI = "eni-0123456789abcdef0"
 _ACCOUNT = "123456789012"
 ACTIONS: dict[str, dict[str, Any] | None] = {
@@ -46,28 +51,54 @@ ACTIONS: dict[str, dict[str, Any] | None] = {
 """Every action that the product uses, with parameters of the right form; None: it has no DryRun."""
 
 
-def check(settings: Settings) -> Iterator[Finding]:
-    """Identity first; without one nothing else is asked."""
+def sign_in(settings: Settings) -> tuple[Invoke | None, list[Finding]]:
+    """The way to EC2, None where nothing can be asked: no credentials, no region, or nobody answers."""
     try:
-        account = account_id(settings.model_copy(update={"account_id": ""}))
         invoke = build_invoke(settings)
     except (ControllerError, SettingsError) as error:
-        advice = f"{first_line(error)}. Give the pods an instance profile, IRSA or EKS Pod Identity; check the region"
-        yield Finding(area=AREA, what="identity (STS)", state=State.MISSING, advice=advice)
-        return
+        return None, [Finding(area=AREA, what="region", state=State.MISSING, advice=f"{first_line(error)}. {WHO}")]
+    findings = [_identity(settings)]
+    endpoint = settings.ec2_endpoint or f"ec2.{region_of(settings)}"
+    refused = refusal(invoke, "DescribeInstances", {"DryRun": True})
+    if isinstance(refused, Unsure):
+        advice = (
+            f"{first_line(refused)}. Check region, VPC_RC_EC2_ENDPOINT, NAT or VPC endpoint, network policies, proxy"
+        )
+        return None, [
+            *findings,
+            Finding(area=AREA, what="no answer", state=State.MISSING, advice=advice, where=endpoint),
+        ]
+    if isinstance(refused, Denied) and refused.code not in NOT_ALLOWED:
+        advice = f"{first_line(refused)}. {WHO}"
+        return None, [
+            *findings,
+            Finding(area=AREA, what="credentials", state=State.MISSING, advice=advice, where=endpoint),
+        ]
+    return invoke, [*findings, Finding(area=AREA, what="EC2 answers", where=endpoint)]
+
+
+def _identity(settings: Settings) -> Finding:
+    try:
+        account = account_id(settings.model_copy(update={"account_id": ""}))
+    except (ControllerError, SettingsError) as error:
+        return Finding(
+            area=AREA, what="identity (STS)", state=State.MISSING, advice=f"{first_line(error)}. {WHO}", where="STS"
+        )
+    what = f"identity of account {account}"
     if settings.account_id and settings.account_id != account:
         advice = f"VPC_RC_ACCOUNT_ID is {settings.account_id}: leave it out, or use that account's credentials"
-        yield Finding(area=AREA, what=f"identity of account {account}", state=State.MISSING, advice=advice)
-    else:
-        yield Finding(area=AREA, what=f"identity of account {account}")
+        return Finding(area=AREA, what=what, state=State.MISSING, advice=advice, where="STS")
+    return Finding(area=AREA, what=what)
+
+
+def check(invoke: Invoke, settings: Settings) -> Iterator[Finding]:
+    """Each action that the product uses."""
     for action, params in ACTIONS.items():
         yield dry_run(invoke, action, params, settings.role_arn)
     yield Finding(area=AREA, what="trunking in this account", state=State.UNKNOWN, advice=TRUNKING)
 
 
-def dry_run(
-    invoke: Callable[[str, dict[str, Any]], dict[str, Any]], action: str, params: dict[str, Any] | None, role: str
-) -> Finding:
+def dry_run(invoke: Invoke, action: str, params: dict[str, Any] | None, role: str) -> Finding:
     """Whether an action is allowed, from EC2's answer to a call that would do nothing."""
     if params is None:
         advice = "EC2 has no DryRun for it; it must be in the policy (Windows nodes need it)"
@@ -84,15 +115,10 @@ def dry_run(
     return Finding(area=AREA, what=action, state=State.UNKNOWN, advice=f"EC2 does not say: {error}")
 
 
-def refusal(
-    invoke: Callable[[str, dict[str, Any]], dict[str, Any]], action: str, params: dict[str, Any]
-) -> OutsideError | None:
+def refusal(invoke: Invoke, action: str, params: dict[str, Any]) -> OutsideError | None:
     """The error of a call in our terms."""
     try:
-        invoke(action, params)
-    except Exception as error:
-        ours = translate(action, error)
-        if ours is None:
-            raise
-        return ours
+        asked(invoke, action, params)
+    except OutsideError as error:
+        return error
     return None

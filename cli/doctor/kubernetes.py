@@ -20,30 +20,45 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 def check(transport: Transport, permissions: Mapping[str, Sequence[Permission]]) -> Iterator[Finding]:
     """`permissions` by role. Makes access reviews, which change nothing."""
-    try:
-        answer = transport.request("GET", "/version")
-    except ControllerError as error:
-        advice = f"{first_line(error)}. Check KUBECONFIG, or run it in a pod with a service account"
-        yield Finding(area=AREA, what="API server", state=State.MISSING, advice=advice)
-        return
-    yield _reached(answer)
     for group, resource in SERVED:
         yield _served(transport, group, resource)
     for role, wanted in permissions.items():
         yield from _may(transport, role, wanted)
 
 
-def _reached(answer: Response) -> Finding:
-    if answer.status in (401, 403):
-        advice = f"It answers {answer.status}: the credentials are not accepted"
+def reach(transport: Transport, plugin: str | None) -> Finding:
+    """Whether the API server answers, and knows who we are. `plugin`: the kubeconfig's command that gives credentials.
+
+    `/version` is told to anybody; the list of groups only to those who have signed in."""
+    try:
+        version = _json(transport.request("GET", "/version")).get("gitVersion", "")
+        status = transport.request("GET", "/apis").status
+    except ControllerError as error:
+        advice = f"{first_line(error)}. Check KUBECONFIG, or run it in a pod with a service account"
         return Finding(area=AREA, what="API server", state=State.MISSING, advice=advice)
-    version = _json(answer).get("gitVersion", "")
-    return Finding(area=AREA, what=f"API server {version}".strip())
+    what = f"API server {version}".strip()
+    if status not in (401, 403):
+        return Finding(area=AREA, what=what)
+    given = f"exec plugin {plugin!r}" if plugin else "token or certificate"
+    advice = f"It answers {status}: the credentials of the {given} are not accepted. "
+    advice += "Check the context, the time of the token, and the cluster's access entries (or aws-auth)"
+    return Finding(area=AREA, what=f"{what}: not signed in", state=State.MISSING, advice=advice, where="GET /apis")
+
+
+def no_credentials(plugin: str) -> Finding:
+    """The kubeconfig's plugin failed."""
+    advice = f"Run {plugin!r} by hand: it must be in the PATH and print an ExecCredential (in a pod use the service"
+    advice += " account: no KUBECONFIG)"
+    what = f"exec plugin {plugin!r} of the kubeconfig gave no credentials"
+    return Finding(area=AREA, what=what, state=State.MISSING, advice=advice, where="kubeconfig")
 
 
 def _served(transport: Transport, group: str, resource: str) -> Finding:
     what = f"CustomResourceDefinition {resource}.{group.partition('/')[0]}"
     answer = transport.request("GET", f"/apis/{group}")
+    if answer.status not in (200, 404):
+        advice = f"The API server answers {answer.status}: whether it is served is not known"
+        return Finding(area=AREA, what=what, state=State.UNKNOWN, advice=advice, where=f"GET /apis/{group}")
     names = {one.get("name") for one in _json(answer).get("resources", ())}
     if resource in names:
         return Finding(area=AREA, what=what)

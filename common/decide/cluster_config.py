@@ -1,5 +1,6 @@
 """Reads the ConfigMap `kube-system/amazon-vpc-cni`."""
 
+import difflib
 import re
 from collections.abc import Mapping
 
@@ -13,6 +14,12 @@ WARM_PREFIX = "warm-prefix-target"
 COOLDOWN = "branch-eni-cooldown"
 
 _ON = frozenset({"true", "True", "TRUE", "1", "t"})
+_OFF = frozenset({"false", "False", "FALSE", "0", "f", "F", ""})
+"""What people mean by off; anything else is off, too, and most likely a mistake."""
+_TARGETS = (WARM_IP, MINIMUM_IP, WARM_PREFIX)
+_SWITCHES_AND_TIMES = (WINDOWS_IPAM, PREFIX_DELEGATION, COOLDOWN)
+_MISSPELT = 0.85
+"""Likeness, from which a key is taken for one of ours: a letter or two apart."""
 _NUMBER = re.compile(r"([+-]?)0*([0-9]{1,10})", re.ASCII)
 """Without leading zeros: Python reads no more than 4,300 digits."""
 _LARGEST = 2**31 - 1
@@ -79,3 +86,30 @@ def _number(text: str) -> int | None:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
+
+
+def unused(data: Mapping[str, str], *, prefix_feature: bool, legacy: bool) -> tuple[str, ...]:
+    """A sentence for each key that has no effect as it stands, beside the values that cannot be read
+    (`parse_cluster_config`). Keys of the VPC CNI are none of ours, unless they look like one of ours misspelt."""
+    ipam, prefixes = data.get(WINDOWS_IPAM) in _ON, data.get(PREFIX_DELEGATION) in _ON
+    problems = [
+        f"{key} is {_shown(data[key])}, which is neither true nor false: it counts as off."
+        for key in (WINDOWS_IPAM, PREFIX_DELEGATION)
+        if key in data and data[key] not in _ON and data[key] not in _OFF
+    ]
+    if ipam and legacy:
+        problems.append(f"{WINDOWS_IPAM} is not used: the legacy controller's Deployment is there.")
+    if prefixes and not ipam:
+        problems.append(f"{PREFIX_DELEGATION} is not used: {WINDOWS_IPAM} is off.")
+    elif prefixes and not prefix_feature:
+        problems.append(f"{PREFIX_DELEGATION} is not used: VPC_RC_ENABLE_WINDOWS_PREFIX_DELEGATION is off.")
+    problems += [
+        f"windows-{key} is not used: {key} is there, too."
+        for key in _TARGETS
+        if key in data and f"windows-{key}" in data
+    ]
+    known = (*_SWITCHES_AND_TIMES, *(f"{kind}{key}" for kind in ("", "windows-") for key in _TARGETS))
+    for key in sorted(data.keys() - set(known)):
+        if near := difflib.get_close_matches(key, known, n=1, cutoff=_MISSPELT):
+            problems.append(f"{key} is no key: is {near[0]} meant?")
+    return tuple(problems)

@@ -5,6 +5,8 @@ Never the text of a message: EC2 words the same error in several ways.
 """
 
 import http.client
+from collections.abc import Mapping
+from typing import Any
 
 import urllib3.exceptions
 from botocore.exceptions import (
@@ -151,6 +153,11 @@ def classify(action: str, code: str, status: int = 0) -> type[OutsideError]:
     if code in UNSURE or status >= 500 or not code:
         return Unsure
     return Denied if status in (401, 403) else Invalid
+
+
+def answer_in(error: Exception) -> Mapping[str, Any]:
+    """EC2's own answer that the SDK's exception carries, headers included; empty where nobody answered."""
+    return error.response if isinstance(error, ClientError) else {}
 
 
 def translate(action: str, error: Exception) -> OutsideError | None:

@@ -1,6 +1,7 @@
 """How to reach the API server, by the official client: kubeconfigs of any form, plugins for credentials, proxies."""
 
 from pathlib import Path
+from typing import Any
 
 from kubernetes import config as kube_config
 from kubernetes.client import ApiClient, Configuration
@@ -50,15 +51,29 @@ def _in_cluster(configuration: Configuration) -> bool:
 def _token_file_of(kubeconfig: str | None, context: str | None) -> Path | None:
     """The token file that the kubeconfig's user names, which goes before a token beside it, as in client-go; None where
     there is none. The client itself reads it only once. Raises ConfigException."""
-    config = KubeConfigMerger(kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION).config
-    if config is None or not config.safe_get("users"):
-        return None
-    named = config["contexts"].get_with_name(context or config["current-context"])["context"]
-    user = named.safe_get("user") and config["users"].get_with_name(named["user"], safe=True)
+    user = _user(kubeconfig, context)
     found = user and user["user"] and user["user"].safe_get("tokenFile")
     if not found:
         return None
     return Path(str(user.path)).parent / str(found)
+
+
+def exec_plugin_of(kubeconfig: str | None, context: str | None) -> str | None:
+    """The command that gives the kubeconfig's user its credentials; None where there is none. Raises ConfigException.
+
+    The client only logs that it failed, and goes on without credentials."""
+    user = _user(kubeconfig, context)
+    found = user and user["user"] and user["user"].safe_get("exec")
+    return str(found["command"]) if found else None
+
+
+def _user(kubeconfig: str | None, context: str | None) -> Any:
+    """Of the context; untyped in the client. None where there is none."""
+    config = KubeConfigMerger(kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION).config
+    if config is None or not config.safe_get("users"):
+        return None
+    named = config["contexts"].get_with_name(context or config["current-context"])["context"]
+    return named.safe_get("user") and config["users"].get_with_name(named["user"], safe=True)
 
 
 def _what_is_wrong(error: Exception) -> str:

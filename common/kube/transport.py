@@ -43,6 +43,8 @@ used, and reading again is safe. All within one time limit; answers are answers,
 class Response(NamedTuple):
     status: int
     body: bytes
+    date: str = ""
+    """The server's clock, as HTTP writes it; "" where it does not say."""
 
 
 class Transport(Protocol):
@@ -124,7 +126,7 @@ class HttpTransport:
                         retries=False,
                         redirect=False,
                     )
-                    return Response(answer.status, answer.data)
+                    return Response(answer.status, answer.data, answer.headers.get("Date", ""))
                 except urllib3.exceptions.ProtocolError:
                     if last or method != "GET":
                         raise
@@ -150,6 +152,10 @@ class HttpTransport:
                 # An answer that was read to its end is back in the pool; the rest of any other would be read as the
                 # next answer.
                 answer.close()
+
+    def identified(self) -> bool:
+        """Whether our requests carry a token or a client certificate."""
+        return "cert_file" in self._pool.connection_pool_kw or bool(self._credentials.headers())
 
     def close(self) -> None:
         self._pool.clear()

@@ -1,0 +1,58 @@
+"""Reads of whole collections, for the checks: of the API server, and of EC2 by filter."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from common.ec2.api import FILTER_VALUES
+from common.ec2.errors import translate
+from common.ec2.shapes import chunks
+from common.kube.status import page_in
+from common.kube.transport import Transport
+
+PAGE = "500"
+Invoke = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+def listed(transport: Transport, path: str) -> list[Any]:
+    """Every object of a collection. Raises OutsideError."""
+    found: list[Any] = []
+    after = ""
+    while True:
+        query = {"limit": PAGE, **({"continue": after} if after else {})}
+        page = page_in(transport.request("GET", path, query=query))
+        found += [msgspec.json.decode(item) for item in page.items or ()]
+        after = page.metadata.continue_
+        if not after:
+            return found
+
+
+def described(invoke: Invoke, action: str, key: str, name: str, values: Iterable[str]) -> Iterator[Any]:
+    """What EC2 has under `key` where the filter `name` has one of the values; unknown ids are absent. Raises
+    OutsideError."""
+    for some in chunks(sorted(set(values)), FILTER_VALUES):
+        params: dict[str, Any] = {"Filters": [{"Name": name, "Values": list(some)}], "MaxResults": 1000}
+        while True:
+            answer = asked(invoke, action, params)
+            yield from answer.get(key, ())
+            if not answer.get("NextToken"):
+                break
+            params = {**params, "NextToken": answer["NextToken"]}
+
+
+def asked(invoke: Invoke, action: str, params: dict[str, Any]) -> dict[str, Any]:
+    """EC2's answer. Raises OutsideError."""
+    try:
+        return invoke(action, params)
+    except Exception as error:
+        ours = translate(action, error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def name_of(item: Any) -> str:
+    """namespace/name, or the name of what has no namespace."""
+    metadata = item.get("metadata") or {}
+    return "/".join(filter(None, (metadata.get("namespace"), metadata.get("name"))))

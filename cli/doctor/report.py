@@ -1,0 +1,66 @@
+"""Findings as text for people, from a terminal of 80 columns on, and as JSON. What is bad comes last: it is seen."""
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from cli.doctor.finding import BAD, Finding, State
+from common.masking import mask
+
+_STYLES = {State.OK: "green", State.MISSING: "red", State.WRONG: "red", State.UNKNOWN: "yellow"}
+_ORDER = (State.OK, State.UNKNOWN, State.MISSING, State.WRONG)
+INDENT = 2
+
+
+def render(findings: Sequence[Finding]) -> RenderableType:
+    """A row for each; those that are fine by area, the others each with where it was seen and what to do."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in sorted(findings, key=lambda one: _ORDER.index(one.state)):
+        lines: list[RenderableType] = [Text(mask(finding.what))]
+        if finding.state is not State.OK:
+            lines = [Text(mask(finding.what), "bold")]
+            if finding.where:
+                lines.append(Padding(Text(f"seen: {mask(finding.where)}", "dim"), (0, 0, 0, INDENT)))
+            if finding.advice:
+                lines.append(Padding(Text(mask(finding.advice)), (0, 0, 0, INDENT)))
+        table.add_row(Text(str(finding.state), _STYLES[finding.state]), Text(finding.area), Group(*lines))
+    return table
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """One object: `ok`, and `findings` with area, what, state, where and advice."""
+    rows = [
+        {
+            "area": one.area,
+            "what": mask(one.what),
+            "state": str(one.state),
+            "where": mask(one.where),
+            "advice": mask(one.advice),
+        }
+        for one in findings
+    ]
+    found = {"ok": not bad(findings), "findings": rows}
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+
+
+def bad(findings: Sequence[Finding]) -> list[Finding]:
+    return [one for one in findings if one.state in BAD]
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Of one line."""
+    unknown = sum(one.state is State.UNKNOWN for one in findings)
+    rest = f"; {unknown} not known" if unknown else ""
+    number = len(bad(findings))
+    return (
+        f"{number} {'thing is' if number == 1 else 'things are'} missing or wrong{rest}."
+        if number
+        else (f"Nothing is missing{rest}.")
+    )
