@@ -66,8 +66,8 @@ def check_selections(transport: Transport, found: list[Policy]) -> Iterator[Find
             where=f"SecurityGroupPolicy {namespace}/{name}",
             advice="Compare its selectors with the labels of pods and service accounts; delete it if it is not used",
         )
-    if len(idle) < len(found):
-        yield Finding(area=AREA, what=f"policies that select pods: {sum(len(s.changed_at) for s in sets.values())}")
+    if useful := sum(len(one.changed_at) for one in sets.values()) - len(idle):
+        yield Finding(area=AREA, what=f"policies that select pods: {useful}")
 
 
 def check_groups(invoke: Invoke, vpc: str, wanted: Mapping[str, Iterable[str]]) -> Iterator[Finding]:

@@ -17,21 +17,30 @@ INDENT = 2
 
 
 def render(findings: Sequence[Finding]) -> RenderableType:
-    """A row for each; those that are fine by area, the others each with where it was seen and what to do."""
+    """Those that are fine in a row for each area, the others each with where it was seen and what to do."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    fine: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.state is State.OK:
+            fine.setdefault(finding.area, []).append(mask(finding.what))
+    for area, whats in fine.items():
+        table.add_row(_state(State.OK), Text(area), Text("; ".join(whats)))
     for finding in sorted(findings, key=lambda one: _ORDER.index(one.state)):
-        lines: list[RenderableType] = [Text(mask(finding.what))]
-        if finding.state is not State.OK:
-            lines = [Text(mask(finding.what), "bold")]
-            if finding.where:
-                lines.append(Padding(Text(f"seen: {mask(finding.where)}", "dim"), (0, 0, 0, INDENT)))
-            if finding.advice:
-                lines.append(Padding(Text(mask(finding.advice)), (0, 0, 0, INDENT)))
-        table.add_row(Text(str(finding.state), _STYLES[finding.state]), Text(finding.area), Group(*lines))
+        if finding.state is State.OK:
+            continue
+        lines: list[RenderableType] = [Text(mask(finding.what), "bold")]
+        for text, style in ((finding.where and f"seen: {finding.where}", "dim"), (finding.advice, "")):
+            if text:
+                lines.append(Padding(Text(mask(text), style), (0, 0, 0, INDENT)))
+        table.add_row(_state(finding.state), Text(finding.area), Group(*lines))
     return table
+
+
+def _state(state: State) -> Text:
+    return Text(str(state), _STYLES[state])
 
 
 def as_json(findings: Sequence[Finding]) -> str:
@@ -59,8 +68,6 @@ def summary(findings: Sequence[Finding]) -> str:
     unknown = sum(one.state is State.UNKNOWN for one in findings)
     rest = f"; {unknown} not known" if unknown else ""
     number = len(bad(findings))
-    return (
-        f"{number} {'thing is' if number == 1 else 'things are'} missing or wrong{rest}."
-        if number
-        else (f"Nothing is missing{rest}.")
-    )
+    if not number:
+        return f"Nothing is missing or wrong{rest}."
+    return f"{number} {'thing is' if number == 1 else 'things are'} missing or wrong{rest}."

@@ -122,12 +122,12 @@ def healthy(folder: Path) -> Iterator[Planted]:
         plain = Link(connect(redis.url))
         plain.command("CONFIG", "SET", "requirepass", PASSWORD)
         redis_url = f"redis://:{PASSWORD}@127.0.0.1:{redis.port}/0"
-        ec2 = Ec2World(clock=time.time, settings=Ec2Behaviour())
+        ec2 = Ec2World(clock=time.time, settings=Ec2Behaviour.instant())
         ec2_url = stack.enter_context(serving_in_thread(ec2))
         kube_world = KubeWorld(clock=time.time)
         load_manifests(kube_world, ROOT / "deploy/crds")
         server = stack.enter_context(in_thread(kube_world))
-        # A machine in the VPC, so that instances carry the cluster's tag, as all those of EKS do.
+        # As all instances of EKS, they carry the cluster's tag.
         tags = {f"kubernetes.io/cluster/{CLUSTER}": "owned"}
         nodes = tuple(NodeSeed(instance_type="m5.large", groups=(NODE_GROUP,), tags=tags) for _ in range(2))
         seed = empty_seed()
@@ -165,6 +165,36 @@ def healthy(folder: Path) -> Iterator[Planted]:
         yield planted
 
 
+def _define(planted: Planted, kind: str, plural: str) -> None:
+    """A kind of the API server's own that the sandbox does not have: stored, and not acted upon."""
+    group = HOOKS.split("/")[2]
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    body = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Cluster",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    planted.kube("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
+
+
+def _guard(planted: Planted) -> None:
+    plurals = {
+        "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+    }
+    for kind, plural in plurals.items():
+        _define(planted, kind, plural)
+    for file in sorted((ROOT / "deploy/policy").glob("[!k]*.yaml")):
+        for body in yaml.safe_load_all(file.read_text()):
+            planted.kube("POST", f"{HOOKS}/{plurals[body['kind']]}", body)
+
+
 def _run(planted: Planted) -> None:
     """What the processes, their operator and their users put there."""
     planted.beat("watcher", LEADER, leader="true")
@@ -173,6 +203,7 @@ def _run(planted: Planted) -> None:
     planted.store.begin_full_list()
     planted.store.finish_full_list()
     planted.lease(LEADER)
+    _guard(planted)
     for file in ("mutating", "validating"):
         body = yaml.safe_load((ROOT / f"deploy/webhook/configurations/{file}.yaml").read_text())
         for hook in body["webhooks"]:

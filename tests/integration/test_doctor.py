@@ -1,5 +1,6 @@
 """`vpc-rc doctor` names each of these misconfigurations, planted one at a time, and none on a healthy system."""
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -9,9 +10,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from cli.doctor.command import doctor
-from sandbox.ec2 import Denial, FaultRule
+from cli.doctor.examine import examine
+from cli.doctor.finding import BAD, State
+from cli.doctor.report import render
+from common.clock import SystemClock
+from common.kube.transport import HttpTransport, Response
+from common.settings import load_settings
 from sandbox.kube.certificates import make_certificates
 from sandbox.nodes import POD_GROUPS
 from tests.integration.planted import (
@@ -105,11 +112,8 @@ def _elsewhere(config: dict[str, Any]) -> None:
     config["url"] = "https://127.0.0.1:1/mutate-v1-pod"
 
 
-def faulty(code: str, action: str) -> Callable[[Planted], None]:
-    def plant(planted: Planted) -> None:
-        planted.ec2.add_fault(FaultRule(action=action, code=code))
-
-    return plant
+def deny(planted: Planted, action: str) -> None:
+    planted.ec2.behave(planted.ec2.behaviour.changed({"denials": [{"action": action}]}))
 
 
 CASES: dict[str, tuple[Callable[[Planted], None], str, str]] = {
@@ -137,6 +141,10 @@ CASES: dict[str, tuple[Callable[[Planted], None], str, str]] = {
     "the mutating webhook is not registered": (
         lambda p: p.kube("DELETE", f"{HOOKS}/mutatingwebhookconfigurations/vpc-rc-mutating"),
         "Webhooks", "mpod.vpc-resource-controller.local is not registered",
+    ),
+    "annotations are guarded by no policy": (
+        lambda p: p.kube("DELETE", f"{HOOKS}/validatingadmissionpolicies/vpc-rc-annotations"),
+        "Kubernetes", "kubectl apply -k deploy/policy",
     ),
     "the reference's webhook is registered": (
         reference_webhook, "Webhooks", "vpc-resource-validating-webhook is the reference",
@@ -191,7 +199,7 @@ CASES: dict[str, tuple[Callable[[Planted], None], str, str]] = {
     ),
     "EC2 does not answer": (setting("AWS_ENDPOINT_URL_EC2", "http://127.0.0.1:1"), "EC2", "no answer"),
     "an EC2 action is not allowed": (
-        lambda p: p.ec2.deny(Denial(action="AttachNetworkInterface")), "EC2", "allow ec2:AttachNetworkInterface",
+        lambda p: deny(p, "AttachNetworkInterface"), "EC2", "allow ec2:AttachNetworkInterface",
     ),
     "the account is another": (setting("VPC_RC_ACCOUNT_ID", "999999999999"), "EC2", "VPC_RC_ACCOUNT_ID"),
     "the API server does not answer": (
@@ -230,3 +238,63 @@ def test_a_misconfiguration_is_named(planted: Planted, name: str) -> None:
     said = [one for one in found if one["area"] == area and words in f"{one['what']} {one['advice']}"]
     assert said, found
     assert all(one["advice"] for one in found), "each says what to do"
+
+
+class FastClock(SystemClock):
+    """Ten seconds ahead of everybody."""
+
+    def now(self) -> float:
+        return super().now() + 10
+
+
+def test_clocks_that_differ_are_named(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in planted.environment.items():
+        monkeypatch.setenv(name, value)
+    found = [one for one in examine(load_settings(), (), FastClock()) if one.state is State.WRONG]
+    assert {one.what for one in found} == {"clock of Redis", "clock of the API server", "clock of EC2"}
+    assert all("10 s behind" in one.advice for one in found)
+
+
+def test_who_may_read_nothing_is_told_so(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is called wrong because it could not be read."""
+    for name, value in planted.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(HttpTransport, "request", refused_reads(HttpTransport.request))
+    found = list(examine(load_settings(), ("worker",), SystemClock()))
+    assert [one for one in found if one.state in BAD] == []
+    assert {"Webhooks", "Processes", "Policies", "ConfigMap"} <= {
+        one.area for one in found if one.state is State.UNKNOWN
+    }
+
+
+def refused_reads(request: Any) -> Any:
+    """As RBAC does: discovery is for everybody, everything else for nobody."""
+
+    def answer(self: HttpTransport, method: str, path: str, **more: Any) -> Response:
+        if method == "GET" and path.count("/") > 3:
+            return Response(403, b'{"kind": "Status", "reason": "Forbidden", "code": 403}')
+        found: Response = request(self, method, path, **more)
+        return found
+
+    return answer
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_report_is_whole_at_every_width(planted: Planted, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    reference_webhook(planted)
+    for name, value in planted.environment.items():
+        monkeypatch.setenv(name, value)
+    findings = list(examine(load_settings(), ("worker",), SystemClock()))
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(render(findings))
+    text = captured.get()
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    words = " ".join(text.split())
+    assert all(" ".join(one.what.split()) in words or width < 100 for one in findings)
+    assert text.rstrip().splitlines()[-1].strip().endswith("switched off"), "what is bad comes last"
+
+
+def test_the_docs_list_every_misconfiguration() -> None:
+    text = (Path(__file__).parents[2] / "docs/troubleshooting.md").read_text()
+    assert [name for name in CASES if f"| {name} |" not in text] == []

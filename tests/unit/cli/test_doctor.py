@@ -8,11 +8,12 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from cli.doctor import ec2, guards, kubernetes, redis
+from cli.doctor import clocks, ec2, guards, kubernetes, redis
 from cli.doctor.finding import State
 from cli.doctor.permissions import ROLES, Permission, needed
 from common.kube.transport import Response
 from common.model.errors import Denied
+from tests.unit.kube.in_process import VirtualClock
 
 BASE = Path(__file__).parents[3] / "deploy" / "base"
 
@@ -80,7 +81,7 @@ PERMISSION = Permission(verb="get", group="", resource="pods")
     ],
 )
 def test_permissions(status: int, body: str, state: State) -> None:
-    server = ApiServer({"/version": (200, "{}"), kubernetes.REVIEWS: (status, body)})
+    server = ApiServer({kubernetes.REVIEWS: (status, body)})
     found = [one for one in kubernetes.check(server, {"worker": [PERMISSION]}) if one.what.startswith("worker")]
     assert [one.state for one in found] == [state]
 
@@ -125,8 +126,28 @@ def test_who_guards_is_not_known_to_one_who_may_not_read_it() -> None:
     assert [one.state for one in guards.check(ApiServer(answers))] == [State.UNKNOWN]
 
 
-def test_refused_credentials_are_missing() -> None:
-    assert next(iter(kubernetes.check(ApiServer({"/version": (401, "")}), {}))).state is State.MISSING
+@pytest.mark.parametrize("status", [401, 403])
+def test_credentials_that_are_not_accepted_are_no_missing_definitions(status: int) -> None:
+    """Anybody may ask for the version."""
+    server = ApiServer({"/version": (200, "{}"), "/apis": (status, "")})
+    found = kubernetes.reach(server, "aws")
+    assert found.state is State.MISSING
+    assert f"{status}: the credentials of the exec plugin 'aws' are not accepted" in found.advice
+
+
+@pytest.mark.parametrize("status", [401, 403, 503])
+def test_definitions_that_may_not_be_read_are_not_called_missing(status: int) -> None:
+    server = ApiServer({f"/apis/{group}": (status, "") for group, _ in kubernetes.SERVED})
+    assert {one.state for one in kubernetes.check(server, {})} == {State.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state"), [(0.0, State.OK), (4.5, State.OK), (-4.5, State.OK), (6.0, State.WRONG), (-6.0, State.WRONG)]
+)
+def test_clocks_may_differ_by_five_seconds(ahead: float, state: State) -> None:
+    clock = VirtualClock()
+    (found,) = clocks.compare("Redis", lambda: clock.now() + ahead, clock)
+    assert found.state is state
 
 
 def refusing(code: str) -> Any:
