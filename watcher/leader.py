@@ -41,12 +41,14 @@ class Leader:
         tell: Callable[[Notice], None],
         on_deposed: Callable[[], None],
         ask_time: Callable[[], None] = lambda: None,
+        holder: Callable[[], str] = str,
     ) -> None:
         """`held`: whether the lease is ours now. `tell` is given what people should know of pods. `on_deposed` is
-        called once, when another leads. `ask_time` is called at each heartbeat; it raises StoreUnavailable."""
+        called once, when another leads. `ask_time` is called at each heartbeat; it raises StoreUnavailable. `holder`:
+        which other process holds the lease, "" for none."""
         self._desires, self._store, self._writer, self._ticker = desires, store, writer, ticker
         self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
-        self._tell, self._on_deposed, self._ask_time = tell, on_deposed, ask_time
+        self._tell, self._on_deposed, self._ask_time, self._holder = tell, on_deposed, ask_time, holder
         self._started = f"{clock.now():.0f}"
         self._called = threading.Event()
         self._wake = threading.Event()
@@ -140,4 +142,5 @@ class Leader:
             "leader": "true" if self._leading and self._held() else "false",
             "synced": "true" if self._desires.complete else "false",
             "started": self._started,
+            "holder": self._holder(),
         }

@@ -118,6 +118,7 @@ class _Process:
             self._desires, store, writer, ticker, clock=clock, identity=identity, held=held,
             tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
             on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"), ask_time=self._time.look,
+            holder=self._lease.other_holder if self._lease is not None else str,
         )  # fmt: skip
         self._reflectors: dict[Kind, Reflector] = {
             kind: reflector(

@@ -6,6 +6,7 @@ from operator import attrgetter
 
 import msgspec
 
+from cli.status.alarms import Member
 from common.model.desired import Desired
 from common.model.ids import NodeName, PodUid
 from common.model.ledger import AddressState, BranchState, Ledger, Pace, TrunkState
@@ -58,8 +59,10 @@ class NodeGlance(msgspec.Struct, frozen=True, kw_only=True):
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeGlance, ...]
     queues: dict[str, int]
-    workers: dict[str, dict[str, str]]
-    watchers: dict[str, dict[str, str]]
+    workers: dict[str, Member]
+    watchers: dict[str, Member]
+    alarms: tuple[str, ...] = ()
+    """What is wrong with the processes, a sentence each."""
     complete: bool
     """The watcher has written a full list; without it nothing is released."""
     config: dict[str, float | bool | int | None]
@@ -78,7 +81,7 @@ def node_glance(
     waiting = tuple(
         WaitingPod(pod=f"{pod.namespace}/{pod.name}", since=pod.scheduled_at, why=why_waiting(ledger, pod))
         for pod in sorted(desired.pods.values(), key=attrgetter("scheduled_at", "uid"))
-        if _waits(pod)
+        if waits(pod)
     )
     return NodeGlance(
         node=name,
@@ -97,7 +100,8 @@ def node_glance(
     )
 
 
-def _waits(pod: PodWish) -> bool:
+def waits(pod: PodWish) -> bool:
+    """Whether it has not yet what it asks for."""
     if pod.finished or pod.deleting:
         return False
     return bool(pod.branches and not pod.eni_annotation) or bool(pod.addresses and not pod.ip_annotation)

@@ -1,9 +1,11 @@
-"""Reads the glance from Redis."""
+"""Reads from Redis what is shown."""
 
 from collections.abc import Mapping
 
 import msgspec
 
+from cli.status.alarms import alarms, member
+from cli.status.detail import NodeDetail, PodDetail, find_node, node_detail, pod_detail
 from cli.status.glance import Glance, node_glance
 from common.model.limits import InstanceLimits
 from common.store import Store
@@ -22,11 +24,26 @@ def read_glance(store: Store, limits: Mapping[str, InstanceLimits]) -> Glance:
         # Nodes that are none of ours have desired state but nothing to show.
         if ledger is not None or desired.pods:
             nodes.append(node_glance(ledger, desired, name, limits))
+    workers = {name: member(WORKER, about) for name, about in store.members(WORKER).items()}
+    watchers = {name: member(WATCHER, about) for name, about in store.members(WATCHER).items()}
+    complete = store.is_complete()
     return Glance(
         nodes=tuple(nodes),
         queues=store.queue_depths(),
-        workers=store.members(WORKER),
-        watchers=store.members(WATCHER),
-        complete=store.is_complete(),
+        workers=workers,
+        watchers=watchers,
+        alarms=alarms(watchers, workers, complete=complete),
+        complete=complete,
         config=msgspec.to_builtins(config) if config else {},
     )
+
+
+def read_node(store: Store, limits: Mapping[str, InstanceLimits], wanted: str) -> NodeDetail:
+    """Raises NotThere, StoreUnavailable."""
+    name = find_node(sorted(store.known_nodes() | store.ledgers().keys()), wanted)
+    return node_detail(store.load_ledger(name), store.desired(name), name, limits)
+
+
+def read_pod(store: Store, wanted: str) -> PodDetail:
+    """`wanted`: namespace/name. Raises NotThere, StoreUnavailable."""
+    return pod_detail(store.ledgers(), store.desired_of(sorted(store.known_nodes())), wanted)

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.status.alarms import leaders
 from cli.status.fit import Column, cut, fitting, without_common_domain
 from cli.status.glance import Glance, NodeGlance, WindowsPool
 
@@ -31,19 +32,13 @@ def render(glance: Glance, now: float, width: int, nodes_shown: int | None = Non
 
 def summary(glance: Glance) -> list[Text]:
     """Lines about the processes and the queues."""
-    leaders = [name for name, about in glance.watchers.items() if about.get("leader") == "true"]
+    lead = leaders(glance.watchers)
     depth = ", ".join(f"{name} {number}" for name, number in glance.queues.items())
-    lines = [
-        Text(f"Watchers {len(glance.watchers)}, leader {leaders[0] if leaders else 'unknown'}"),
+    return [
+        Text(f"Watchers {len(glance.watchers)}, leader {', '.join(lead) or 'unknown'}"),
         Text(f"Workers {len(glance.workers)}; messages waiting: {depth}"),
+        *(Text(alarm, "red") for alarm in glance.alarms),
     ]
-    if not glance.watchers:
-        lines[0].stylize("red")
-    if not glance.workers:
-        lines[1].stylize("red")
-    if not glance.complete:
-        lines.append(Text("The watcher has not written a full list yet: nothing is released until then.", "yellow"))
-    return lines
 
 
 def nodes_tables(nodes: Sequence[NodeGlance], now: float, shown: int | None, width: int) -> list[RenderableType]:

@@ -71,6 +71,10 @@ class Lease:
         """Whether we hold the lease now. False also in a holder that slept longer than the lease."""
         return self._clock.monotonic() < self._held_until
 
+    def other_holder(self) -> str:
+        """Who was last seen to hold the lease, "" where it is ours or nobody's."""
+        return "" if self.held() else self._holder
+
     def attempt(self) -> bool:
         """Take or renew the lease. False: another holds it, or was faster. Raises OutsideError."""
         began = self._clock.monotonic()

@@ -6,6 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
+from cli.status.alarms import Member
 from cli.status.fit import cut
 from cli.status.glance import Glance, NodeGlance, WaitingPod, WindowsPool
 from cli.status.show import render
@@ -48,8 +49,8 @@ def glance() -> Glance:
             node(4, pool=WindowsPool(used=7117, warm=7227, cooling=7337, prefixes=7447), trunk="absent"),
         ),
         queues={"nodes": 12, "maintenance": 1},
-        workers={"vpc-rc-1": {}},
-        watchers={"vpc-rc-watcher-7c9d8f6b5-abcde_1_0a1b2c3d": {"leader": "true"}},
+        workers={"vpc-rc-1": Member()},
+        watchers={"vpc-rc-watcher-7c9d8f6b5-abcde_1_0a1b2c3d": Member(leader=True)},
         complete=True,
         config={},
     )

@@ -1,0 +1,32 @@
+"""Which nodes are shown, and in which order."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from cli.status.glance import Glance, NodeGlance
+
+ONLY: Mapping[str, Callable[[NodeGlance], bool]] = {
+    "waiting": lambda node: bool(node.waiting),
+    "trouble": lambda node: bool(node.problem),
+    "full": lambda node: node.pool is None and node.trunk == "ready" and node.free == 0,
+    "linux": lambda node: node.pool is None,
+    "windows": lambda node: node.pool is not None,
+}
+SORT: Mapping[str, Callable[[NodeGlance], Any]] = {
+    "name": lambda node: node.node,
+    "waiting": lambda node: -len(node.waiting),
+    "free": lambda node: node.free,
+    "used": lambda node: -(node.pool.used if node.pool else node.used),
+    "cooling": lambda node: -(node.pool.cooling if node.pool else node.cooling),
+    "pods": lambda node: -node.pods,
+}
+"""By these, then by name. Numbers that ask for attention come first: most used, least free."""
+
+
+def choose(glance: Glance, only: tuple[str, ...], sort: str) -> Glance:
+    """The same with those nodes that satisfy each of `only`, sorted."""
+    nodes = [node for node in glance.nodes if all(ONLY[name](node) for name in only)]
+    nodes.sort(key=lambda node: (SORT[sort](node), node.node))
+    return msgspec.structs.replace(glance, nodes=tuple(nodes))
