@@ -4,6 +4,8 @@ A process counts what it does itself; sums over replicas are Prometheus' busines
 by whoever knows the whole: the watchers' leader, and the worker that sweeps.
 """
 
+from importlib.metadata import version
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -13,11 +15,14 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
 from common.probes import Answer, Server
 
+# Twice the series for times that nobody asks for; a restart shows in process_start_time_seconds.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in prometheus_client
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
@@ -39,6 +44,8 @@ def _histogram(name: str, text: str, *labels: str) -> Histogram:
     return Histogram(f"vpc_rc_{name}", text, labels, registry=REGISTRY, buckets=_SECONDS)
 
 
+_gauge("build_info", "1; which version this process is.", "version").labels(version("vpc-resource-controller")).set(1)
+
 POD_SECONDS = _histogram("pod_seconds", "From a pod's scheduling to its annotation.", "resource")
 PODS_WAITING = _gauge("pods_waiting", "Pods that ask for a resource and have none yet.", "resource")
 PODS_WITHOUT_GROUPS = _gauge(
@@ -52,6 +59,9 @@ EC2_THROTTLED = _counter("ec2_throttled", "Calls that EC2 refused because of its
 EC2_RATE = _gauge("ec2_rate", "Calls a second that the limiter grants now, over all replicas.", "action")
 
 CLOCK_ERROR = _gauge("clock_error_seconds", "How far this machine's clock is ahead of Redis'.")
+SUBNET_FREE = _gauge(
+    "subnet_free_addresses", "Free addresses of a subnet, when this process last read it with its nodes.", "subnet"
+)
 
 RECONCILES = _counter("reconciles", "Runs on a node, by how they ended.", "result")
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of runs on a node.")
@@ -84,6 +94,8 @@ WEBHOOK_REVIEWS = _counter("webhook_reviews", "Admission reviews answered.", "pa
 WEBHOOK_CERTIFICATE_DAYS = _gauge(
     "webhook_certificate_days_left", "Days until the webhook's certificate expires; negative: it has."
 )
+# Of no process but the webhook: 0 would be an alarm.
+WEBHOOK_CERTIFICATE_DAYS.set(float("nan"))
 WEBHOOK_EXPIRED_HANDSHAKES = _counter(
     "webhook_expired_handshakes", "TLS handshakes with a certificate that has expired."
 )

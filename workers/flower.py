@@ -17,10 +17,12 @@ TASKS_COLUMNS = "name,args,state,received,runtime,worker"
 
 
 def main(settings: Settings, port: int = DEFAULT_PORT) -> int:
-    """Serve until SIGTERM or SIGINT. Flower's own variables (`FLOWER_BASIC_AUTH`, `FLOWER_URL_PREFIX`, ...) apply.
-    Raises SettingsError where the port is taken."""
+    """Serve until SIGTERM or SIGINT, to be looked at only unless `FLOWER_READ_ONLY=false`. Flower's own variables
+    (`FLOWER_BASIC_AUTH`, `FLOWER_URL_PREFIX`, ...) apply. Raises SettingsError where the port is taken."""
     # Of runs on nodes the arguments are what people look for; Flower's own choice leaves them out.
     options.tasks_columns = TASKS_COLUMNS
+    # Its buttons end workers and make tasks; to look is what it is here for.
+    options.read_only = True
     apply_env_options()
     options.address, options.port = settings.listen_address, port
     extract_settings()

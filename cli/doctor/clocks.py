@@ -8,7 +8,7 @@ from cli.doctor.finding import Finding, State
 from cli.doctor.reads import Invoke
 from common.clock import Clock
 from common.ec2.errors import answer_in, translate
-from common.kube.transport import Transport
+from common.kube.transport import HttpTransport
 from common.store.link import Link
 
 AREA = "Clocks"
@@ -44,8 +44,8 @@ def of_redis(link: Link) -> Reading:
     return read
 
 
-def of_api_server(transport: Transport) -> Reading:
-    return lambda: _http_date(transport.request("GET", "/version").date)
+def of_api_server(transport: HttpTransport) -> Reading:
+    return lambda: _http_date(transport.server_date())
 
 
 def of_ec2(invoke: Invoke) -> Reading:

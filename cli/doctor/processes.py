@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from cli.doctor.finding import Finding, State
 from common.clock import Clock
 from common.kube.status import object_in
-from common.kube.transport import Response, Transport
+from common.kube.transport import Transport
 from common.settings import Settings
 from common.store import Store
 
@@ -77,7 +76,7 @@ def _lease(
     if answer.status != 404:
         spec = object_in(answer, name).get("spec") or {}
     holder = str(spec.get("holderIdentity") or "")
-    age = _age(spec, answer, clock)
+    age = _age(spec, clock)
     if not holder or age > float(spec.get("leaseDurationSeconds") or 30):
         if needed:
             said = f"; {holder} did not renew it for {age:.0f} s" if holder else ""
@@ -99,14 +98,10 @@ def _lease(
         )
 
 
-def _age(spec: Mapping[str, Any], answer: Response, clock: Clock) -> float:
-    """Seconds since the last renewal, by the API server's clock where it tells."""
+def _age(spec: Mapping[str, Any], clock: Clock) -> float:
+    """Seconds since the last renewal."""
     try:
         renewed = datetime.fromisoformat(str(spec.get("renewTime") or "")).timestamp()
     except ValueError:
         return 0.0
-    try:
-        now = parsedate_to_datetime(answer.date).timestamp()
-    except ValueError:
-        now = clock.now()
-    return max(0.0, now - renewed)
+    return max(0.0, clock.now() - renewed)

@@ -7,6 +7,7 @@ from typing import Any
 from common.ec2 import shapes
 from common.ec2.errors import DUPLICATE_PERMISSION, INVALID_PARAMETER, NO_FREE_PREFIX, translate
 from common.ec2.gate import Gate
+from common.metrics import SUBNET_FREE
 from common.model.ec2 import Instance, Interface, Subnet
 from common.model.errors import Invalid, LimitExceeded, NotFound, SubnetExhausted, Throttled, Unsure
 from common.model.ids import (
@@ -72,7 +73,11 @@ class Ec2:
         action = "DescribeSubnets"
         raws = self._describe(action, "Subnets", "subnet-id", ids)
         with _whole(action):
+            raws = list(raws)
             found = [shapes.subnet(raw) for raw in raws]
+        for raw in raws:
+            if (free := raw.get("AvailableIpAddressCount")) is not None:
+                SUBNET_FREE.labels(raw["SubnetId"]).set(free)
         return {one.subnet_id: one for one in found}
 
     def describe_interfaces(

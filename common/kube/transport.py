@@ -43,8 +43,6 @@ used, and reading again is safe. All within one time limit; answers are answers,
 class Response(NamedTuple):
     status: int
     body: bytes
-    date: str = ""
-    """The server's clock, as HTTP writes it; "" where it does not say."""
 
 
 class Transport(Protocol):
@@ -126,7 +124,7 @@ class HttpTransport:
                         retries=False,
                         redirect=False,
                     )
-                    return Response(answer.status, answer.data, answer.headers.get("Date", ""))
+                    return Response(answer.status, answer.data)
                 except urllib3.exceptions.ProtocolError:
                     if last or method != "GET":
                         raise
@@ -152,6 +150,13 @@ class HttpTransport:
                 # An answer that was read to its end is back in the pool; the rest of any other would be read as the
                 # next answer.
                 answer.close()
+
+    def server_date(self) -> str:
+        """The API server's clock, as HTTP writes it; "" where it does not tell. Raises Unsure."""
+        path = "/version"
+        with _connection_errors("GET", path):
+            answer = self._pool.request("GET", self._url(path, None), timeout=REQUEST_SECONDS, retries=False)
+        return str(answer.headers.get("Date", ""))
 
     def identified(self) -> bool:
         """Whether our requests carry a token or a client certificate."""

@@ -4,7 +4,7 @@ import base64
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -95,8 +95,17 @@ class Planted:
 
     def bundle(self, pem: bytes) -> None:
         """The authorities that the API server accepts for our webhooks."""
+        self.change_hooks(lambda config: config.update(caBundle=base64.b64encode(pem).decode()))
+
+    def change_hooks(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Of each of our webhooks, how the API server calls it."""
+
+        def each(found: Any) -> None:
+            for hook in found["webhooks"]:
+                change(hook["clientConfig"])
+
         for path in self.hooks():
-            self.change(path, lambda found: [_set_bundle(hook, pem) for hook in found["webhooks"]])
+            self.change(path, each)
 
     def certificate_ends(self, in_days: float) -> None:
         """Our webhooks get a certificate that ends then. It lives for thirty days from the moment that it is made."""

@@ -104,12 +104,13 @@ def another_authority(planted: Planted) -> None:
 
 
 def webhook_elsewhere(planted: Planted) -> None:
-    for path in planted.hooks():
-        planted.change(path, lambda found: [_elsewhere(hook["clientConfig"]) for hook in found["webhooks"]])
+    planted.change_hooks(lambda config: config.update(url="https://127.0.0.1:1/mutate-v1-pod"))
 
 
-def _elsewhere(config: dict[str, Any]) -> None:
-    config["url"] = "https://127.0.0.1:1/mutate-v1-pod"
+def two_leases(planted: Planted) -> None:
+    planted.environment["VPC_RC_LEASE_NAME"] = "ours"
+    planted.lease(LEADER, name="ours")
+    planted.lease("ip-10-0-0-9_reference")
 
 
 def deny(planted: Planted, action: str) -> None:
@@ -132,12 +133,7 @@ CASES: dict[str, tuple[Callable[[Planted], None], str, str]] = {
     "the lease is another's": (lambda p: p.lease("ip-10-0-0-9_reference"), "Processes", "ip-10-0-0-9_reference holds"),
     "the lease ran out": (lambda p: p.lease(LEADER, age=300), "Processes", "nobody holds the lease"),
     "there is no lease": (lambda p: p.kube("DELETE", LEASE), "Processes", "nobody holds the lease"),
-    "another leads by another lease": (
-        lambda p: (
-            setting("VPC_RC_LEASE_NAME", "ours")(p), p.lease(LEADER, name="ours"), p.lease("ip-10-0-0-9_reference")
-        ),
-        "Processes", "ip-10-0-0-9_reference holds",
-    ),
+    "another leads by another lease": (two_leases, "Processes", "ip-10-0-0-9_reference holds"),
     "the mutating webhook is not registered": (
         lambda p: p.kube("DELETE", f"{HOOKS}/mutatingwebhookconfigurations/vpc-rc-mutating"),
         "Webhooks", "mpod.vpc-resource-controller.local is not registered",

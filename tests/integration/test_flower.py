@@ -1,12 +1,15 @@
 """What Flower's page of tasks shows without anybody's choosing."""
 
+import base64
 import os
 import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +19,9 @@ from tests.integration.redis_server import RedisServer, free_port
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def page() -> Iterator[str]:
-    """Its `/tasks`."""
+@contextmanager
+def flower(**variables: str) -> Iterator[str]:
+    """Its address."""
     port = free_port()
     with RedisServer() as redis:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VPC_RC_", "FLOWER_"))}
@@ -26,13 +29,21 @@ def page() -> Iterator[str]:
         with subprocess.Popen(
             [sys.executable, "-m", "cli.main", "flower", "--port", str(port)],
             cwd=ROOT,
-            env={**inherited, "VPC_RC_REDIS_URL": url, "VPC_RC_LISTEN_ADDRESS": "127.0.0.1"},
+            env={**inherited, "VPC_RC_REDIS_URL": url, "VPC_RC_LISTEN_ADDRESS": "127.0.0.1", **variables},
         ) as process:
             try:
-                yield _read(f"http://127.0.0.1:{port}/tasks", 60)
+                _read(f"http://127.0.0.1:{port}/healthcheck", 60)
+                yield f"http://127.0.0.1:{port}"
             finally:
                 process.terminate()
                 process.wait(20)
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """Its `/tasks`."""
+    with flower() as url:
+        yield _read(f"{url}/tasks", 60)
 
 
 def _read(url: str, seconds: float) -> str:
@@ -52,3 +63,22 @@ def test_the_page_of_tasks_shows_node_and_reason(page: str) -> None:
     columns = [column.strip() for column in re.findall(r"<th[^>]*>([^<]*)</th>", page)]
     assert columns[:2] == ["Name", "args"]
     assert {"State", "Received", "Runtime", "Worker"} <= set(columns)
+
+
+def _post(url: str, user: str = "") -> int:
+    credentials = base64.b64encode(user.encode()).decode()
+    request = urllib.request.Request(url, data=b"", headers={"Authorization": f"Basic {credentials}"} if user else {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    "path", ["worker/shutdown/any", "worker/queue/cancel-consumer/any?queue=nodes", "task/send-task/workers.tasks.any"]
+)
+def test_nothing_is_steered_unless_it_was_asked_for(path: str) -> None:
+    with flower(FLOWER_BASIC_AUTH="me:secret") as url:
+        assert _post(f"{url}/api/{path}") == 401
+        assert _post(f"{url}/api/{path}", "me:secret") == 403
