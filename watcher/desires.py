@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable
 from common.clock import Clock
 from common.decide.managed import eni_config_name
 from common.kube import project
-from common.kube.lenient import Raw
+from common.kube.lenient import Raw, log_problem
 from common.model.config import ClusterConfig
 from common.model.ids import InstanceId, NodeName, PodUid
 from common.model.node import CniNodeFacts, EniConfigFacts, NodeFacts, NodeView
-from common.model.notice import PodNotice
+from common.model.notice import PodNotice, PolicyNotice
 from common.model.pod import BarePod, PodWish
 from watcher.cluster import ClusterSettings
 from watcher.kinds import NEEDED, Kind
 from watcher.owed import Batch, Debt, NodeChange, Owed
 from watcher.pods import WantedPods
+from watcher.policy_faults import PolicyFaults
 from watcher.uncovered import UncoveredPods
 
 DELETED = "DELETED"
@@ -39,6 +40,7 @@ class Desires:
         self._eni_configs: dict[str, EniConfigFacts] = {}
         self._pods = WantedPods()
         self._uncovered = UncoveredPods(clock)
+        self._policy_faults = PolicyFaults()
         self._config_map_uid = ""
         self._settings = ClusterSettings(prefix_feature=prefix_feature, on_problem=on_problem)
         self._synced: set[Kind] = set()
@@ -71,7 +73,14 @@ class Desires:
                     self._settings.set_legacy(not gone)
                     self._refresh_settings()
                 case Kind.POLICIES:
-                    policy = None if gone else project.policy(raw)
+                    problems: list[str] = []
+                    policy = None if gone else project.policy(raw, problems.append)
+                    for problem in problems:
+                        log_problem(problem)
+                    if gone:
+                        self._policy_faults.drop(found)
+                    else:
+                        self._policy_faults.put(found, policy, "; ".join(problems))
                     self._uncovered.put_policy(found.namespace, found.name, policy, gone=gone)
                     for node in self._pods.nodes_waiting(found.namespace):
                         self._owe(node, Debt(reason="policy"))
@@ -137,6 +146,11 @@ class Desires:
         """The pod was seen bound at `seen_at` by a leader before us."""
         with self._lock:
             self._pods.seen_before(node, uid, seen_at)
+
+    def policy_faults(self) -> list[PolicyNotice]:
+        """What to say of policies that count for nothing."""
+        with self._lock:
+            return self._policy_faults.look()
 
     def uncovered(self, limit: int) -> list[PodNotice]:
         """Look whether pods run without their security groups, at so many at most. What to say of those found."""

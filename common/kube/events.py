@@ -20,7 +20,7 @@ from common.logging import get_logger
 from common.metrics import EVENTS_DROPPED
 from common.model.errors import OutsideError, Throttled, Unsure
 from common.model.names import COMPONENT
-from common.model.notice import CniNodeNotice, NodeNotice, Notice, PodNotice, Severity
+from common.model.notice import CniNodeNotice, NodeNotice, Notice, PodNotice, PolicyNotice, Severity
 
 QUEUE_LIMIT = 2000
 REMEMBERED_LIMIT = 4096
@@ -60,6 +60,14 @@ def involved_in(notice: Notice) -> Involved:
         case CniNodeNotice():
             version = "vpcresources.k8s.aws/v1alpha1"
             return Involved(api_version=version, kind="CNINode", name=notice.name, uid=notice.uid)
+        case PolicyNotice():
+            return Involved(
+                api_version="vpcresources.k8s.aws/v1beta1",
+                kind="SecurityGroupPolicy",
+                name=notice.name,
+                uid=notice.uid,
+                namespace=notice.namespace,
+            )
 
 
 class _Said(msgspec.Struct, frozen=True):

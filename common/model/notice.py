@@ -43,4 +43,15 @@ class CniNodeNotice(msgspec.Struct, frozen=True, kw_only=True, tag="cninode"):
     severity: Severity = Severity.NORMAL
 
 
-Notice = NodeNotice | PodNotice | CniNodeNotice
+class PolicyNotice(msgspec.Struct, frozen=True, kw_only=True, tag="policy"):
+    """An event on a SecurityGroupPolicy."""
+
+    namespace: str
+    name: str
+    uid: str
+    reason: str
+    message: str
+    severity: Severity = Severity.NORMAL
+
+
+Notice = NodeNotice | PodNotice | CniNodeNotice | PolicyNotice
