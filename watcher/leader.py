@@ -105,7 +105,8 @@ class Leader:
             if now >= self._tick_at:
                 self._tick_at = now + self._tick_seconds
                 self._ticker.tick()
-                for notice in (*self._desires.policy_faults(), *self._desires.uncovered(PODS_A_TICK)):
+                notices: list[Notice] = [*self._desires.policy_faults(), *self._desires.uncovered(PODS_A_TICK)]
+                for notice in notices:
                     self._tell(notice)
         if now >= self._beat_at:
             self._beat_at = now + BEAT_SECONDS

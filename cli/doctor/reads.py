@@ -15,17 +15,17 @@ PAGE = "500"
 Invoke = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
-def listed(transport: Transport, path: str) -> list[Any]:
-    """Every object of a collection. Raises OutsideError."""
-    found: list[Any] = []
+def listed(transport: Transport, path: str) -> Iterator[Any]:
+    """Every object of a collection, a page in memory at a time. Raises OutsideError."""
     after = ""
     while True:
         query = {"limit": PAGE, **({"continue": after} if after else {})}
         page = page_in(transport.request("GET", path, query=query))
-        found += [msgspec.json.decode(item) for item in page.items or ()]
+        for item in page.items or ():
+            yield msgspec.json.decode(item)
         after = page.metadata.continue_
         if not after:
-            return found
+            return
 
 
 def described(invoke: Invoke, action: str, key: str, name: str, values: Iterable[str]) -> Iterator[Any]:
