@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.decide.cluster_config import parse_cluster_config
+from common.decide.cluster_config import parse_cluster_config, unused
 from common.model.config import ClusterConfig
 
 
@@ -157,3 +157,26 @@ def test_whatever_people_write_the_settings_are_usable(data: dict[str, str]) -> 
     config, problems = parse(data, ClusterConfig(cooldown=45))
     assert 30 <= config.cooldown < 2**31
     assert all("\n" not in problem and len(problem) < 300 for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({}, ""),
+        ({"enable-windows-ipam": "false", "enable-network-policy-controller": "true"}, ""),
+        ({"enable-windows-ipam": "yes"}, "neither true nor false"),
+        ({"enable-windows-prefix-delegation": "true"}, "enable-windows-ipam is off"),
+        ({"enable-windows-ipam": "true", "enable-windows-prefix-delegation": "true"}, "PREFIX_DELEGATION is off"),
+        ({"warm-ip-target": "1", "windows-warm-ip-target": "2"}, "windows-warm-ip-target is not used"),
+        ({"branch-eni-cooldwn": "60"}, "is branch-eni-cooldown meant?"),
+    ],
+)
+def test_keys_that_have_no_effect_are_named(data: dict[str, str], said: str) -> None:
+    found = unused(data, prefix_feature=False, legacy=False)
+    assert len(found) == bool(said)
+    assert said in "".join(found)
+
+
+def test_windows_is_not_used_while_the_legacy_controller_is_there() -> None:
+    (found,) = unused({"enable-windows-ipam": "true"}, prefix_feature=False, legacy=True)
+    assert "legacy" in found
