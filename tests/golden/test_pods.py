@@ -99,6 +99,7 @@ def test_pod_foreign_annotation(ready: Scene, facts: Facts) -> None:
     ready.strangers.add(stranger["eniId"])
     seen: dict[str, Any] = {}
     texts = {"an interface that is not there": json.dumps([stranger]), "empty list": "[]", "not JSON": "nonsense"}
+    ready.cluster.judge.forged.update(texts.values())
     for place, (what, text) in enumerate(texts.items()):
         calls = sight.Calls(ready)
         uid = ready.pod(f"pod{place}", annotations={POD_ENI: text})
