@@ -199,7 +199,7 @@ class Settings(BaseSettings):
         description="redis://HOST:PORT/DB, rediss://HOST:PORT/DB or sentinel://H1:P1,H2:P2/DB?master=NAME.",
     )
     worker_threads: int = Field(24, ge=1, le=256, description="Nodes that one worker process reconciles at a time.")
-    lock_seconds: Seconds = Field(15, description="Lifetime of a node's lock, renewed by its run: the price of a kill.")
+    lock_seconds: Seconds = Field(15, description="By how much a node's lock outlives the longest run, if it hangs.")
     slice_seconds: Seconds = Field(20, description="Longest run on one node before others get their turn.")
     node_release_seconds: Seconds = Field(60, description="From a node's leaving to the release of its branches.")
     audit_min_seconds: Seconds = Field(60, description="First comparison of a node's record with its pods.")

@@ -1,6 +1,8 @@
 """What all runs of a worker process share, made once, before the first run."""
 
+import os
 import random
+import secrets
 import socket
 import threading
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from common.model.outcome import Outcome
 from common.settings import Settings, load_settings, require
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher, Publisher
+from common.store.pulse import Pulse
 from workers.answers import Answers
 from workers.crew import ThreadCrew
 from workers.reconcile import Reconciler, place_of
@@ -66,9 +69,9 @@ def check(settings: Settings) -> None:
     _kube_transport(settings, SystemClock())
 
 
-def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threading.Event) -> Context:
-    """Connect to everything. Raises SettingsError as `check`, and OutsideError where credentials, region or account
-    cannot be found out: to be tried again."""
+def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threading.Event, incarnation: str) -> Context:
+    """Connect to everything, and send heartbeats from now on. Raises SettingsError as `check`, and OutsideError where
+    credentials, region or account cannot be found out: to be tried again."""
     check(settings)
     reach = Reach()
     ec2, account = Ec2(build_invoke(settings, reach), OpenGate(), vpc=settings.vpc_id), account_id(settings)
@@ -106,12 +109,14 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         options=options(settings),
         clock=clock,
         rng=rng,
-        owner=f"{socket.gethostname()}/{rng.getrandbits(32):08x}",
+        owner=incarnation,
         lock_seconds=settings.lock_seconds,
         slice_seconds=settings.slice_seconds,
         stopping=stop.is_set,
     )
     runs = Runs(reconciler.run)
+    # Before the first run: locks name the incarnation.
+    Pulse(settings.redis_url.get_secret_value(), keys.prefix(settings.cluster_name), incarnation).start()
     return Context(
         settings=settings, ports=ports, reconciler=reconciler, runs=runs, stop=stop, events=events, reach=reach
     )
@@ -144,9 +149,14 @@ _shared: list[Context] = []
 """Empty, or this process' own."""
 
 
-def prepare(settings: Settings, publisher: Publisher, clock: Clock, stop: threading.Event) -> Context:
+def new_incarnation() -> str:
+    """A name for this process, unlike that of any other."""
+    return f"vpc-rc-{os.getpid()}-{secrets.token_hex(4)}@{socket.gethostname()}"
+
+
+def prepare(settings: Settings, publisher: Publisher, clock: Clock, stop: threading.Event, incarnation: str) -> Context:
     """Build this process' context before its first task. Raises as `build`."""
-    built = build(settings, publisher, clock, stop)
+    built = build(settings, publisher, clock, stop, incarnation)
     with _guard:
         _shared[:] = [built]
     return built
@@ -159,5 +169,6 @@ def context() -> Context:
         if not _shared:
             from workers.app import default_app
 
-            _shared.append(build(load_settings(), CeleryPublisher(default_app()), SystemClock(), threading.Event()))
+            publisher = CeleryPublisher(default_app())
+            _shared.append(build(load_settings(), publisher, SystemClock(), threading.Event(), new_incarnation()))
         return _shared[0]

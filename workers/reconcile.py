@@ -32,6 +32,8 @@ from workers.worklog import context_of
 
 POLL_SECONDS = 0.05
 """How often a run with calls under way looks whether its node has become dirty: what a new pod waits at most."""
+CONFIRM_SECONDS = 5.0
+"""How often a run that only waits looks whether the node is still its own. Its writes are refused at once."""
 LINGER_SECONDS = 0.5
 """A run whose next moment is nearer than this waits for it; a later one is parked."""
 STUCK_SECONDS = 2.0
@@ -85,7 +87,8 @@ class _Run:
     ledger: Ledger
     saved: Ledger | None
     began: float
-    renewed: float
+    confirmed: float
+    """When the lock was last known to be ours."""
     looked: float
     """When the dirty mark was last looked at."""
     desired: Desired = field(default_factory=Desired)
@@ -110,7 +113,9 @@ class Reconciler:
     clock: Clock
     rng: random.Random
     owner: str
+    """The process' incarnation."""
     lock_seconds: float
+    """By how much a lock outlives the longest run."""
     slice_seconds: float
     dirt: Dirt = field(default_factory=Dirt)
     faults: Faults = field(default_factory=Faults)
@@ -124,7 +129,8 @@ class Reconciler:
         began = self.clock.monotonic()
         owner = f"{self.owner}/{self.rng.getrandbits(48):012x}"
         try:
-            token = self.store.acquire(node, owner, self.lock_seconds, message)
+            longest = self.slice_seconds + FINISH_SECONDS + self.lock_seconds
+            token = self.store.acquire(node, owner, longest, message)
             if token is None:
                 RECONCILES.labels(Ending.BUSY).inc()
                 return Ending.BUSY
@@ -152,7 +158,7 @@ class Reconciler:
                 ledger=ledger or fresh,
                 saved=ledger,
                 began=now,
-                renewed=now,
+                confirmed=now,
                 looked=now,
                 moved=now,
                 on_stuck=on_stuck,
@@ -196,7 +202,7 @@ class Reconciler:
             ended = run.crew.wait(1.0)
             run.busy -= {action.subject for action, _ in ended}
             self._note_movement(run, ended)
-            self._renew(run)
+            self._confirm(run)
 
     def _leave(self, run: _Run, ending: Ending) -> None:
         if ending is Ending.SLICED:
@@ -229,7 +235,7 @@ class Reconciler:
                 run.crew.wake(run.node, run.held.values())
                 return Ending.SETTLED
             self.clock.sleep(min(max(wait, 0.0), POLL_SECONDS))
-            self._renew(run)
+            self._confirm(run)
             changed = self._is_dirty(run)
 
     def _is_over(self, run: _Run) -> bool:
@@ -241,7 +247,7 @@ class Reconciler:
         while True:
             ended = run.crew.wait(min(POLL_SECONDS, look_again - self.clock.now()))
             self._apply(run, ended)
-            self._renew(run)
+            self._confirm(run)
             if self._is_dirty(run):
                 return True
             if ended or self.clock.now() >= look_again or self._is_over(run) or self.stopping():
@@ -382,19 +388,20 @@ class Reconciler:
                 raise _Abandoned
             self._apply(run, run.crew.wait(1.0))
             self._save(run, run.ledger)
-            self._renew(run)
+            self._confirm(run)
 
     def _save(self, run: _Run, ledger: Ledger | None) -> None:
         if ledger != run.saved:
             self.store.save_ledger(run.node, ledger, run.owner, run.token)
             run.saved = ledger
 
-    def _renew(self, run: _Run) -> None:
+    def _confirm(self, run: _Run) -> None:
+        """Also a run that waits learns in time that the node is another's. Raises StaleToken."""
         now = self.clock.monotonic()
-        if now - run.renewed > self.lock_seconds / 3:
-            if not self.store.renew(run.node, run.owner, run.token, self.lock_seconds):
+        if now - run.confirmed > CONFIRM_SECONDS:
+            if not self.store.holds(run.node, run.owner, run.token):
                 raise StaleToken(run.node)
-            run.renewed = now
+            run.confirmed = now
 
 
 def place_of(subject: str) -> str:

@@ -1,8 +1,6 @@
 """A worker process: Celery's consumer with its pool of threads, and what it serves to people and probes."""
 
 import os
-import secrets
-import socket
 import threading
 import time
 from contextlib import ExitStack
@@ -20,7 +18,7 @@ from common.store.publisher import CeleryPublisher
 from common.store.shared_time import SharedTime
 from workers import remote_control
 from workers.app import keep_logging, make_app, on_shutdown, take_messages, track
-from workers.context import Context, check, prepare
+from workers.context import Context, check, new_incarnation, prepare
 from workers.health import health
 from workers.heartbeat import Heartbeat
 from workers.introspection import introspection
@@ -47,7 +45,7 @@ def main(settings: Settings) -> int:
         connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
     )
     progress, shared_time = Progress(clock), SharedTime(store, clock)
-    name = f"vpc-rc-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
+    name = new_incarnation()
     app = make_app(settings)
     keep_logging()
     track(progress)
@@ -59,7 +57,7 @@ def main(settings: Settings) -> int:
         heartbeat = Heartbeat(store, progress, shared_time, name, takes)
         heartbeat.beat()  # The first one here: where Redis answers nothing waits for the thread's.
         threading.Thread(target=heartbeat.run, args=(ended,), name="heartbeat", daemon=True).start()
-        context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time)
+        context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time, name)
         progress.depends_on(context.reach.problem)
         on_shutdown(partial(_end, stop))
         worker = app.Worker(
@@ -90,6 +88,7 @@ def _prepared(
     stop: threading.Event,
     progress: Progress,
     shared_time: SharedTime,
+    incarnation: str,
 ) -> Context:
     """When Redis has told the time, and there are credentials: until then the process waits, and says for what."""
     said = ""
@@ -100,7 +99,7 @@ def _prepared(
             if not said:
                 _log.info("worker_asks", asks_for=OUTSIDE)
             try:
-                context = prepare(settings, publisher, clock, stop)
+                context = prepare(settings, publisher, clock, stop, incarnation)
             except OutsideError as error:
                 if isinstance(error, Denied) and error.code != NO_CREDENTIALS_YET:
                     raise

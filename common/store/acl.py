@@ -56,6 +56,8 @@ OURS: Mapping[str, Access] = {
     "waiting": _SHARED,
     # The watcher looks who holds a node, and drops messages that were lost with their worker.
     "lock": Access(write=(WORKER,), read=(WATCHER,)),
+    "heartbeats": _SHARED,
+    "heard": _SHARED,
     "unacked": _SHARED,
     "unacked_index": _SHARED,
     "fence": _WORKERS_OWN,

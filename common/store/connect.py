@@ -17,10 +17,10 @@ HEALTH_CHECK_SECONDS = 15
 DEFAULT_SENTINEL_PORT = 26379
 
 
-def _options() -> dict[str, object]:
+def _options(seconds: float) -> dict[str, object]:
     return {
-        "socket_timeout": SOCKET_SECONDS,
-        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": seconds,
+        "socket_connect_timeout": min(seconds, CONNECT_SECONDS),
         "socket_keepalive": True,
         "health_check_interval": HEALTH_CHECK_SECONDS,
         # None: only link.py knows which calls may be repeated.
@@ -44,8 +44,8 @@ def sentinels(url: str) -> tuple[list[tuple[str, int]], str, int, str | None, st
     return addresses, master, int(parts.path.strip("/") or 0), unquote(user) or None, unquote(password) or None
 
 
-def connect(redis_url: str) -> redis.Redis:
-    """A thread-safe client with bounded waits. Does not connect yet.
+def connect(redis_url: str, seconds: float = SOCKET_SECONDS) -> redis.Redis:
+    """A thread-safe client that waits so long for an answer at most. Does not connect yet.
 
     redis://, rediss:// and sentinel://h1:p,h2:p/db?master=NAME (follows the primary). Raises ValueError for others.
     """
@@ -60,8 +60,8 @@ def connect(redis_url: str) -> redis.Redis:
             username=user,
             password=password,
             connection_class=SteadySentinelConnection,
-            **_options(),
+            **_options(seconds),
         )
         return primary
     steady = SteadySSLConnection if redis_url.startswith("rediss://") else SteadyConnection
-    return redis.Redis.from_url(redis_url, connection_class=steady, **_options())
+    return redis.Redis.from_url(redis_url, connection_class=steady, **_options(seconds))

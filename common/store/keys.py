@@ -122,6 +122,21 @@ def running(p: KeyPrefix) -> str:
     return f"{p}running"
 
 
+# --- heartbeats.py
+
+
+def heartbeats(p: KeyPrefix) -> str:
+    """Sorted set, incarnation by epoch milliseconds of its last heartbeat. Writers: watchers and workers. No expiry:
+    each heartbeat removes those of a day ago."""
+    return f"{p}heartbeats"
+
+
+def heard(p: KeyPrefix) -> str:
+    """String, epoch milliseconds since when heartbeats have come without a gap. Writers: watchers and workers. Expires
+    after heartbeats.GONE_SECONDS without any."""
+    return f"{p}heard"
+
+
 # --- ledger.py
 
 

@@ -76,10 +76,12 @@ class Link:
         would do more than one. `after`: a Lua file that defines what it uses. Raises StoreUnavailable."""
         return self._run(name, (source(after) if after else "") + source(name), keys, args, repeat=repeat)
 
-    def fenced(self, name: str, keys: Sequence[str], args: Sequence[Value], term_key: str, term: int) -> Any:
+    def fenced(
+        self, name: str, keys: Sequence[str], args: Sequence[Value], term_key: str, term: int, *, after: str = ""
+    ) -> Any:
         """As `script`, unless a later leader than that of `term` has written: then nothing is done. Raises
         StaleTerm and StoreUnavailable."""
-        text = source("fenced") + source(name)
+        text = source("fenced") + (source(after) if after else "") + source(name)
         return self._run(f"fenced {name}", text, [*keys, term_key], [*args, term], repeat=True)
 
     def _run(self, name: str, text: str, keys: Sequence[str], args: Sequence[Value], *, repeat: bool) -> Any:

@@ -1,5 +1,8 @@
 """One run at a time on a node, with a fencing token that makes a stale run's writes refusable.
 
+A lock counts while the process lives that took it (heartbeats.py), and no longer than its own lifetime, which bounds a
+run that hangs. Its run does not prolong it.
+
 Tokens rise strictly for each node: the greater of the stored one plus one and Redis' time in microseconds, so that they
 rise across the loss of Redis, too. Time is Redis' own: the replicas' clocks do not matter.
 """
@@ -8,14 +11,11 @@ from datetime import timedelta
 
 from common.model.ids import NodeName
 from common.store import keys
+from common.store.heartbeats import GONE_SECONDS
 from common.store.link import Link, Value
+from common.store.milliseconds import milliseconds
 
 FENCE_SECONDS = timedelta(days=7).total_seconds()
-
-
-def milliseconds(seconds: float) -> int:
-    """As Redis wants lifetimes; never zero, which it refuses."""
-    return max(1, int(seconds * 1000))
 
 
 def holder(owner: str, token: int) -> str:
@@ -24,27 +24,30 @@ def holder(owner: str, token: int) -> str:
 
 
 class NodeLock:
-    """Thread-safe. `owner` names one run: two runs never share it, also in one process. Every method raises
-    StoreUnavailable."""
+    """Thread-safe. `owner` names one run, `<incarnation>/<run>`: two runs never share it, also in one process. Every
+    method raises StoreUnavailable."""
 
     def __init__(self, link: Link, prefix: keys.KeyPrefix) -> None:
         self._link = link
         self._prefix = prefix
 
     def acquire(self, name: NodeName, owner: str, ttl: float, message: str = "") -> int | None:
-        """Take the lock for `ttl` seconds. The fencing token, or None while another owner holds it, or where `message`
+        """Take the lock, for `ttl` seconds at most. The fencing token, or None while another owner holds it and its
+        process is not known to be dead, or where `message`
         (its id) is spent. The same owner gets it again, with a new token (a repeated call whose first answer was lost).
         Either way the message waits no more (wakeups.py)."""
         p = self._prefix
         spots = [keys.lock(p, name), keys.fence(p, name), keys.waiting(), keys.running(p)]
+        spots += [keys.heartbeats(p), keys.heard(p)]
         args: list[Value] = [name, owner, milliseconds(ttl), milliseconds(FENCE_SECONDS), message]
-        token = self._link.script("acquire", spots, args)
+        args.append(milliseconds(GONE_SECONDS))
+        token = self._link.script("acquire", spots, args, after="life")
         return None if token is None else int(token)
 
-    def renew(self, name: NodeName, owner: str, token: int, ttl: float) -> bool:
-        """Hold it for `ttl` seconds from now. False: it is not ours any more."""
-        args: list[Value] = [holder(owner, token), milliseconds(ttl)]
-        return bool(self._link.script("renew", [keys.lock(self._prefix, name)], args))
+    def holds(self, name: NodeName, owner: str, token: int) -> bool:
+        """False: it is not ours any more."""
+        held = self._link.command("GET", keys.lock(self._prefix, name))
+        return bool(held == holder(owner, token).encode())
 
     def release(self, name: NodeName, owner: str, token: int) -> bool:
         """Give it up. True: the node is dirty and nobody else is going to look: publish a message. Harmless where it is

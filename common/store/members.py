@@ -7,7 +7,7 @@ import msgspec
 
 from common.store import keys
 from common.store.link import Link, text
-from common.store.lock import milliseconds
+from common.store.milliseconds import milliseconds
 
 AGE = "age"
 _TTL = "ttl"

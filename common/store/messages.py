@@ -18,7 +18,7 @@ import msgspec
 from common.store import keys
 from common.store.broker import MAINTENANCE, NODES
 from common.store.link import Link, text
-from common.store.lock import milliseconds
+from common.store.milliseconds import milliseconds
 from common.store.transport import MESSAGE
 
 

@@ -20,7 +20,7 @@ from common.metrics import EC2_RATE
 from common.settings import DEFAULT_EC2_RATES
 from common.store import keys
 from common.store.link import Link, Value
-from common.store.lock import milliseconds
+from common.store.milliseconds import milliseconds
 
 SPARE_BURST = 2.0
 """Tokens of EC2's bucket that we leave: calls reach EC2 some 100 ms after their turn, bunched."""

@@ -10,7 +10,7 @@ from common.model.ids import InstanceId, NodeName
 from common.store import keys
 from common.store.broker import LOAD_INSTANCES
 from common.store.link import Link, Value, text
-from common.store.lock import milliseconds
+from common.store.milliseconds import milliseconds
 
 LOADING_SECONDS = 15.0
 """What a task that died costs; a load takes a second or two."""

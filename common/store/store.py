@@ -15,6 +15,7 @@ from common.model.pod import PodWish
 from common.store import keys
 from common.store.broker import LOAD_INSTANCES, SWEEP_LEAKS
 from common.store.desired import DesiredState
+from common.store.heartbeats import Heartbeats
 from common.store.ledger import Ledgers
 from common.store.link import Link
 from common.store.lock import NodeLock
@@ -41,6 +42,7 @@ class Store:
         self._desired = DesiredState(link, self._term, p)
         self._wakeups = WakeUps(link, self._term, p)
         self._messages = Messages(link)
+        self._heartbeats = Heartbeats(link, p)
         self._lock = NodeLock(link, p)
         self._ledgers = Ledgers(link, p)
         self._snapshots = Snapshots(link, p)
@@ -140,8 +142,8 @@ class Store:
     def acquire(self, name: NodeName, owner: str, ttl: float, message: str = "") -> int | None:
         return self._lock.acquire(name, owner, ttl, message)
 
-    def renew(self, name: NodeName, owner: str, token: int, ttl: float) -> bool:
-        return self._lock.renew(name, owner, token, ttl)
+    def holds(self, name: NodeName, owner: str, token: int) -> bool:
+        return self._lock.holds(name, owner, token)
 
     def release(self, name: NodeName, owner: str, token: int) -> bool:
         return self._lock.release(name, owner, token)
@@ -187,6 +189,14 @@ class Store:
 
     def penalise(self, action: str) -> None:
         self._rate.penalise(action)
+
+    # --- who is alive
+
+    def heartbeat(self, incarnation: str) -> None:
+        self._heartbeats.beat(incarnation)
+
+    def is_dead(self, incarnation: str, seen_by: str) -> bool:
+        return self._heartbeats.is_dead(incarnation, seen_by)
 
     # --- sweep, health
 

@@ -25,8 +25,9 @@ class Term:
         one that was lost meanwhile deposes the leader that has it. Raises StoreUnavailable."""
         self._number = int(self._link.script("begin_term", [self._key]))
 
-    def script(self, name: str, spots: Sequence[str], args: Sequence[Value] = ()) -> Any:
-        """Run lua/<name>.lua, in a leader unless it was deposed. Raises StaleTerm and StoreUnavailable."""
+    def script(self, name: str, spots: Sequence[str], args: Sequence[Value] = (), *, after: str = "") -> Any:
+        """Run lua/<name>.lua, in a leader unless it was deposed. `after`: as in Link.script. Raises StaleTerm
+        and StoreUnavailable."""
         if self._number is None:
-            return self._link.script(name, spots, args)
-        return self._link.fenced(name, spots, args, self._key, self._number)
+            return self._link.script(name, spots, args, after=after)
+        return self._link.fenced(name, spots, args, self._key, self._number, after=after)

@@ -11,22 +11,25 @@ Steps, each atomic in Redis:
 
 The mark is only ever removed by H1, and H1 comes before H2 in the same run. So a mark that is gone means a read after
 W1, and a mark that is there has one of these ahead of it:
-1. a lock: H3 sees the mark, or the lock expires and `due` finds an abandoned run (`running` without `lock`), marks it
-   dirty (its mark may have been cleared by H1) and hands it out;
+1. a lock that counts: H3 sees the mark; or the lock expires, or its holder dies, and `due` finds an abandoned run
+   (`running` without such a lock), marks the node dirty (its mark may have been cleared by H1) and hands it out; where
+   a dead holder's lock is still there it stays in `running`, so that one that comes back and dies is found, too;
 2. no lock and `waiting`: its message leads, by T1, to a run (no lock) or to 1 (a lock taken meanwhile); or it is lost,
    which is seen (messages.py), and then 3. That T1 takes the message off *before or in the same step as* it tries the
    lock is essential: after a failed try an H3 in between would trust a message that is already spent;
 3. no lock and nothing `waiting`: nobody got this far, but between W2's or H3's answer and W3. `overdue` hands it out.
 
 Nothing here counts on an answer that may be lost: `mark_dirty` and `release` say the same when they are repeated, and
-W3 puts a message once. A run whose lock expired while it lives on is refused at its next ledger write (StaleToken).
+W3 puts a message once. A run that lost its lock while it lives on is refused at its next ledger write (StaleToken).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from common.model.ids import NodeName
 from common.store import keys
+from common.store.heartbeats import GONE_SECONDS
 from common.store.link import Link, Value, text
+from common.store.milliseconds import milliseconds
 from common.store.term import Term
 
 MARKED_A_CALL = 500
@@ -49,8 +52,9 @@ class WakeUps:
         p, listed = self._prefix, list(names)
         publish: list[NodeName] = []
         for start in range(0, len(listed), MARKED_A_CALL):
-            args: list[Value] = [now, keys.lock(p, NodeName("")), *listed[start : start + MARKED_A_CALL]]
-            publish += _names(self._term.script("mark_dirty", [keys.dirty(p), keys.waiting()], args))
+            args: list[Value] = [now, keys.lock(p, NodeName("")), milliseconds(GONE_SECONDS)]
+            args += listed[start : start + MARKED_A_CALL]
+            publish += _names(self._term.script("mark_dirty", self._marks(), args, after="life"))
         return publish
 
     def clear_dirty(self, name: NodeName) -> bool:
@@ -77,8 +81,13 @@ class WakeUps:
             now - older_than,
             NODES_A_TIME,
             keys.lock(p, NodeName("")),
+            milliseconds(GONE_SECONDS),
         ]
-        return _names(self._term.script("overdue", [keys.dirty(p), keys.waiting()], args))
+        return _names(self._term.script("overdue", self._marks(), args, after="life"))
+
+    def _marks(self) -> list[str]:
+        p = self._prefix
+        return [keys.dirty(p), keys.waiting(), keys.heartbeats(p), keys.heard(p)]
 
     def park(self, name: NodeName, at: float) -> None:
         """Look at the node again at that time. An earlier time that is already set stays."""
@@ -93,8 +102,10 @@ class WakeUps:
         """Nodes whose time has come, at most `limit`, and nodes whose run was abandoned. They are marked dirty in the
         same step; publish a message for each."""
         p = self._prefix
-        spots = [keys.parked(p), keys.dirty(p), keys.running(p)]
-        return _names(self._term.script("due", spots, [now, limit, keys.lock(p, NodeName(""))]))
+        spots = [keys.parked(p), keys.dirty(p), keys.running(p), keys.waiting()]
+        spots += [keys.heartbeats(p), keys.heard(p)]
+        args: list[Value] = [now, limit, keys.lock(p, NodeName("")), milliseconds(GONE_SECONDS)]
+        return _names(self._term.script("due", spots, args, after="life"))
 
 
 def _names(raw: Sequence[bytes]) -> list[NodeName]:

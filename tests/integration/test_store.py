@@ -89,7 +89,7 @@ def test_an_emptied_redis_means_not_known_and_refuses_the_old_run(client: redis.
     client.flushall()
     assert not store.desired(NODE).complete
     assert store.known_nodes() == set()
-    assert not store.renew(NODE, "a", token, 60)
+    assert not store.holds(NODE, "a", token)
     with pytest.raises(StaleToken):
         store.save_ledger(NODE, Ledger(node=NODE), "a", token)
     newer = store.acquire(NODE, "b", 60)

@@ -26,6 +26,7 @@ from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
 from common.model.outcome import Outcome
 from common.store import Store, keys
+from common.store.heartbeats import GONE_SECONDS
 from sandbox.ec2.behaviour import Ec2Behaviour
 from sandbox.ec2.world import Ec2World
 from sandbox.judge import Judge
@@ -152,6 +153,7 @@ class Cluster:
     def start_worker(self) -> None:
         """A fresh process: nothing remembered but what the worlds hold."""
         self.worker, self.ports = self.new_worker()
+        self.beat()
 
     def new_worker(self) -> tuple[Reconciler, Ports]:
         if self.count_redis:
@@ -201,11 +203,11 @@ class Cluster:
         return reconciler, ports
 
     def overtaken(self) -> None:
-        """The worker stands still for longer than its lock lives; another does its work meanwhile."""
+        """The worker stands still and sends no heartbeats; another does its work meanwhile."""
         worker, ports, points = self.worker, self.ports, self.points
         self.points = CrashPoints()
         self.start_worker()
-        self.run(LOCK_SECONDS + 30.0)
+        self.run(GONE_SECONDS + 30.0)
         self.worker, self.ports, self.points = worker, ports, points
         self.redis.points = points
 
@@ -306,6 +308,7 @@ class Cluster:
         """Let so much time pass, or less where `until` holds sooner; whether it does."""
         end = self.clock.now() + seconds
         while True:
+            self.beat()
             self.pump()
             self.watcher.tick()
             self._copy_redis()
@@ -317,6 +320,11 @@ class Cluster:
                 return until is None
             if not worked and (not self.queue.tasks or self.clock.now() < self.workers_away_until):
                 self.clock.sleep(min(self._until_due(), end - self.clock.now(), self.longest_pause))
+
+    def beat(self) -> None:
+        """The worker that lives sends its heartbeats all the time, and Redis hears them without a gap."""
+        self.plain.heartbeat(self.worker.owner)
+        self._peek.persist(keys.heard(keys.prefix(CLUSTER)))
 
     def _until_due(self) -> float:
         """Seconds to the next wake-up, or, for want of one, longer than anybody waits. Never none at all."""

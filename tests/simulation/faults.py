@@ -132,7 +132,8 @@ def delete_on_termination_not_set(patch: pytest.MonkeyPatch) -> None:
 def terms_not_compared(patch: pytest.MonkeyPatch) -> None:
     real = Link.fenced
 
-    def fenced(self: Link, name: str, keys: Any, args: Any, term_key: str, term: int) -> Any:
-        return real(self, name, keys, args, term_key, max(term, int(self.command("GET", term_key) or 0)))
+    def fenced(self: Link, name: str, keys: Any, args: Any, term_key: str, term: int, *, after: str = "") -> Any:
+        latest = max(term, int(self.command("GET", term_key) or 0))
+        return real(self, name, keys, args, term_key, latest, after=after)
 
     patch.setattr(Link, "fenced", fenced)

@@ -31,7 +31,7 @@ def without_fencing(patch: pytest.MonkeyPatch) -> None:
 
     real = Ledgers.save
     patch.setattr(Ledgers, "save", save)
-    patch.setattr(Store, "renew", lambda *_: True)
+    patch.setattr(Store, "holds", lambda *_: True)
 
 
 def without_tokens(patch: pytest.MonkeyPatch) -> None:

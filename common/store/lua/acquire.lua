@@ -1,14 +1,16 @@
 -- Begin a run: take the node's lock. Whatever the outcome, the message that led here waits no more. A message that was
 -- replaced, or led to a run before, is spent.
--- KEYS: lock, fence, waiting, running
--- ARGV: node name, owner, lifetime of the lock in ms, lifetime of the fence in ms, id of the message ("" unknown)
+-- A lock whose holder is dead is taken over. After life.lua.
+-- KEYS: lock, fence, waiting, running, heartbeats, heard
+-- ARGV: node name, owner, lifetime of the lock in ms, lifetime of the fence in ms, id of the message ("" unknown),
+--   lifetime of a heartbeat in ms
 -- Result: fencing token, or false when another owner holds the lock or the message is spent
 local held = redis.call('GET', KEYS[1])
 local own = held and string.sub(held, 1, #ARGV[2] + 1) == ARGV[2] .. ' '
 local waits = ARGV[5] ~= '' and redis.call('HGET', KEYS[3], ARGV[1]) == ARGV[5]
 -- Without a message of ours this only is a first write that needs no memory: a full Redis refuses the others no more.
 redis.call('HDEL', KEYS[3], waits and ARGV[1] or '')
-if held and not own or ARGV[5] ~= '' and not waits and not own then
+if not own and not is_void(held, KEYS[5], KEYS[6], tonumber(ARGV[6])) or ARGV[5] ~= '' and not waits and not own then
   return false
 end
 local time = redis.call('TIME')

@@ -1,19 +1,25 @@
--- Nodes whose time has come, and nodes whose run was abandoned (begun, not released, lock expired): off their lists and
--- marked dirty in one step, so that a crash before the message is sent loses nothing.
--- KEYS: parked, dirty, running
--- ARGV: epoch seconds now, limit, prefix of lock
+-- Nodes whose time has come, and nodes whose run was abandoned (begun, not released, lock expired or its holder dead).
+-- They are marked dirty in the same step, so that a crash before the message is sent loses nothing. Those of a dead
+-- holder are handed out until a message waits: it may come back, and go on. After life.lua.
+-- KEYS: parked, dirty, running, waiting, heartbeats, heard
+-- ARGV: epoch seconds now, limit, prefix of lock, lifetime of a heartbeat in ms
 -- Result: node names
 local names = {}
+local function hand_out(name)
+  redis.call('ZADD', KEYS[2], 'NX', ARGV[1], name)
+  names[#names + 1] = name
+end
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  if redis.call('EXISTS', ARGV[3] .. name) == 0 then
+  local held = redis.call('GET', ARGV[3] .. name)
+  if not held then
     redis.call('SREM', KEYS[3], name)
-    redis.call('ZADD', KEYS[2], 'NX', ARGV[1], name)
-    names[#names + 1] = name
+    hand_out(name)
+  elseif is_void(held, KEYS[5], KEYS[6], tonumber(ARGV[4])) and redis.call('HEXISTS', KEYS[4], name) == 0 then
+    hand_out(name)
   end
 end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
   redis.call('ZREM', KEYS[1], name)
-  redis.call('ZADD', KEYS[2], 'NX', ARGV[1], name)
-  names[#names + 1] = name
+  hand_out(name)
 end
 return names

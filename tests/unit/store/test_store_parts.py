@@ -54,7 +54,7 @@ def test_an_empty_redis_answers_not_known_everywhere(store: Store) -> None:
     assert store.overdue(1e9, 1) == []
     assert not store.is_dirty(NODE)
     assert not store.clear_dirty(NODE)
-    assert not store.renew(NODE, "a", 1, 30)
+    assert not store.holds(NODE, "a", 1)
     assert not store.release(NODE, "a", 1)
     assert not store.finish_full_list()
 
@@ -146,8 +146,8 @@ def test_one_owner_at_a_time_and_tokens_rise(store: Store) -> None:
     again = store.acquire(NODE, "a", 30)
     assert again is not None
     assert again > first
-    assert not store.renew(NODE, "a", first, 30)
-    assert store.renew(NODE, "a", again, 30)
+    assert not store.holds(NODE, "a", first)
+    assert store.holds(NODE, "a", again)
     store.release(NODE, "a", first)
     assert store.acquire(NODE, "b", 30) is None
     store.release(NODE, "a", again)

@@ -1,0 +1,18 @@
+-- Put before scripts that ask who is alive.
+local function milliseconds_now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Whether an incarnation has ceased to send heartbeats. Not of one that never sent any: nothing is known of it. Nor while
+-- heartbeats as such have not been heard for a lifetime (Redis was away): the living had no time to send theirs.
+local function is_dead(heartbeats, heard, incarnation, lifetime)
+  local now, last, since = milliseconds_now(), redis.call('ZSCORE', heartbeats, incarnation), redis.call('GET', heard)
+  return last and since and now - tonumber(last) > lifetime and now - tonumber(since) >= lifetime or false
+end
+
+-- Whether a node's lock is void: none, or its holder is dead. A lock is `<incarnation>/<run> <token>`.
+local function is_void(lock, heartbeats, heard, lifetime)
+  local incarnation = lock and string.match(lock, '^(.*)/[^/ ]* %d+$')
+  return not lock or incarnation ~= nil and is_dead(heartbeats, heard, incarnation, lifetime)
+end

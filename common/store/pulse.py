@@ -1,0 +1,42 @@
+"""The thread that sends a process' heartbeats, and does nothing else, so that nothing delays them."""
+
+import threading
+
+import structlog
+
+from common.model.errors import StoreUnavailable
+from common.store.connect import connect
+from common.store.heartbeats import BEAT_SECONDS
+from common.store.store import Store
+
+ANSWER_SECONDS = 1.0
+"""Longest wait for Redis: after a lost answer there is time for another heartbeat."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Pulse:
+    """Of one process, on a connection of its own."""
+
+    def __init__(self, redis_url: str, prefix: str, incarnation: str) -> None:
+        self._store = Store(connect(redis_url, ANSWER_SECONDS), prefix)
+        self._incarnation = incarnation
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """The first heartbeat is sent here: what the process does next may name it."""
+        self._beat()
+        threading.Thread(target=self._run, name="pulse", daemon=True).start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            self._beat()
+
+    def _beat(self) -> None:
+        try:
+            self._store.heartbeat(self._incarnation)
+        except StoreUnavailable as error:
+            _log.debug("pulse_not_sent", error=str(error))
