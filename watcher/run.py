@@ -25,6 +25,7 @@ from common.store import Store, keys
 from common.store import connect as connect_redis
 from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
+from common.store.pulse import Pulse
 from common.store.shared_time import SharedTime
 from watcher.announcer import Announcer
 from watcher.desires import Desires
@@ -86,6 +87,8 @@ class _Process:
         rng = random.Random(secrets.randbits(64))
         identity = f"{host}_{os.getpid()}_{secrets.token_hex(4)}"
         self._sink = EventSink(transport, clock=clock, host=host)
+        url, prefix = settings.redis_url.get_secret_value(), keys.prefix(settings.cluster_name)
+        self._pulse = Pulse(url, prefix, identity)
         self._lease: Lease | None = None
         if settings.leader_elect:
             self._lease = Lease(
@@ -113,7 +116,9 @@ class _Process:
         announcer = Announcer(store, publisher, clock)
         writer = Writer(self._desires, store, announcer, clock=clock, rng=rng)
         intervals = Intervals(resync=settings.resync_seconds, sweep=settings.sweep_seconds)
-        ticker = Ticker(store, publisher, announcer, writer, clock=clock, rng=rng, intervals=intervals)
+        ticker = Ticker(
+            store, publisher, announcer, writer, clock=clock, rng=rng, intervals=intervals, identity=identity
+        )
         self._leader = Leader(
             self._desires, store, writer, ticker, clock=clock, identity=identity, held=held,
             tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
@@ -134,6 +139,8 @@ class _Process:
         with ExitStack() as stack:
             self._serve(stack)
             self._sink.start()
+            self._pulse.start()
+            stack.callback(self._pulse.stop)
             if self._settings.disable_controller:
                 _log.info("the controller is disabled: nodes are followed all the same, workers only clean up")
             for kind, each_reflector in self._reflectors.items():

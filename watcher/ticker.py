@@ -1,6 +1,7 @@
 """The leader's clockwork: nodes whose time came, nodes that were forgotten, everything once in a while, sweeps."""
 
 import random
+from collections.abc import Iterable
 
 import msgspec
 
@@ -9,6 +10,7 @@ from common.logging import get_logger
 from common.metrics import PUBLISH_FAILURES, PUBLISHED
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
+from common.store.broker import LOAD_INSTANCES, SWEEP_LEAKS
 from common.store.messages import Absent
 from common.store.publisher import Publisher
 from common.store.store import Store
@@ -20,10 +22,10 @@ NODES_A_TICK = 25
 not wait behind a thousand looks that can."""
 OVERDUE_SECONDS = 5.0
 """A node dirty for so long with neither a run nor a message was forgotten."""
-MESSAGES_SECONDS = 5.0
+MESSAGES_SECONDS = 2.0
 """Interval of looks for lost messages. One that is off the queue begins within milliseconds."""
 LOOK_SECONDS = 1.0
-"""Interval of looks for forgotten nodes and for an emptied or restarted Redis."""
+"""Interval of looks for forgotten nodes, for messages of dead workers, and for an emptied or restarted Redis."""
 AWAY_SECONDS = 1.0
 """Pause after Redis or the broker failed."""
 
@@ -50,7 +52,10 @@ class Ticker:
         clock: Clock,
         rng: random.Random,
         intervals: Intervals,
+        identity: str = "",
     ) -> None:
+        """`identity`: incarnation of this process; without heartbeats of its own it takes nobody for dead."""
+        self._identity = identity
         self._store, self._publisher, self._announcer, self._writer = store, publisher, announcer, writer
         self._clock, self._rng, self._intervals = clock, rng, intervals
         self._look_at = self._messages_at = self._not_before = float("-inf")
@@ -77,6 +82,7 @@ class Ticker:
             self._announce(self._store.due(self._clock.now(), NODES_A_TICK), "due")
             if now >= self._look_at:
                 self._announce(self._store.overdue(self._clock.now(), OVERDUE_SECONDS), "overdue")
+                self._give_up(self._store.orphaned_messages(self._identity))
                 self._writer.check_redis()
                 self._look_at = now + LOOK_SECONDS
             if now >= self._messages_at:
@@ -101,12 +107,23 @@ class Ticker:
         self._announcer.owe((name, reason) for name in names)
 
     def _look_for_messages(self) -> None:
-        """Give up messages that were absent at the last look, too. Their nodes are overdue then."""
+        """Give up messages that were absent at the last look, too."""
         absent = self._store.absent_messages()
-        for one in absent & self._absent:
-            if self._store.forget_message(one):
-                _log.warning("a message was lost", subject=one.subject)
+        self._give_up(absent & self._absent)
         self._absent = absent
+
+    def _give_up(self, lost: Iterable[Absent]) -> None:
+        """Put another message for each that has not begun."""
+        for one in lost:
+            if not self._store.forget_message(one):
+                continue
+            _log.warning("a message was lost", subject=one.subject)
+            if one.subject == LOAD_INSTANCES:
+                self._publisher.load_instances()
+            elif one.subject == SWEEP_LEAKS:
+                self._publisher.sweep()
+            else:
+                self._announce([NodeName(one.subject)], "lost")
 
     def _jittered(self, seconds: float) -> float:
         return seconds * self._rng.uniform(0.9, 1.1)

@@ -20,9 +20,10 @@ TASKS = "workers.tasks"
 _made: list[Celery] = []
 
 
-def make_app(settings: Settings) -> Celery:
-    """The application on the settings' broker, current for this process: shared tasks belong to it."""
-    app = celery_app(settings.redis_url.get_secret_value())
+def make_app(settings: Settings, incarnation: str = "") -> Celery:
+    """The application on the settings' broker, current for this process: shared tasks belong to it. Messages that it
+    takes are noted under the process' incarnation."""
+    app = celery_app(settings.redis_url.get_secret_value(), incarnation)
     app.conf.update(include=[TASKS], worker_concurrency=settings.worker_threads)
     app.set_default()
     app.set_current()

@@ -46,7 +46,7 @@ def main(settings: Settings) -> int:
     )
     progress, shared_time = Progress(clock), SharedTime(store, clock)
     name = new_incarnation()
-    app = make_app(settings)
+    app = make_app(settings, name)
     keep_logging()
     track(progress)
     with ExitStack() as stack:

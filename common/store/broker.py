@@ -28,12 +28,13 @@ RESTORE_SECONDS = 5
 """Interval at which workers look for such messages (kombu's default adds up to 100 s)."""
 
 
-def celery_app(redis_url: str, *, looks_on: bool = False) -> Celery:
-    """An app bound to the broker; it connects when first used. `looks_on`: it takes no tasks, and leaves messages of
-    dead workers alone, which it may not touch."""
+def celery_app(redis_url: str, incarnation: str = "", *, looks_on: bool = False) -> Celery:
+    """An app bound to the broker; it connects when first used. `incarnation`: of a process that takes messages.
+    `looks_on`: it takes no tasks, and leaves messages of dead workers alone, which it may not touch."""
     transport.use()
     app = Celery(APP_NAME, set_as_current=False)
     options: dict[str, object] = {
+        transport.TAKER: incarnation,
         "visibility_timeout": VISIBILITY_SECONDS,
         "unacked_restore_interval": RESTORE_SECONDS,
         "unacked_restore_throttle": 1,

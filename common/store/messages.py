@@ -6,9 +6,9 @@ publisher may repeat itself. A message that `waiting` does not name is spent: it
 run (a worker that died after its run had begun; one that slept while its message was replaced).
 
 A message can be lost: its worker died after taking it off the queue, somebody emptied the queue, it could not be
-decoded. That is seen, not timed: `absent` compares `waiting` with what the queues hold. What a worker took begins
-within milliseconds, so one that was off the queue and not begun at two looks some seconds apart is given up
-(`forget`).
+decoded. That is seen, not timed. `taken` says who took what: what a dead worker has not begun is given up at once
+(`forget`). And `absent` compares `waiting` with what the queues hold: what a worker took begins within milliseconds, so
+one that was off the queue and not begun at two looks some seconds apart is given up, too.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from common.store import keys
 from common.store.broker import MAINTENANCE, NODES
 from common.store.link import Link, text
 from common.store.milliseconds import milliseconds
-from common.store.transport import MESSAGE
+from common.store.transport import MESSAGE, SUBJECT, TAKER
 
 
 class Absent(NamedTuple):
@@ -63,6 +63,16 @@ class Messages:
             Absent(subject, message, tags.get(message, "")) for subject, message in named if message not in queued
         )
 
+    def taken(self) -> dict[str, list[Absent]]:
+        """Messages of ours that workers have taken, and that are not acknowledged, by the taker's incarnation. Most
+        have begun."""
+        found: dict[str, list[Absent]] = {}
+        for tag, raw in self._link.command("HGETALL", keys.unacked()).items():
+            headers = _headers(raw)
+            if headers.taker:
+                found.setdefault(headers.taker, []).append(Absent(headers.subject, headers.number, tag.decode()))
+        return found
+
     def forget(self, one: Absent) -> bool:
         """Another message may be put for its subject. False: it has begun after all."""
         spots = [keys.waiting(), keys.unacked(), keys.unacked_index()]
@@ -71,6 +81,8 @@ class Messages:
 
 class _Headers(msgspec.Struct):
     number: str = msgspec.field(default="", name=MESSAGE)
+    subject: str = msgspec.field(default="", name=SUBJECT)
+    taker: str = msgspec.field(default="", name=TAKER)
 
 
 class _Message(msgspec.Struct):
@@ -82,9 +94,13 @@ _taken = msgspec.json.Decoder(tuple[_Message, Any, Any])
 
 
 def _id(raw: bytes) -> str:
+    return _headers(raw).number
+
+
+def _headers(raw: bytes) -> _Headers:
     """Of a message in a queue, or of one that a worker took (with exchange and routing key). Empty: not one of ours."""
     try:
         message = _taken.decode(raw)[0] if raw.startswith(b"[") else _message.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    return message.headers.number
+        return _Headers()
+    return message.headers

@@ -134,6 +134,13 @@ class Store:
     def absent_messages(self) -> frozenset[Absent]:
         return self._messages.absent()
 
+    def orphaned_messages(self, seen_by: str) -> list[Absent]:
+        """Those that workers took that are dead now (as Heartbeats.is_dead). Some may have begun: `forget_message`
+        tells."""
+        taken = self._messages.taken()
+        dead = [taker for taker in taken if self._heartbeats.is_dead(taker, seen_by)]
+        return [one for taker in dead for one in taken[taker]]
+
     def forget_message(self, one: Absent) -> bool:
         return self._messages.forget(one)
 

@@ -38,6 +38,8 @@ SUBJECT = "vpc_rc_subject"
 """Header of a message: what it is about. One message for each waits at most."""
 MESSAGE = "vpc_rc_message"
 """Header of such a message: its id, which changes when it comes back from a worker that did not begin."""
+TAKER = "vpc_rc_taker"
+"""Header of a message that a worker took: the worker's incarnation. Also the transport option that holds it."""
 LOST = (OSError, redis.ConnectionError, redis.TimeoutError, Refused)
 """How Celery learns of a broker that is away."""
 
@@ -58,7 +60,10 @@ class SteadyQoS(QoS):
         info = message.delivery_info
         raw: Any = message
         channel: Any = self.channel
-        body = dumps([raw._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001  # as kombu's own does
+        content = raw._raw  # noqa: SLF001  # as kombu's own does
+        if SUBJECT in (content.get("headers") or {}):
+            content["headers"][TAKER] = channel.connection.client.transport_options.get(TAKER, "")
+        body = dumps([content, info["exchange"], info["routing_key"]])
         with channel.conn_or_acquire() as client:
             client.eval(
                 source("register_message"), 2, self.unacked_index_key, self.unacked_key, delivery_tag, time(), body

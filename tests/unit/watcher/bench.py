@@ -84,7 +84,14 @@ class Watch:
         self.announcer = Announcer(self.store, self.published, self.clock)
         self.writer = Writer(self.desires, self.store, self.announcer, clock=self.clock, rng=rng)
         self.ticker = Ticker(
-            self.store, self.published, self.announcer, self.writer, clock=self.clock, rng=rng, intervals=Intervals()
+            self.store,
+            self.published,
+            self.announcer,
+            self.writer,
+            clock=self.clock,
+            rng=rng,
+            intervals=Intervals(),
+            identity="w",
         )
         self.leader = Leader(
             self.desires, self.store, self.writer, self.ticker, clock=self.clock, identity="w",
