@@ -103,6 +103,7 @@ class _Process:
                 ),
                 clock=clock,
                 rng=rng,
+                is_dead=self._pulse.is_dead,
             )
         held = self._lease.held if self._lease is not None else (lambda: True)
         store = Store(

@@ -21,8 +21,8 @@ from common.model.errors import OutsideError
 
 RELEASED_SECONDS = 1
 """leaseDurationSeconds of a released lease, as client-go writes it."""
-STANDBY_SECONDS = 1.0
-"""Longest between two looks of a candidate. By so much it may see the last renewal of a holder late that died then, and
+STANDBY_SECONDS = 0.5
+"""Longest between two looks of a candidate: by so much it may learn late that the holder died or the lease ran out, and
 so much longer the cluster has no leader."""
 
 _log = get_logger(__name__)
@@ -52,8 +52,12 @@ class Lease:
         terms: LeaseTerms,
         clock: Clock,
         rng: random.Random,
+        is_dead: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`identity`: of this process, unlike that of any other, earlier ones included."""
+        """`identity`: of this process, unlike that of any other, earlier ones included. `is_dead`: whether another
+        holder, by its identity, is known to be dead; its lease is taken at once then. False where that is not known:
+        the lease's own terms count. If it is wrong, the holder learns at its next renewal that it leads no more."""
+        self._is_dead = is_dead
         self._transport, self._clock, self._rng = transport, clock, rng
         self._collection = path_of("/apis/coordination.k8s.io/v1/namespaces", namespace, "leases")
         self._path = path_of(self._collection, name)
@@ -90,7 +94,7 @@ class Lease:
             found = object_in(response, self._name)
             old = found.get("spec") or {}
             holder = old.get("holderIdentity") or ""
-            if holder not in ("", self.identity) and not self._ran_out(old):
+            if holder not in ("", self.identity) and not self._ran_out(old) and not self._is_dead(holder):
                 if holder != self._holder:
                     self._holder = holder
                     _log.info("lease_held_by_another", lease=self._path, holder=holder)

@@ -28,6 +28,13 @@ class Pulse:
         self._beat()
         threading.Thread(target=self._run, name="pulse", daemon=True).start()
 
+    def is_dead(self, incarnation: str) -> bool:
+        """As Heartbeats.is_dead, seen by this process; False where Redis cannot be asked."""
+        try:
+            return self._store.is_dead(incarnation, self._incarnation)
+        except StoreUnavailable:
+            return False
+
     def stop(self) -> None:
         self._ended.set()
 

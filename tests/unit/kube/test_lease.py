@@ -288,3 +288,76 @@ def test_a_lease_is_released_only_after_what_it_protects_is_over(
     b.attempt()
     clock.sleep(1)
     assert b.attempt() is idle
+
+
+# --- a holder that is known to be dead
+
+
+def believing(api: InProcess, clock: VirtualClock, identity: str, dead: set[str]) -> Lease:
+    return Lease(
+        api,
+        namespace="kube-system",
+        name="cp-vpc-resource-controller",
+        identity=identity,
+        terms=TERMS,
+        clock=clock,
+        rng=random.Random(1),
+        is_dead=dead.__contains__,
+    )
+
+
+def test_the_lease_of_a_dead_holder_is_taken_within_a_look(api: InProcess, clock: VirtualClock) -> None:
+    dead: set[str] = set()
+    a, b = candidate(api, clock, "a"), believing(api, clock, "b", dead)
+    assert a.attempt()
+    died, led = clock.time + 3, list[float]()
+    b.lead(
+        Ticks(clock, 10, lambda: dead.update({"a"} if clock.time >= died else ())),
+        lambda: led.append(clock.time),
+        lambda: None,
+    )
+    assert 0 <= led[0] - died <= 2 * 1.2 * STANDBY_SECONDS
+    assert spec(api)["leaseTransitions"] == 1
+
+
+def test_of_two_that_take_it_from_a_dead_holder_one_wins(api: InProcess, clock: VirtualClock) -> None:
+    assert candidate(api, clock, "a").attempt()
+    b, c = believing(api, clock, "b", {"a"}), believing(api, clock, "c", {"a"})
+    rivals: list[bool] = []
+
+    def rival(method: str, path: str, response: Response) -> Response:
+        if method == "GET" and not rivals:
+            rivals.append(True)
+            rivals.append(c.attempt())
+        return response
+
+    api.after = rival
+    assert not b.attempt(), "what it read has changed since"
+    assert rivals == [True, True]
+    assert spec(api)["holderIdentity"] == "c"
+
+
+def test_a_holder_that_only_seemed_dead_learns_that_it_leads_no_more(api: InProcess, clock: VirtualClock) -> None:
+    a, b = candidate(api, clock, "a"), believing(api, clock, "b", {"a"})
+    lost: list[float] = []
+    taken: list[bool] = []
+
+    def then() -> None:
+        if clock.time > began + 7 and not taken:
+            taken.append(b.attempt())
+
+    began = clock.time
+    a.lead(Ticks(clock, 60, then), lambda: None, lambda: lost.append(clock.time))
+    assert taken == [True]
+    assert lost
+    assert lost[0] - began <= 7 + 2 * TERMS.retry + 1
+    assert not a.held()
+
+
+def test_a_holder_of_which_nothing_is_known_keeps_the_lease_for_its_time(api: InProcess, clock: VirtualClock) -> None:
+    assert candidate(api, clock, "client-go_0b8c").attempt()
+    b = believing(api, clock, "b", {"another"})
+    for _ in range(int(TERMS.duration)):
+        assert not b.attempt()
+        clock.sleep(1)
+    assert b.attempt()
