@@ -86,10 +86,8 @@ class Leader:
         try:
             more = self._turn()
         except StaleTerm as error:
-            _log.error("another watcher leads", error=str(error))
-            self._leading, self._deposed, more = False, True, False
-            gauges.hide()
-            self._on_deposed()
+            more = False
+            self._depose(str(error))
         self.turned_at = self._clock.monotonic()
         return more
 
@@ -133,10 +131,25 @@ class Leader:
             self._store.beat(ROLE, self._identity, self._about(), 3 * BEAT_SECONDS)
             if self._leading:
                 gauges.show(self._desires, self._store)
+                if self._held() and not self._desires.complete and self.another_is_synced():
+                    self._depose("the lists are not complete, and those of another watcher are")
             self.trouble = self._writer.trouble
         except StoreUnavailable as error:
             self.trouble = f"redis: {error}"
             _log.warning("heartbeat not written", error=str(error))
+
+    def _depose(self, why: str) -> None:
+        _log.error("this watcher leads no more", why=why)
+        self._leading, self._deposed = False, True
+        gauges.hide()
+        self._on_deposed()
+
+    def another_is_synced(self) -> bool:
+        """Whether another watcher that lives knows the whole cluster. Raises StoreUnavailable."""
+        others = self._store.members(ROLE)
+        others.pop(self._identity, None)
+        synced = [each for each, about in others.items() if about.get("synced") == "true"]
+        return any(not self._store.is_dead(each, self._identity) for each in synced)
 
     def _about(self) -> Mapping[str, str]:
         return {

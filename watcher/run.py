@@ -17,6 +17,7 @@ from common.kube.reflector import Reflector
 from common.kube.transport import HttpTransport, connect
 from common.logging import get_logger
 from common.metrics import serve_metrics
+from common.model.errors import StoreUnavailable
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
 from common.model.notice import Notice, Severity
 from common.probes import Server
@@ -40,6 +41,8 @@ SIGNAL_SECONDS = 0.1
 """Interval of looks whether a signal came."""
 UNPREPARED_SECONDS = 10.0
 """Even a leader that cannot list everything is of use: it publishes nodes whose time has come."""
+SYNCED_SECONDS = 1.0
+"""Interval at which such a one looks whether another watcher knows the cluster, and may lead."""
 GRACE_SECONDS = 10.0
 """For the call under way and the release of the lease, each. Kubernetes kills after 30 s."""
 STALLED_SECONDS = 60.0
@@ -181,10 +184,16 @@ class _Process:
         return thread
 
     def _stand(self, loop: threading.Thread) -> None:
-        """Until the end: hold the lease, or try to. One that does not know the cluster yet lets others go first."""
+        """Until the end: hold the lease, or try to. One that does not know the cluster yet lets others go first, and
+        waits as long as one lives that does."""
         until = self._clock.monotonic() + UNPREPARED_SECONDS
-        while not self._desires.complete and self._clock.monotonic() < until and not self._stop.is_set():
-            self._stop.wait(SIGNAL_SECONDS)
+        while not self._desires.complete and not self._stop.is_set():
+            if self._clock.monotonic() < until:
+                self._stop.wait(SIGNAL_SECONDS)
+            elif self._lease is not None and self._another_is_synced():
+                self._stop.wait(SYNCED_SECONDS)
+            else:
+                break
         if self._lease is None:
             self._lead()
             self._stop.wait()
@@ -193,6 +202,12 @@ class _Process:
             self._lease.lead(
                 self._stop, self._lead, lambda: self._end(LOST_LEASE, "lease lost"), idle=lambda: _ended(loop)
             )
+
+    def _another_is_synced(self) -> bool:
+        try:
+            return self._leader.another_is_synced()
+        except StoreUnavailable:
+            return False
 
     def _lead(self) -> None:
         self._leading = True

@@ -143,3 +143,38 @@ def test_a_name_that_could_not_be_announced_is_announced_later() -> None:
     watch.announcer.catch_up()
     assert watch.published.names() == {"a", "b"}
     assert watch.announcer.settled
+
+
+# --- lists that are not complete
+
+
+def known_to(old: Watch, identity: str, synced: str) -> None:
+    old.store.beat("watcher", identity, {"leader": "false", "synced": synced, "started": "0"}, 15)
+
+
+@pytest.mark.parametrize(
+    ("others", "gives_up"),
+    [
+        pytest.param({"other": "true"}, True, id="another is synced"),
+        pytest.param({"other": "false"}, False, id="another is not synced either"),
+        pytest.param({}, False, id="nobody else lives"),
+        pytest.param({"w": "true"}, False, id="only its own earlier word"),
+    ],
+)
+def test_a_leader_that_cannot_finish_its_lists_gives_up_to_one_that_has(others: dict[str, str], gives_up: bool) -> None:
+    watch = Watch()
+    watch.api.ok("POST", NODES, node("n1"))
+    for identity, synced in others.items():
+        known_to(watch, identity, synced)
+    watch.leader.lead()
+    watch.turn(60)
+    assert not watch.desires.complete
+    assert watch.deposed == (1 if gives_up else 0)
+    assert watch.leader.leading is not gives_up
+
+
+def test_a_leader_that_knows_the_cluster_keeps_the_lease(old: Watch) -> None:
+    known_to(old, "other", "true")
+    old.turn(60)
+    assert old.deposed == 0
+    assert old.leader.leading
