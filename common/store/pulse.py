@@ -1,5 +1,6 @@
 """The thread that sends a process' heartbeats, and does nothing else, so that nothing delays them."""
 
+import sys
 import threading
 
 import structlog
@@ -11,6 +12,9 @@ from common.store.store import Store
 
 ANSWER_SECONDS = 1.0
 """Longest wait for Redis: after a lost answer there is time for another heartbeat."""
+SWITCH_SECONDS = 0.001
+"""How long a busy thread keeps the others of its process from going on (Python's own: 5 ms). With 24 threads that parse
+answers of 1,000 interfaces, heartbeats were up to 2.3 s apart with 5 ms, 0.9 s with this, at the same rate of work."""
 
 _log = structlog.get_logger(__name__)
 
@@ -24,7 +28,9 @@ class Pulse:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """The first heartbeat is sent here: what the process does next may name it."""
+        """The first heartbeat is sent here: what the process does next may name it. From now on the threads of this
+        process take turns each SWITCH_SECONDS."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._beat()
         threading.Thread(target=self._run, name="pulse", daemon=True).start()
 
