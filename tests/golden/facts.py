@@ -15,6 +15,8 @@ OURS = frozenset(
         "Warning WaitingForNode",  # the same
         "Warning EniConfigNameNotFound",  # "the reference is silent when the named ENIConfig does not exist"
         "Warning InsufficientCidrBlocks",  # "retry after 2 minutes, tell the node"
+        "Warning AnnotationNotVerified",  # "Annotations are claims": what EC2 does not show to be the pod's own
+        "Warning PodAnnotationMalformed",  # "a malformed annotation is reported"
         "Warning SecurityGroupRequested",  # said anew where the groups came to be others while the pod waited
     }
 )

@@ -52,6 +52,18 @@ def take(store: Store, clock: VirtualClock) -> int:
     return token
 
 
+@pytest.mark.parametrize("step", [-900.0, 900.0])
+def test_a_step_of_redis_clock_neither_revives_the_dead_nor_kills_the_living(
+    store: Store, clock: VirtualClock, step: float
+) -> None:
+    take(store, clock)
+    assert store.acquire(NodeName("n2"), f"{NEW}/1", 10_000) is not None
+    clock.time += step
+    pass_time(store, clock, 3, NEW)
+    assert store.acquire(NODE, f"{NEW}/2", 60) is not None, "the dead one's lock is void"
+    assert store.acquire(NodeName("n2"), "third@host/1", 60) is None, "the living one's is not"
+
+
 def test_the_lock_of_a_living_process_counts_however_long_its_run_lasts(store: Store, clock: VirtualClock) -> None:
     take(store, clock)
     pass_time(store, clock, 30, OLD, NEW)
