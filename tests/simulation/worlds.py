@@ -144,7 +144,7 @@ def waiting(cluster: Cluster) -> list[str]:
 
 def only_what_is_used(cluster: Cluster) -> bool:
     """What was made for a living pod whose annotation somebody spoiled may stay: nobody can tell that it is unused."""
-    living = cluster.judge.holdings.living()
+    living = list(cluster.judge.holdings.living())
     held = {thing for pod in living for thing in pod.held}
     spoiled = {pod.uid for pod in living if pod.shown.get(POD_ENI) in cluster.judge.forged}
     return all(
