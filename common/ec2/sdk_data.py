@@ -31,6 +31,7 @@ OPERATIONS = (
     "DescribeInstanceTypes",
     "DescribeInstances",
     "DescribeNetworkInterfaces",
+    "DescribeSecurityGroups",
     "DescribeSubnets",
     "DescribeTrunkInterfaceAssociations",
     "DetachNetworkInterface",
@@ -99,7 +100,8 @@ READ: dict[str, tuple[str, ...]] = {
         "Status",
     ),
     "NetworkInterfacePrivateIpAddress": ("Primary", "PrivateIpAddress"),
-    "Subnet": ("CidrBlock", "Ipv6CidrBlockAssociationSet", "SubnetId", "VpcId"),
+    "SecurityGroup": ("GroupId", "VpcId"),
+    "Subnet": ("AvailableIpAddressCount", "CidrBlock", "Ipv6CidrBlockAssociationSet", "SubnetId", "VpcId"),
 }
 """Of the larger shapes in answers, what `common.ec2.shapes` reads; smaller ones are kept whole."""
 FOR_PEOPLE = frozenset({"documentation", "documentationUrl", "enum", "errors", "examples"})

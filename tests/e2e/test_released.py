@@ -84,18 +84,6 @@ OWNERS: tuple[tuple[str, dict[str, str]], ...] = (
 )
 
 
-def test_a_deleted_node_takes_what_leaked_with_it(ended: Ended) -> None:
-    """The real garbage collector deletes the CNINode; it is there until our clean-up is done."""
-    scene = ended.left
-    scene.wait("CNINode is gone", lambda: scene.cninode("left-1") is None)
-    present = set(scene.interfaces())
-    print(f"\nCNINode of a deleted node gone {time.monotonic() - ended.left_at:.2f} s later")
-    assert not ended.leaked & present
-    assert ended.foreign <= present
-    assert all(trunk["interface_type"] == "trunk" for trunk in _trunks(scene))
-    assert len(_trunks(scene)) == 1, "it goes with the instance"
-
-
 def test_new_pods_wait_for_the_cool_down_of_old_ones(ended: Ended) -> None:
     scene = ended.scaled
     assert ended.held[scene.name] <= set(scene.interfaces()), "they cool down"
@@ -125,6 +113,18 @@ def test_a_pod_being_deleted_keeps_its_interface(ended: Ended) -> None:
     assert "deletionTimestamp" in pod["metadata"]
     assert ended.held[scene.name] <= set(scene.interfaces())
     # Left so for the last test, which counts it to what pods have.
+
+
+def test_a_deleted_node_takes_what_leaked_with_it(ended: Ended) -> None:
+    """The real garbage collector deletes the CNINode; it is there until our clean-up is done."""
+    scene = ended.left
+    scene.wait("CNINode is gone", lambda: scene.cninode("left-1") is None, 120)
+    present = set(scene.interfaces())
+    print(f"\nCNINode of a deleted node gone {time.monotonic() - ended.left_at:.2f} s later")
+    assert not ended.leaked & present
+    assert ended.foreign <= present
+    assert all(trunk["interface_type"] == "trunk" for trunk in _trunks(scene))
+    assert len(_trunks(scene)) == 1, "it goes with the instance"
 
 
 def test_in_the_end_ec2_holds_what_live_pods_have(ended: Ended) -> None:

@@ -220,7 +220,9 @@ def test_a_role_is_refused_what_is_not_its_own(server: RedisServer, role: Role, 
     client = client_of(server, role)
     with pytest.raises(redis.exceptions.ResponseError) as raised:
         client.execute_command(*command)
-    assert isinstance(raised.value, redis.exceptions.NoPermissionError) or "ACL failure" in str(raised.value)
+    # In a script each version of Redis has words of its own for it, and no code.
+    refused = ("ACL failure", "can't access at least one of the keys")
+    assert isinstance(raised.value, redis.exceptions.NoPermissionError) or any(w in str(raised.value) for w in refused)
 
 
 @pytest.mark.parametrize("command", [("PING",), ("GET", VIEW), ("INFO",)])

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from common.clock import SystemClock
 from common.metrics import REGISTRY
@@ -454,22 +455,22 @@ def expiring(folder: Path, days: float) -> bytes:
     return pair.ca
 
 
-def test_an_expired_certificate_is_counted_and_said_and_a_new_one_takes_over(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_expired_certificate_is_counted_and_said_and_a_new_one_takes_over(tmp_path: Path) -> None:
     clock = VirtualClock(datetime.now(UTC).timestamp())
     expiring(tmp_path, 30)
     certificate = Certificate(tmp_path / "tls.crt", tmp_path / "tls.key", clock=clock)
-    certificate.watch_end()
-    assert (round(certificate.days_left), certificate.problem(), capsys.readouterr().out) == (30, None, "")
+
+    def said() -> list[str]:
+        with capture_logs() as lines:
+            certificate.watch_end()
+        return [line["event"] for line in lines]
+
+    assert (said(), round(certificate.days_left), certificate.problem()) == ([], 30, None)
     clock.sleep(25 * DAY)
-    certificate.watch_end()
-    assert "certificate expires soon" in capsys.readouterr().out
+    assert said() == ["certificate expires soon"]
     clock.sleep(6 * DAY)
-    certificate.watch_end()
-    assert "certificate expired" in capsys.readouterr().out
-    certificate.watch_end()
-    assert capsys.readouterr().out == "", "not every second"
+    assert said() == ["certificate expired"]
+    assert said() == [], "not every second"
     assert "expired at" in (certificate.problem() or "")
     assert (REGISTRY.get_sample_value("vpc_rc_webhook_certificate_days_left") or 0) < 0
 

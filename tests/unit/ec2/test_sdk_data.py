@@ -13,6 +13,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 from botocore.parsers import create_parser
 
+import cli.doctor
 from cli.doctor.ec2 import ACTIONS
 from common.ec2 import sdk_data
 from common.ec2.api import Ec2
@@ -31,7 +32,8 @@ def test_the_files_are_what_the_installed_sdk_gives() -> None:
 
 
 def test_the_operations_are_those_that_we_call() -> None:
-    source = Path(sdk_data.__file__).with_name("api.py").read_text()
+    doctor = Path(cli.doctor.__file__).parent.glob("*.py")
+    source = "".join(file.read_text() for file in (Path(sdk_data.__file__).with_name("api.py"), *doctor))
     called = set(re.findall(r'"([A-Z][A-Za-z]+)"', source)) & WHOLE["operations"].keys()
     assert set(OPERATIONS) == called
     assert ACTIONS.keys() <= called
