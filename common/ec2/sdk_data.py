@@ -41,7 +41,7 @@ OPERATIONS = (
 )
 READ: dict[str, tuple[str, ...]] = {
     "Reservation": ("Instances",),
-    "Instance": ("InstanceId", "InstanceType", "NetworkInterfaces", "State", "SubnetId", "VpcId"),
+    "Instance": ("InstanceId", "InstanceType", "NetworkInterfaces", "State", "SubnetId", "Tags", "VpcId"),
     "InstanceNetworkInterface": (
         "Attachment",
         "Description",
@@ -103,7 +103,7 @@ READ: dict[str, tuple[str, ...]] = {
     "SecurityGroup": ("GroupId", "VpcId"),
     "Subnet": ("AvailableIpAddressCount", "CidrBlock", "Ipv6CidrBlockAssociationSet", "SubnetId", "VpcId"),
 }
-"""Of the larger shapes in answers, what `common.ec2.shapes` reads; smaller ones are kept whole."""
+"""Of the larger shapes in answers, what `common.ec2` and `vpc-rc doctor` read; smaller ones are kept whole."""
 FOR_PEOPLE = frozenset({"documentation", "documentationUrl", "enum", "errors", "examples"})
 """The SDK does nothing with them."""
 

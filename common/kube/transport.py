@@ -160,7 +160,7 @@ class HttpTransport:
 
     def identified(self) -> bool:
         """Whether our requests carry a token or a client certificate."""
-        return "cert_file" in self._pool.connection_pool_kw or bool(self._credentials.headers())
+        return self._pool.connection_pool_kw.get("cert_file") is not None or bool(self._credentials.headers())
 
     def close(self) -> None:
         self._pool.clear()

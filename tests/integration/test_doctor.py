@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -248,7 +249,8 @@ def test_clocks_that_differ_are_named(planted: Planted, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     found = [one for one in examine(load_settings(), (), FastClock()) if one.state is State.WRONG]
     assert {one.what for one in found} == {"clock of Redis", "clock of the API server", "clock of EC2"}
-    assert all("10 s behind" in one.advice for one in found)
+    # Headers leave fractions of a second out, and the call takes time.
+    assert all(re.search(r"\b(9|10|11) s behind", one.advice) for one in found), found
 
 
 def test_who_may_read_nothing_is_told_so(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
