@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -35,6 +36,8 @@ class Heartbeat:
         self._name = name
         self._takes = takes
         self._took = True
+        self.when_heard: Callable[[], None] = lambda: None
+        """Called at each heartbeat that Redis heard; may raise StoreUnavailable."""
 
     def run(self, ended: threading.Event) -> None:
         while True:
@@ -51,6 +54,7 @@ class Heartbeat:
             started = f"{self._time.started:.0f}"
             self._store.beat("worker", self._name, {"started": started, "pid": str(os.getpid())}, ALIVE_SECONDS)
             self._progress.heard(sum(self._store.queue_depths().values()))
+            self.when_heard()
             if self._progress.begun:
                 self._keep_time()
         except StoreUnavailable as error:

@@ -28,6 +28,7 @@ from common.store.store import Store
 from workers.crew import Crew, Ended
 from workers.dirt import Dirt
 from workers.faults import Faults
+from workers.lost_runs import LostRuns
 from workers.worklog import context_of
 
 POLL_SECONDS = 0.05
@@ -107,6 +108,7 @@ class Reconciler:
 
     store: Store
     publisher: Publisher
+    lost: LostRuns
     crew: Callable[[], Crew]
     tell: Callable[[Notice], None]
     options: Options
@@ -138,6 +140,8 @@ class Reconciler:
         except (StaleToken, StoreUnavailable) as error:
             _log.warning("run_lost", node=node, error=str(error) or type(error).__name__)
             ending = Ending.LOST
+            if isinstance(error, StoreUnavailable):
+                self.lost.add(node, owner)
         except _Abandoned:
             _log.warning("run_abandoned", node=node, seconds=round(self.clock.monotonic() - began))
             ending = Ending.ABANDONED

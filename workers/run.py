@@ -59,6 +59,7 @@ def main(settings: Settings) -> int:
         threading.Thread(target=heartbeat.run, args=(ended,), name="heartbeat", daemon=True).start()
         context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time, name)
         progress.depends_on(context.reach.problem)
+        heartbeat.when_heard = context.reconciler.lost.give_up
         on_shutdown(partial(_end, stop))
         worker = app.Worker(
             hostname=name,

@@ -49,9 +49,10 @@ class NodeLock:
         held = self._link.command("GET", keys.lock(self._prefix, name))
         return bool(held == holder(owner, token).encode())
 
-    def release(self, name: NodeName, owner: str, token: int) -> bool:
+    def release(self, name: NodeName, owner: str, token: int | None = None) -> bool:
         """Give it up. True: the node is dirty and nobody else is going to look: publish a message. Harmless where it is
-        not ours any more."""
+        not ours any more. `token` None: whichever this owner, of one run only, was given."""
         p = self._prefix
         spots = [keys.lock(p, name), keys.running(p), keys.dirty(p), keys.waiting()]
-        return bool(self._link.script("release", spots, [name, holder(owner, token)]))
+        held = f"{owner} " if token is None else holder(owner, token)
+        return bool(self._link.script("release", spots, [name, held]))

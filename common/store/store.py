@@ -152,7 +152,7 @@ class Store:
     def holds(self, name: NodeName, owner: str, token: int) -> bool:
         return self._lock.holds(name, owner, token)
 
-    def release(self, name: NodeName, owner: str, token: int) -> bool:
+    def release(self, name: NodeName, owner: str, token: int | None = None) -> bool:
         return self._lock.release(name, owner, token)
 
     # --- ledger

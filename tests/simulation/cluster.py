@@ -37,6 +37,7 @@ from tests.simulation.crew import SimulatedCrew
 from tests.simulation.outside import KubeInProcess, TaskQueue, invoker
 from tests.simulation.watcher import PumpedWatcher
 from workers.answers import Answers
+from workers.lost_runs import LostRuns
 from workers.maintenance.load import load_instances
 from workers.maintenance.sweep import sweep_leaks
 from workers.reconcile import Reconciler, place_of
@@ -185,6 +186,7 @@ class Cluster:
         reconciler = Reconciler(
             store=store,
             publisher=self.queue,
+            lost=LostRuns(store, self.queue, self.clock.now),
             crew=lambda: SimulatedCrew(rooms, perform, self.clock, self.rng, eager=self.eager),
             tell=self.notices.append,
             options=Options(
@@ -324,6 +326,7 @@ class Cluster:
     def beat(self) -> None:
         """The worker that lives sends its heartbeats all the time, and Redis hears them without a gap."""
         self.plain.heartbeat(self.worker.owner)
+        self.worker.lost.give_up()
         self._peek.persist(keys.heard(keys.prefix(CLUSTER)))
 
     def _until_due(self) -> float:

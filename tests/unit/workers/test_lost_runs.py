@@ -1,0 +1,59 @@
+"""A run that loses Redis in the middle holds its node no longer than Redis is away."""
+
+import random
+
+import fakeredis
+import pytest
+
+from common.clock import SystemClock
+from common.decide.draft import Options
+from common.model.errors import StoreUnavailable
+from common.model.ids import NodeName
+from common.model.limits import load_limits
+from common.store import Store, keys
+from tests.unit.workers.test_hanging_calls import Published
+from workers.crew import Crew
+from workers.lost_runs import LostRuns
+from workers.reconcile import Ending, Reconciler
+
+NODE = NodeName("n1")
+
+
+@pytest.mark.parametrize("lost", ["load_ledger", "desired", "clear_dirty", "release"])
+def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, published, clock = Store(fakeredis.FakeRedis(), keys.prefix("c")), Published(), SystemClock()
+    runs = LostRuns(store, published, clock.now)
+
+    def crew() -> Crew:
+        raise NotImplementedError
+
+    reconciler = Reconciler(
+        store=store,
+        publisher=published,
+        lost=runs,
+        crew=crew if lost == "load_ledger" else lambda: None,  # type: ignore[arg-type,return-value]  # starts nothing
+        tell=lambda _: None,
+        options=Options(cluster="c", version="v", limits=load_limits()),
+        clock=clock,
+        rng=random.Random(1),
+        owner="w",
+        lock_seconds=60.0,
+        slice_seconds=20.0,
+    )
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, lost, away)
+        assert reconciler.run(NODE) is Ending.LOST
+        if lost == "release":
+            with pytest.raises(StoreUnavailable):
+                runs.give_up()
+        assert store.acquire(NODE, "another", 1.0) is None, "its lock stands"
+    runs.give_up()
+    assert published.nodes == [NODE]
+    token = store.acquire(NODE, "another", 60.0)
+    assert token is not None
+    runs.give_up()
+    assert store.holds(NODE, "another", token), "given up once"
