@@ -15,7 +15,12 @@ from watcher.run import LOST_LEASE
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/cp-vpc-resource-controller"
 DEADLINE_SECONDS = 3.0
-TIMES = 3
+OFTEN = pytest.mark.parametrize(
+    ("times", "seconds"),
+    [(1, 2 * DEADLINE_SECONDS), pytest.param(3, DEADLINE_SECONDS, marks=pytest.mark.slow)],
+    ids=["once", "three times"],
+)
+"""The median of three is held to the deadline; one alone, beside other tests, to twice that."""
 
 
 @pytest.fixture
@@ -60,9 +65,10 @@ def seconds_until_another_leads(rig: Rig, old: Process) -> float:
     return rig.wait("another leads", lambda: leads(rig, old) is not None, 2 * Settings().lease_duration_seconds)
 
 
-def test_another_watcher_leads_soon_after_the_leader_was_killed(rig: Rig) -> None:
+@OFTEN
+def test_another_watcher_leads_soon_after_the_leader_was_killed(rig: Rig, times: int, seconds: float) -> None:
     took = []
-    for number in range(TIMES):
+    for number in range(times):
         rig.wait("a leader", lambda: leads(rig) is not None)
         rig.wait("a standby", lambda: synced(rig))
         time.sleep(3)
@@ -74,7 +80,7 @@ def test_another_watcher_leads_soon_after_the_leader_was_killed(rig: Rig) -> Non
         rig.add_node(f"n{number}", "m5.large")
         rig.wait("the new leader works", lambda number=number: rig.capacity(f"n{number}") is not None, 60)  # type: ignore[misc]
     print(f"another leads after {sorted(round(each, 2) for each in took)} s")
-    assert median(took) <= DEADLINE_SECONDS
+    assert median(took) <= seconds
 
 
 def test_a_frozen_leader_is_replaced_and_ends_when_it_comes_back(rig: Rig) -> None:
@@ -98,12 +104,13 @@ def test_a_frozen_leader_is_replaced_and_ends_when_it_comes_back(rig: Rig) -> No
     assert leads(rig) is new
 
 
-def test_the_node_of_a_killed_worker_is_looked_at_again_soon(rig: Rig) -> None:
+@OFTEN
+def test_the_node_of_a_killed_worker_is_looked_at_again_soon(rig: Rig, times: int, seconds: float) -> None:
     took = []
-    for number in range(TIMES):
+    for number in range(times):
         rig.add_node(f"n{number}", "m5.xlarge")
-    rig.wait("nodes", lambda: all(rig.capacity(f"n{n}") == "18" for n in range(TIMES)), 90)
-    for number in range(TIMES):
+    rig.wait("nodes", lambda: all(rig.capacity(f"n{n}") == "18" for n in range(times)), 90)
+    for number in range(times):
         # The run waits in a call until long after it was killed.
         rig.behave(latencies={"describe": [0.05, 0.1], "mutate": [8.0, 8.0]})
         rig.add_pod(f"p{number}", f"n{number}")
@@ -133,6 +140,6 @@ def test_the_node_of_a_killed_worker_is_looked_at_again_soon(rig: Rig) -> None:
         rig.wait_for_none("unserved", lambda: unserved(rig), 60)
         time.sleep(3)
     print(f"looked at again after {sorted(round(each, 2) for each in took)} s")
-    assert median(took) <= DEADLINE_SECONDS
+    assert median(took) <= seconds
     assert shared(rig) == []
     assert leaked(rig) == []

@@ -212,7 +212,7 @@ def ask(pool: urllib3.PoolManager, port: int) -> tuple[int, bool, float]:
     return answer.status, "patch" in json.loads(answer.data)["response"], time.monotonic() - began
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) if name not in ("idle connections", "gzip bombs") else name
+SLOW = [pytest.param(name, marks=pytest.mark.slow) if name not in ("half a header", "gzip bombs") else name
         for name in ATTACKS]  # fmt: skip
 
 
