@@ -58,6 +58,12 @@ EC2_WAIT_SECONDS = _histogram("ec2_wait_seconds", "Wait for the limiter before c
 EC2_THROTTLED = _counter("ec2_throttled", "Calls that EC2 refused because of its request limits.", "action")
 EC2_RATE = _gauge("ec2_rate", "Calls a second that the limiter grants now, over all replicas.", "action")
 
+UNAVAILABLE = _gauge(
+    "unavailable",
+    "Nodes that wait for what fails for all: an operation, what it names, the API server. 0: one asker failed.",
+    "scope",
+)
+
 CLOCK_ERROR = _gauge("clock_error_seconds", "How far this machine's clock is ahead of Redis'.")
 SUBNET_FREE = _gauge(
     "subnet_free_addresses", "Free addresses of a subnet, when this process last read it with its nodes.", "subnet"

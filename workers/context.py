@@ -28,6 +28,7 @@ from common.store.pulse import Pulse
 from workers.answers import Answers
 from workers.crew import ThreadCrew
 from workers.lost_runs import LostRuns
+from workers.outages import KnownOutages
 from workers.reconcile import Reconciler, place_of
 from workers.rooms import Rooms
 from workers.runs import Runs
@@ -105,6 +106,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
     reconciler = Reconciler(
         store=store,
         publisher=publisher,
+        outages=KnownOutages(store.outages, clock),
         lost=LostRuns(store, publisher, clock.now),
         crew=lambda: ThreadCrew(rooms, perform),
         tell=events.emit,

@@ -28,7 +28,9 @@ from common.store.store import Store
 from workers.crew import Crew, Ended
 from workers.dirt import Dirt
 from workers.faults import Faults
+from workers.guarded import GuardedCrew
 from workers.lost_runs import LostRuns
+from workers.outages import KnownOutages
 from workers.worklog import context_of
 
 POLL_SECONDS = 0.05
@@ -108,6 +110,7 @@ class Reconciler:
 
     store: Store
     publisher: Publisher
+    outages: KnownOutages
     lost: LostRuns
     crew: Callable[[], Crew]
     tell: Callable[[Notice], None]
@@ -158,7 +161,7 @@ class Reconciler:
                 node=node,
                 owner=owner,
                 token=token,
-                crew=self.crew(),
+                crew=GuardedCrew(self.crew(), self.outages, node, self.tell, self.clock),
                 ledger=ledger or fresh,
                 saved=ledger,
                 began=now,
@@ -328,6 +331,7 @@ class Reconciler:
             options=self.options,
             spare=self._spare(run),
             held=frozenset(run.held),
+            unavailable=self.outages.holding((b.scope for b in ledger.paces.values() if b.scope), run.node),
         )
 
     def _load(self, node: NodeName) -> tuple[Ledger | None, Ledger]:

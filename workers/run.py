@@ -59,7 +59,7 @@ def main(settings: Settings) -> int:
         threading.Thread(target=heartbeat.run, args=(ended,), name="heartbeat", daemon=True).start()
         context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time, name)
         progress.depends_on(context.reach.problem)
-        heartbeat.when_heard = context.reconciler.lost.give_up
+        heartbeat.when_heard = partial(_tend, context)
         on_shutdown(partial(_end, stop))
         worker = app.Worker(
             hostname=name,
@@ -113,6 +113,11 @@ def _prepared(
             _log.warning("worker_waits", waits_for=waits_for)
             said = waits_for
         clock.sleep(WAIT_SECONDS)
+
+
+def _tend(context: Context) -> None:
+    context.reconciler.lost.give_up()
+    context.reconciler.outages.tend()
 
 
 def _end(stop: threading.Event) -> None:

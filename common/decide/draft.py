@@ -1,6 +1,6 @@
 """A plan while it is being made: the chapters of planning read from it and add to it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -51,6 +51,8 @@ class Draft:
     """In [0, 1): spreads what must not happen on all nodes at once."""
     busy: frozenset[str]
     options: Options
+    unavailable: frozenset[str] = frozenset()
+    """Scopes that fail for all, and are not this node's to ask about now."""
     held: frozenset[str] = frozenset()
     """Subjects of actions for which this process has no thread now."""
     spare: float = 1.0
@@ -77,15 +79,22 @@ class Draft:
             self.look_at(due)
         return due <= self.now
 
-    def may(self, subject: str) -> bool:
-        """Whether a step about `subject` may start now: none is under way, its pace allows it, and there is room."""
+    def may(self, subject: str, scopes: Collection[str] = ()) -> bool:
+        """Whether a step about `subject` may start now: none is under way, its pace allows it, and there is room.
+        `scopes`: of the step, where it may be another one than the one that failed."""
         if subject in self.busy or subject in self.held:
             return False
-        pace = self.ledger.paces.get(subject, IDLE)
-        if pace.not_before > self.now:
-            self.look_at(pace.not_before)
+        if (due_at := self.due_at(subject, scopes)) > self.now:
+            self.look_at(due_at)
             return False
         return len(self.busy) < self.options.in_flight
+
+    def due_at(self, subject: str, scopes: Collection[str] = ()) -> float:
+        """When a step about `subject` may start. What waits for a scope is due when that works, or is this node's to
+        ask about, or does not concern the step any more."""
+        pace = self.ledger.paces.get(subject, IDLE)
+        waits = pace.scope in self.unavailable and (not scopes or pace.scope in scopes)
+        return pace.not_before if waits or not pace.scope else 0.0
 
     def start(self, action: Action) -> None:
         """Add an action whose subject `may` start; the caller records its intent in the ledger."""

@@ -18,6 +18,7 @@ from common.model.errors import (
     OutsideError,
     Throttled,
     TokenMismatch,
+    Unavailable,
     Unsure,
     WrongClock,
 )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 LOOKS_BEFORE_GONE = 4
 """EC2's Describe calls lag behind its writes by seconds: a trunk just attached is not gone because some looks, over
 14 s, do not show it."""
-PASSING = (Throttled, Unsure, NotYetFound)
+PASSING = (Throttled, Unsure, NotYetFound, Unavailable)
 """Errors that say nothing about the step itself."""
 TRUNKING_NOT_ALLOWED = (
     "AWS allows trunk interfaces only to accounts on a list (the managed control plane of EKS is); see the README"
@@ -89,6 +90,8 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
 def not_begun(result: Result, action: act.Action) -> None:
     """The call was not made, or was turned away for its rate: where it was the first, nothing can have come of it."""
     match action:
+        case act.CreateTrunk(again=False):
+            result.trunk(state=TrunkState.ABSENT)
         case act.CreateBranch(again=False):
             result.branch(action.key, tried=False)
         case act.AssociateBranch(again=False):
@@ -122,6 +125,8 @@ def _trunk_failed(
     error: OutsideError,
     now: float,
 ) -> None:
+    if isinstance(error, Unavailable):
+        not_begun(result, action)
     if isinstance(error, PASSING):
         return
     trunk, pace = result.ledger.trunk, result.ledger.paces[action.subject]
@@ -131,7 +136,7 @@ def _trunk_failed(
         else:
             result.trunk(state=TrunkState.ABSENT, device_index=None)
         # By the next try subnet, groups and device indexes may be others.
-        result.change(snapshot_after=pace.not_before)
+        result.change(snapshot_after=now if pace.scope else pace.not_before)
     elif isinstance(action, act.FinishTrunk) and _carries(result):
         # Found in use: pods live by it. Better a trunk that outlives its instance than pods without network.
         if isinstance(error, NotFound):
@@ -189,6 +194,7 @@ def _look_anew(result: Result, now: float) -> None:
     result.change(trunk=Trunk(generation=result.ledger.trunk.generation + 1), snapshot_after=now)
 
 
+BranchMaking = act.CreateBranch | act.PermitBranch | act.AssociateBranch
 STEP_NAMES = {
     act.CreateBranch: "creating network interface",
     act.PermitBranch: "creating network interface permission",
@@ -196,12 +202,13 @@ STEP_NAMES = {
 }
 
 
-def _branch_failed(
-    result: Result, action: act.CreateBranch | act.PermitBranch | act.AssociateBranch, error: OutsideError, now: float
-) -> None:
+def _branch_failed(result: Result, action: BranchMaking, error: OutsideError, now: float) -> None:
     branch = result.ledger.branches.get(action.key)
-    if isinstance(error, (Throttled, NotYetFound)):
+    if isinstance(error, (Throttled, NotYetFound, Unavailable)):
         not_begun(result, action)
+        branch = result.ledger.branches.get(action.key)
+    if isinstance(error, Unavailable) and branch is not None and _nothing_begun(result, branch):
+        _begin_later(result, action, branch)
     if branch is None or isinstance(error, PASSING):
         return
     if branch.unwanted:
@@ -220,7 +227,7 @@ def _branch_failed(
     claim_subject = f"claim/{branch.pod_uid}"
     earlier = result.ledger.paces.get(claim_subject, Pace())
     result.pace(action.subject, None)
-    result.pace(claim_subject, after_failure(earlier, error, now, (pace.not_before * 1000) % 1.0))
+    result.pace(claim_subject, after_failure(earlier, error, now, (pace.not_before * 1000) % 1.0, pace.scope))
     result.ledger = undo_claim(result.ledger, branch.pod_uid)
     result.change(audit_at=min(result.ledger.audit_at, now + 10.0))
     result.tell_pod(
@@ -229,6 +236,20 @@ def _branch_failed(
         f"failed to allocate branch ENI to pod: {STEP_NAMES[type(action)]}, {_words(error)}",
         Severity.WARNING,
     )
+
+
+def _nothing_begun(result: Result, branch: Branch) -> bool:
+    """No call was made yet for any interface of the pod."""
+    made_for = [b for b in result.ledger.branches.values() if b.pod_uid == branch.pod_uid and not b.unwanted]
+    return branch in made_for and all(b.state is BranchState.PLANNED and not b.tried for b in made_for)
+
+
+def _begin_later(result: Result, action: BranchMaking, branch: Branch) -> None:
+    """The pod waits without a place on the trunk, and by then its groups may be others."""
+    pace = result.ledger.paces[action.subject]
+    result.pace(action.subject, None)
+    result.pace(f"claim/{branch.pod_uid}", pace)
+    result.ledger = undo_claim(result.ledger, branch.pod_uid)
 
 
 def _token_spent(action: act.AssociateBranch, branch: Branch, error: OutsideError) -> bool:

@@ -79,11 +79,11 @@ def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, j
     match outcome:
         case Waits(until=until):
             pace = ledger.paces.get(action.subject, Pace())
-            result.pace(action.subject, msgspec.structs.replace(pace, not_before=until, turn=True))
+            result.pace(action.subject, msgspec.structs.replace(pace, not_before=until, turn=True, scope=""))
             not_begun(result, action)
-        case Failed(error=error):
+        case Failed(error=error, scope=scope):
             error = weighed(ledger, action, error, now)
-            _pace(result, action, error, now, jitter)
+            _pace(result, action, error, now, jitter, scope)
             failed(result, action, error, now)
         case Done(value=value):
             result.pace(action.subject, _counted_on(action, ledger.paces.get(action.subject), now))
@@ -103,10 +103,10 @@ def turned_away(ledger: Ledger, action: act.Action) -> Ledger:
     return result.ledger
 
 
-def _pace(result: Result, action: act.Action, error: OutsideError, now: float, jitter: float) -> None:
+def _pace(result: Result, action: act.Action, error: OutsideError, now: float, jitter: float, scope: str) -> None:
     """A step of a pod's interface that failed for good is paced by the pod: the interface itself is begun anew."""
     pace = result.ledger.paces.get(action.subject, Pace())
-    result.pace(action.subject, after_failure(pace, error, now, jitter))
+    result.pace(action.subject, after_failure(pace, error, now, jitter, scope))
 
 
 def _counted_on(action: act.Action, pace: Pace | None, now: float) -> Pace | None:
@@ -116,7 +116,7 @@ def _counted_on(action: act.Action, pace: Pace | None, now: float) -> Pace | Non
     pace = pace or Pace()
     match action:
         case act.ResolvePod():
-            return msgspec.structs.replace(pace, not_before=0.0, turn=False)
+            return msgspec.structs.replace(pace, not_before=0.0, turn=False, scope="")
         case act.RequestSnapshot():
             return msgspec.structs.replace(pace, not_before=now + SNAPSHOT_ASK_AGAIN_SECONDS, turn=False)
         case act.RepairCniNode():
@@ -230,7 +230,7 @@ def _resolved(result: Result, action: act.ResolvePod, found: Resolution, now: fl
     claim = ledger.claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
     if found.problem:
         pace = ledger.paces.get(action.subject, Pace())
-        result.pace(action.subject, msgspec.structs.replace(pace, not_before=now + 10.0, code="NotResolved"))
+        result.pace(action.subject, Pace(not_before=now + 10.0, attempts=pace.attempts, code="NotResolved"))
         result.change(claims={**ledger.claims, pod.uid: claim})
         result.tell_pod(claim, "BranchAllocationFailed", found.problem, Severity.WARNING)
         return

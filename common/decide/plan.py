@@ -50,10 +50,11 @@ def plan(
     options: Options,
     spare: float = 1.0,
     held: frozenset[str] = frozenset(),
+    unavailable: frozenset[str] = frozenset(),
 ) -> Plan:
     """`busy` are the subjects of actions under way, `held` those of actions that cannot begin now; `snapshot` is the
     latest known of the node's instance; `spare` is the share of what EC2 allows of address calls that is left, 0 to
-    1."""
+    1; `unavailable` are the scopes that fail for all and are not this node's to ask about."""
     draft = Draft(
         ledger=ledger,
         desired=desired,
@@ -64,6 +65,7 @@ def plan(
         options=options,
         spare=spare,
         held=held,
+        unavailable=unavailable,
     )
     node = desired.view.node
     if node is None and desired.view.cninode is None and ledger == Ledger(node=ledger.node):

@@ -27,7 +27,7 @@ from common.model.actions import (
     UnassignAddresses,
     UnassignPrefixes,
 )
-from common.model.ids import EniId, Ipv4, Prefix
+from common.model.ids import EniId, Ipv4, Prefix, SubnetId
 from common.model.ledger import AddressState, Pace, Pool
 from common.model.pod import PodWish
 from common.model.warrant import Warrant
@@ -99,8 +99,12 @@ def ask(
     elif draft.may(subject):
         count = _asked_for(pool, targets.mode, wanted, len(waiting))
         put_pool(draft, msgspec.structs.replace(pool, assigning=count))
-        kind = AssignPrefixes if targets.mode is PoolMode.PREFIX else AssignAddresses
-        draft.start(kind(subject=subject, eni_id=eni_id, count=count))
+        if targets.mode is PoolMode.PREFIX:
+            draft.start(AssignPrefixes(subject=subject, eni_id=eni_id, count=count))
+        else:
+            instance = draft.ledger.instance
+            subnet = instance.subnet.subnet_id if instance is not None else SubnetId("")
+            draft.start(AssignAddresses(subject=subject, eni_id=eni_id, count=count, subnet_id=subnet))
 
 
 def _asked_for(pool: Pool, mode: PoolMode, wanted: int, waiting: int) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from common.decide.scopes import names_groups
 from common.model.errors import (
     Conflict,
     Denied,
@@ -15,6 +16,7 @@ from common.model.errors import (
     Unsure,
 )
 from common.model.ledger import Pace
+from common.model.outage import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +28,23 @@ class Backoff:
 
 
 BACKOFFS: tuple[tuple[type[OutsideError], Backoff], ...] = (
-    (Throttled, Backoff(first=1.0, longest=30.0)),
-    (Unsure, Backoff(first=0.5, longest=20.0)),
+    # The rate limiter keeps the calls within EC2's limits, whoever makes them again.
+    (Throttled, Backoff(first=1.0, longest=5.0)),
+    (Unsure, Backoff(first=0.5, longest=5.0)),
     (Conflict, Backoff(first=0.2, longest=5.0)),
     (InUse, Backoff(first=1.0, longest=30.0)),
     (NotYetFound, Backoff(first=0.5, longest=5.0)),
     (NotFound, Backoff(first=2.0, longest=60.0)),
     # Denied steps cost a call each and heal only by a person's hand.
-    (Denied, Backoff(first=5.0, longest=300.0)),
+    (Denied, Backoff(first=5.0, longest=60.0)),
     (SubnetExhausted, Backoff(first=5.0, longest=120.0)),
     (LimitExceeded, Backoff(first=5.0, longest=120.0)),
 )
 OTHERWISE = Backoff(first=2.0, longest=120.0)
+SCOPE_SECONDS = 60.0
+"""What waits for a scope is woken when it works; after this it looks for itself, which costs no call meanwhile."""
+GROUPS_SECONDS = 12.0
+"""The same where another policy leads to another scope: only a look at the policies tells."""
 NO_FREE_BLOCK = "InsufficientCidrBlocks"
 NO_FREE_BLOCK_SECONDS = 120.0
 """A subnet without a free /28 block does not get one by being asked."""
@@ -54,8 +61,15 @@ def grown(first: float, longest: float, attempts: int) -> float:
     return min(longest, first * 2.0 ** min(attempts, MOST_DOUBLINGS))
 
 
-def after_failure(pace: Pace, error: OutsideError, now: float, jitter: float) -> Pace:
-    """The pace after one more failure. `jitter` in [0, 1) spreads retries over the last quarter of the interval."""
+def after_failure(pace: Pace, error: OutsideError, now: float, jitter: float, scope: str = "") -> Pace:
+    """The pace after one more failure. `jitter` in [0, 1) spreads retries over the last quarter of the interval.
+    `scope`: what failed for all by it."""
+    if scope and not isinstance(error, NotYetFound):
+        wait = GROUPS_SECONDS if names_groups(Scope(scope)) else SCOPE_SECONDS
+        not_before = now + wait * (0.75 + 0.25 * jitter)
+        return Pace(
+            not_before=not_before, attempts=pace.attempts + 1, code=error.code, message=error.message, scope=scope
+        )
     if error.code == NO_FREE_BLOCK:
         interval = NO_FREE_BLOCK_SECONDS
     else:

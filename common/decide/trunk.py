@@ -5,6 +5,7 @@ import msgspec
 from common.decide.draft import IDLE, Draft
 from common.decide.managed import eni_config_name, interface_tags
 from common.decide.release_gate import Evidence, Lack, warrant
+from common.decide.scopes import scopes_of
 from common.decide.tokens import trunk_token
 from common.model.actions import (
     Advertise,
@@ -107,23 +108,23 @@ def _create(draft: Draft, node: NodeFacts, instance: InstanceFacts) -> None:
         _no_index(draft)
         return
     _index_found(draft)
-    if not draft.may(SUBJECT):
-        return
     subnet, groups = where
     extra, bad = interface_tags(draft.ledger.cninode_spec)
+    action = CreateTrunk(
+        subject=SUBJECT,
+        instance_id=instance.instance_id,
+        subnet_id=subnet,
+        groups=groups,
+        token=trunk_token(draft.options.cluster, instance.instance_id, trunk.generation),
+        extra_tags=extra,
+        again=trunk.state is TrunkState.CREATING,
+    )
+    if not draft.may(SUBJECT, scopes_of(action)):
+        return
     if bad:
         draft.tell_node_once("tags", "InvalidTag", "Tags of the CNINode left out: " + "; ".join(bad), Severity.WARNING)
     _set(draft, state=TrunkState.CREATING, subnet_id=subnet, groups=groups)
-    draft.start(
-        CreateTrunk(
-            subject=SUBJECT,
-            instance_id=instance.instance_id,
-            subnet_id=subnet,
-            groups=groups,
-            token=trunk_token(draft.options.cluster, instance.instance_id, trunk.generation),
-            extra_tags=extra,
-        )
-    )
+    draft.start(action)
 
 
 def _no_index(draft: Draft) -> None:

@@ -17,6 +17,7 @@ from common.model.errors import (
     OutsideError,
     SubnetExhausted,
     Throttled,
+    Unavailable,
     Unsure,
 )
 from common.model.ids import PodUid
@@ -173,7 +174,7 @@ def failed(result: Result, action: PoolAction, error: OutsideError, now: float) 
     pool = result.ledger.pool
     if pool is None or isinstance(action, act.InspectPool):
         return
-    if isinstance(error, Throttled):
+    if isinstance(error, Throttled | Unavailable):
         not_begun(result, action)
     elif isinstance(error, Unsure):
         if isinstance(action, act.UnassignAddresses | act.UnassignPrefixes):

@@ -265,6 +265,7 @@ class Ec2:
             ours = translate(action, error)
             if ours is None:
                 raise
+            ours.operation = action
             if isinstance(ours, Throttled):
                 self._gate.throttled(action)
             raise ours from error

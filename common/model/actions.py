@@ -243,6 +243,7 @@ class InspectPool(_Step, frozen=True, kw_only=True, tag=True):
 class AssignAddresses(_Step, frozen=True, kw_only=True, tag=True):
     eni_id: EniId
     count: int
+    subnet_id: SubnetId = SubnetId("")
 
 
 class AssignPrefixes(_Step, frozen=True, kw_only=True, tag=True):

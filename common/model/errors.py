@@ -8,6 +8,9 @@ class ControllerError(Exception):
 class OutsideError(ControllerError):
     """A call to the outside failed. `code` is EC2's or Kubernetes' own; `message` is for people only."""
 
+    operation: str = ""
+    """Of EC2 that failed; "" where the API server did."""
+
     def __init__(self, code: str, message: str = "") -> None:
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
@@ -20,6 +23,10 @@ class Throttled(OutsideError):
 
 class Unsure(OutsideError):
     """The connection broke, timed out or the server failed inside: the call may have taken effect."""
+
+
+class Unavailable(OutsideError):
+    """The call was not made: it is known to fail for all, and another asks meanwhile. The code is of that failure."""
 
 
 class NotFound(OutsideError):

@@ -39,6 +39,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     """EC2's or Kubernetes' code of the last failure; "" after a success."""
     message: str = ""
+    scope: str = ""
+    """What failed for all, and is waited for: once it works for anybody, `not_before` does not count."""
 
 
 class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):

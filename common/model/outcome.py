@@ -18,6 +18,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
     error: OutsideError
+    scope: str = ""
+    """What fails for all by this error: the step waits until it works for anybody. "": its own trouble."""
 
 
 class Waits(msgspec.Struct, frozen=True, kw_only=True):

@@ -70,6 +70,10 @@ OURS: Mapping[str, Access] = {
     "snapshot": _WORKERS_OWN,
     "rate": _WORKERS_OWN,
     "places": _WORKERS_OWN,
+    "outages": Access(write=(WORKER,), read=(OPERATOR,)),
+    "outage": Access(write=(WORKER,), read=(OPERATOR,)),
+    "waiting_for": Access(write=(WORKER,), read=(OPERATOR,)),
+    "failed_for": _WORKERS_OWN,
     "seen_available": _WORKERS_OWN,
 }
 """By function of common.store.keys; `members` and `member` are below."""

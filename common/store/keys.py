@@ -7,6 +7,7 @@ its queues: clusters that share a Redis use a database each.
 from typing import NewType
 
 from common.model.ids import InstanceId, NodeName
+from common.model.outage import Scope
 
 KeyPrefix = NewType("KeyPrefix", str)
 
@@ -185,6 +186,33 @@ def places(p: KeyPrefix) -> str:
     """Hash, what waits for its turn -> EC2 action in whose line it has a place. Writers: workers. Expires
     (rate.PLACES_SECONDS)."""
     return f"{p}places"
+
+
+# --- outages.py
+
+
+def outages(p: KeyPrefix) -> str:
+    """Sorted set, scope by epoch seconds of its first failure. Writers: workers. No expiry: forgotten when it works, or
+    nobody asks any more."""
+    return f"{p}outages"
+
+
+def outage(p: KeyPrefix, scope: Scope) -> str:
+    """Hash, what is known of a scope that fails, or did (fields: lua/outage_failed.lua). Writers: workers. Expires
+    (outages.KEPT_SECONDS)."""
+    return f"{p}outage:{scope}"
+
+
+def waiting_for(p: KeyPrefix, scope: Scope) -> str:
+    """Sorted set, node name by epoch seconds of its last failure, 0: one that did not fail. Writers: workers. Expires
+    (outages.KEPT_SECONDS)."""
+    return f"{p}waiting-for:{scope}"
+
+
+def failed_for(p: KeyPrefix, scope: Scope) -> str:
+    """Sorted set, pod uid or node name for which the scope failed by epoch seconds of the last time. Writers: workers.
+    Expires (outages.KEPT_SECONDS)."""
+    return f"{p}failed-for:{scope}"
 
 
 # --- sweep.py

@@ -21,6 +21,7 @@ from common.store.link import Link
 from common.store.lock import NodeLock
 from common.store.members import Members
 from common.store.messages import Absent, Messages
+from common.store.outages import Outages
 from common.store.queues import Queues
 from common.store.rate import DEFAULT_RATES, Rate, RateLimiter
 from common.store.server import Server
@@ -47,6 +48,7 @@ class Store:
         self._ledgers = Ledgers(link, p)
         self._snapshots = Snapshots(link, p)
         self._rate = RateLimiter(link, p, rates)
+        self.outages = Outages(link, p)
         self._sweep = SweepMemory(link, p)
         self._members = Members(link, p)
         self._queues = Queues(link)

@@ -40,6 +40,7 @@ from workers.answers import Answers
 from workers.lost_runs import LostRuns
 from workers.maintenance.load import load_instances
 from workers.maintenance.sweep import sweep_leaks
+from workers.outages import KnownOutages
 from workers.reconcile import Reconciler, place_of
 from workers.rooms import Rooms
 from workers.steps import Ports, carry_out
@@ -186,6 +187,7 @@ class Cluster:
         reconciler = Reconciler(
             store=store,
             publisher=self.queue,
+            outages=KnownOutages(store.outages, self.clock),
             lost=LostRuns(store, self.queue, self.clock.now),
             crew=lambda: SimulatedCrew(rooms, perform, self.clock, self.rng, eager=self.eager),
             tell=self.notices.append,
@@ -327,6 +329,7 @@ class Cluster:
         """The worker that lives sends its heartbeats all the time, and Redis hears them without a gap."""
         self.plain.heartbeat(self.worker.owner)
         self.worker.lost.give_up()
+        self.worker.outages.tend()
         self._peek.persist(keys.heard(keys.prefix(CLUSTER)))
 
     def _until_due(self) -> float:

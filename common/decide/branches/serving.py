@@ -76,10 +76,17 @@ def _waits(draft: Draft, pod: PodWish) -> bool:
 def _fails(draft: Draft, pod: PodWish) -> bool:
     """Whether it waits for its next attempt after a failure."""
     pace = draft.ledger.paces.get(f"claim/{pod.uid}", IDLE)
-    if pace.turn or pace.not_before <= draft.now:
+    due_at = draft.due_at(f"claim/{pod.uid}")
+    if pace.turn or due_at <= draft.now or _goes_elsewhere(draft, pod):
         return False
-    draft.look_at(pace.not_before)
+    draft.look_at(due_at)
     return True
+
+
+def _goes_elsewhere(draft: Draft, pod: PodWish) -> bool:
+    """Its node's ENIConfig names another subnet by now than the one that was tried."""
+    config, claim = draft.desired.view.eni_config, draft.ledger.claims.get(pod.uid)
+    return config is not None and claim is not None and claim.subnet_id not in ("", config.subnet)
 
 
 def _made_for(draft: Draft, claim: Claim) -> bool:
@@ -88,7 +95,7 @@ def _made_for(draft: Draft, claim: Claim) -> bool:
 
 def _resolve(draft: Draft, node: NodeFacts, pod: PodWish, *, first: bool) -> None:
     instance, subject = draft.ledger.instance, f"claim/{pod.uid}"
-    if instance is None or not draft.may(subject):
+    if instance is None or not (draft.may(subject) or (_goes_elsewhere(draft, pod) and subject not in draft.busy)):
         return
     draft.start(
         ResolvePod(

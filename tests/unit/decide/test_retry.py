@@ -10,12 +10,12 @@ from common.model.errors import OutsideError
 from common.model.ledger import Pace
 
 KINDS: list[tuple[type[OutsideError], float, float]] = [
-    (errors.Throttled, 1.0, 30.0),
-    (errors.Unsure, 0.5, 20.0),
+    (errors.Throttled, 1.0, 5.0),
+    (errors.Unsure, 0.5, 5.0),
     (errors.Conflict, 0.2, 5.0),
     (errors.InUse, 1.0, 30.0),
     (errors.NotFound, 2.0, 60.0),
-    (errors.Denied, 5.0, 300.0),
+    (errors.Denied, 5.0, 60.0),
     (errors.SubnetExhausted, 5.0, 120.0),
     (errors.LimitExceeded, 5.0, 120.0),
     (errors.TokenMismatch, 2.0, 120.0),

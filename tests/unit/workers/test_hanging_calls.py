@@ -24,6 +24,7 @@ from common.store import Store, keys
 from workers import reconcile
 from workers.crew import ThreadCrew
 from workers.lost_runs import LostRuns
+from workers.outages import KnownOutages
 from workers.reconcile import Ending, Reconciler
 from workers.rooms import Rooms
 from workers.runs import CONTINUES, Runs
@@ -63,6 +64,7 @@ class Worker:
         self.reconciler = Reconciler(
             store=self.store,
             publisher=self.published,
+            outages=KnownOutages(self.store.outages, clock),
             lost=LostRuns(self.store, self.published, clock.now),
             crew=lambda: ThreadCrew(self.rooms, self.perform),
             tell=self.notices.append,

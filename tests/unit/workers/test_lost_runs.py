@@ -14,6 +14,7 @@ from common.store import Store, keys
 from tests.unit.workers.test_hanging_calls import Published
 from workers.crew import Crew
 from workers.lost_runs import LostRuns
+from workers.outages import KnownOutages
 from workers.reconcile import Ending, Reconciler
 
 NODE = NodeName("n1")
@@ -30,6 +31,7 @@ def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatc
     reconciler = Reconciler(
         store=store,
         publisher=published,
+        outages=KnownOutages(store.outages, clock),
         lost=runs,
         crew=crew if lost == "load_ledger" else lambda: None,  # type: ignore[arg-type,return-value]  # starts nothing
         tell=lambda _: None,
