@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import join, leaks, linux, restart, scaling, windows
+from benchmarks import failover, join, leaks, linux, outage, restart, scaling, windows
 from benchmarks.figures import Benchmark, Figures
 from sandbox.processes import ROOT
 
@@ -37,6 +37,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     **join.BENCHMARKS,
     **restart.BENCHMARKS,
     **windows.BENCHMARKS,
+    **failover.BENCHMARKS,
+    **outage.BENCHMARKS,
     **leaks.BENCHMARKS,
     "webhook": webhook,
 }

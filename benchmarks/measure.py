@@ -14,7 +14,7 @@ from sandbox.processes import usage
 from tests.integration.rig import Rig
 
 MEBIBYTE = 1024 * 1024
-SANDBOX = ("ec2", "kube")
+SANDBOX = ("ec2", "kube", "judged")
 
 
 @dataclass(slots=True)

@@ -27,11 +27,11 @@ def restart(figures: Figures) -> None:
     """Times count from the start of our processes, at which moment the new pods are there."""
     with standing(figures, workers=0) as stand:
         names = named("n", NODES)
-        _fill(stand, names)
+        fill(stand, names)
         figures.add(nodes=NODES, branches=NODES * BRANCHES)
         stand.start_product()
         figures.add(first_start_all_ready_s=stand.wait_capacity(CAPACITY, NODES, ADOPTION_SECONDS))
-        _wait_adopted(stand, names)
+        wait_adopted(stand, names)
         _again(stand, figures, names, "intact", empty=False)
         _again(stand, figures, names, "empty", empty=True)
         stand.check(figures)
@@ -53,7 +53,7 @@ def _again(stand: Stand, figures: Figures, names: Sequence[str], prefix: str, *,
         **{f"{prefix}_first_served_s": min(ends, default=0.0), f"{prefix}_all_served_s": max(ends, default=0.0)}
     )
     cpu = meter.cpu_seconds()
-    _wait_adopted(stand, names)
+    wait_adopted(stand, names)
     figures.add(**{f"{prefix}_all_adopted_s": time.monotonic() - began})
     calls = Journal.read(stand.rig).counts()
     reads = sum(number for action, number in calls.items() if action.startswith("Describe"))
@@ -67,7 +67,7 @@ def _again(stand: Stand, figures: Figures, names: Sequence[str], prefix: str, *,
     )
 
 
-def _wait_adopted(stand: Stand, names: Sequence[str]) -> None:
+def wait_adopted(stand: Stand, names: Sequence[str]) -> None:
     """Until every node has its ledger with its trunk and its branches."""
     store = Store(connect(stand.redis.url), keys.prefix(CLUSTER))
     missing = [NodeName(name) for name in names]
@@ -85,7 +85,7 @@ def _known(store: Store, name: NodeName) -> bool:
     return ledger is not None and ledger.trunk.state is TrunkState.READY and len(ledger.branches) >= BRANCHES
 
 
-def _fill(stand: Stand, names: Sequence[str]) -> None:
+def fill(stand: Stand, names: Sequence[str]) -> None:
     """Instances with trunks and branches, Nodes, and a pod with its annotation for each branch."""
     stand.add_instances(names, TYPE)
     made = arranged.branches(stand.rig, arranged.trunks(stand.rig, names), BRANCHES)

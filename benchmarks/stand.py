@@ -41,9 +41,12 @@ class Stand:
 
     # --- processes
 
-    def start_product(self, workers: int = WORKERS) -> None:
+    def start_product(self, workers: int = WORKERS, watchers: int = 1) -> None:
         number = sum(process.name.startswith("watcher") for process in self.rig.processes)
-        self.own = [self.rig.start_watcher(f"watcher{number}" if number else "watcher")]
+        self.own = [
+            self.rig.start_watcher(f"watcher{number + each}" if number + each else "watcher")
+            for each in range(watchers)
+        ]
         self.own += [self.rig.start_worker(f"worker{number}{'abcdefgh'[each]}") for each in range(workers)]
 
     def stop_product(self) -> None:
@@ -206,17 +209,22 @@ def standing(
     *,
     workers: int = WORKERS,
     lifted: bool = False,
+    judged: bool = False,
     config: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Stand]:
     """Sandbox and product up, without nodes; `workers` 0: nothing of the product yet. `lifted`: neither EC2 nor the
-    limiter limits calls. Logs are kept where the result is wrong."""
+    limiter limits calls. `judged`: the sandbox's judge follows, with a cool-down of 30 s, and Redis keeps a log. Logs
+    are kept where the result is wrong."""
     folder = Path(tempfile.mkdtemp(prefix="vpc-rc-bench-"))
-    with RedisServer() as redis:
+    with RedisServer(aof=judged) as redis:
         rig = Rig(folder=folder, redis_port=redis.port)
         try:
-            rig.start_ec2()
-            rig.start_kube()
+            if judged:
+                rig.start_judged()
+            else:
+                rig.start_ec2()
+                rig.start_kube()
             rig.behave(throttling=not lifted)
             if config:
                 rig.set_config(**config)

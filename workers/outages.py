@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -108,7 +109,8 @@ class KnownOutages:
         with self._lock:
             before, self._known, self._read_at = self._known, known, began
         for scope in before.keys() - known.keys():
-            UNAVAILABLE.remove(scope)
+            with suppress(KeyError):
+                UNAVAILABLE.remove(scope)
         for scope, outage in known.items():
             UNAVAILABLE.labels(scope).set(outage.waiting if outage.confirmed else 0)
         return known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from aiohttp import web
 
@@ -28,12 +28,12 @@ class Ec2Server:
         self._credentials = Credentials(world)
         self._requests = 0
 
-    def application(self) -> web.Application:
-        """The web application."""
+    def application(self, more: Iterable[web.RouteDef] = ()) -> web.Application:
+        """The web application, with `more` endpoints of others."""
         app = web.Application(client_max_size=_MAX_REQUEST_BYTES)
         app.router.add_post("/", self._query)
         app.router.add_routes(Metadata(self._world, self._credentials).routes())
-        app.router.add_routes(Control(self._world).routes())
+        app.router.add_routes([*Control(self._world).routes(), *more])
         return app
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
@@ -81,9 +81,9 @@ def _reset(request: web.Request) -> web.StreamResponse:
 
 
 @contextlib.asynccontextmanager
-async def serving(world: Ec2World, *, port: int = 0) -> AsyncIterator[str]:
+async def serving(world: Ec2World, *, port: int = 0, more: Iterable[web.RouteDef] = ()) -> AsyncIterator[str]:
     """Serve the world on loopback while the context is open; gives the address, such as http://127.0.0.1:1234."""
-    runner = web.AppRunner(Ec2Server(world).application(), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(Ec2Server(world).application(more), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)

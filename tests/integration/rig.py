@@ -27,6 +27,8 @@ LIFTED_RATES = json.dumps({action: {"burst": 1000, "refill": 1000} for action in
 """VPC_RC_EC2_RATES of an account whose limits are out of the way."""
 MERGE = "application/merge-patch+json"
 JSON = {"Content-Type": "application/json"}
+SERVERS = ("ec2", "kube", "judged")
+"""Processes of the sandbox, which say when they are ready."""
 WE = "tester"
 """Who asks the API server here; everybody else is the product."""
 
@@ -96,7 +98,7 @@ class Rig:
                 cwd=ROOT,
                 env={**os.environ, **self.environment, **environment},
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if name in ("ec2", "kube") else out,
+                stdout=subprocess.PIPE if name in SERVERS else out,
                 stderr=out,
                 text=True,
                 start_new_session=True,
@@ -113,19 +115,15 @@ class Rig:
             self.run(process.name, *process.command, **process.environment).supervised = True
 
     def start_ec2(self, *arguments: str, seed: dict[str, Any] | None = None) -> None:
-        file = self.folder / "seed.json"
-        file.write_text(
-            json.dumps(
-                {
-                    "vpc_id": VPC,
-                    "subnets": [{"cidr": "10.0.0.0/16", "id": SUBNET, "az": "us-west-2a"}],
-                    "groups": [{"name": "web", "id": GROUP}],
-                    "nodes": [],
-                    **(seed or {}),
-                }
-            )
-        )
+        file = self._write_seed(seed or {})
         self.ec2_url = self._ready(self.spawn("ec2", "-m", "sandbox.ec2", "--seed", str(file), *arguments))
+
+    def _write_seed(self, more: dict[str, Any]) -> Path:
+        file = self.folder / "seed.json"
+        first = {"cidr": "10.0.0.0/16", "id": SUBNET, "az": "us-west-2a"}
+        seed = {"vpc_id": VPC, "subnets": [first], "groups": [{"name": "web", "id": GROUP}], "nodes": [], **more}
+        file.write_text(json.dumps(seed))
+        return file
 
     def start_kube(self, *arguments: str) -> None:
         self.kube_url = self._ready(
@@ -141,12 +139,26 @@ class Rig:
             )
         )
 
+    def start_judged(self, cooldown: float = 30.0) -> None:
+        """EC2 and the API server in one process, whose every change is judged."""
+        file = self._write_seed({})
+        process = self.spawn(
+            "judged",
+            *("-m", "sandbox.judge", "--cluster", CLUSTER, "--cooldown", str(cooldown), "--seed", str(file)),
+            *("--kubeconfig", str(self.folder / "kubeconfig"), "--crds", str(ROOT / "deploy" / "crds")),
+        )
+        self.ec2_url, self.kube_url = self._said(process)
+
+    @classmethod
+    def _ready(cls, process: Process) -> str:
+        return cls._said(process)[0]
+
     @staticmethod
-    def _ready(process: Process) -> str:
+    def _said(process: Process) -> list[str]:
         assert process.popen.stdout is not None
         line = process.popen.stdout.readline()
         assert line.startswith("ready "), f"{process.name}: {line!r}\n{process.log.read_text()[-2000:]}"
-        return line.split()[1]
+        return line.split()[1:]
 
     def configure(self, **settings: str) -> None:
         self.environment |= {
@@ -189,7 +201,7 @@ class Rig:
 
     def faults_logged(self) -> list[str]:
         """Lines of the product's logs that tell of an exception nobody foresaw."""
-        names = {p.name for p in self.processes} - {"ec2", "kube"}
+        names = {p.name for p in self.processes} - {*SERVERS}
         logs = {name: (self.folder / f"{name}.log").read_text() for name in sorted(names)}
         return [f"{name}: {line}" for name, log in logs.items() for line in log.splitlines() if "Traceback" in line]
 

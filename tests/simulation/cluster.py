@@ -127,6 +127,8 @@ class Cluster:
     workers_away_until: float = 0.0
     most_messages: int = 0
     """The most that waited for one node."""
+    _tended: KnownOutages = field(init=False)
+    """What every worker does beside its runs."""
     _checked: int = 0
     _pumping: bool = False
     server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
@@ -147,6 +149,7 @@ class Cluster:
         prefix = keys.prefix(CLUSTER)
         self._peek = CountedRedis(server=self.server)
         self.plain = Store(self._peek, prefix)
+        self._tended = KnownOutages(self.plain.outages, self.clock)
         self.watcher = PumpedWatcher(self.kube, self.plain, self.queue, self.clock)
         self.start_worker()
 
@@ -329,7 +332,7 @@ class Cluster:
         """The worker that lives sends its heartbeats all the time, and Redis hears them without a gap."""
         self.plain.heartbeat(self.worker.owner)
         self.worker.lost.give_up()
-        self.worker.outages.tend()
+        self._tended.tend()
         self._peek.persist(keys.heard(keys.prefix(CLUSTER)))
 
     def _until_due(self) -> float:

@@ -27,9 +27,9 @@ def ready(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def add_pods(cluster: Cluster, prefix: str = "p", **labels: str) -> None:
+def add_pods(cluster: Cluster, prefix: str = "p", app: str = "none") -> None:
     for number in range(PODS):
-        cluster.add_pod(f"{prefix}{number}", f"n{number % NODES}", **labels)
+        cluster.add_pod(f"{prefix}{number}", f"n{number % NODES}", app=app)
 
 
 def put_policy(cluster: Cluster, name: str, group: str) -> None:
