@@ -107,7 +107,7 @@ def failover_mixed(figures: Figures, seconds: float = 240.0) -> None:
             case 6:
                 faults.note("Redis frozen")
                 client = redis.Redis(port=stand.redis.port)
-                client.execute_command("CLIENT", "PAUSE", "5000", "ALL")
+                client.client_pause(5000)
             case _:
                 faults.note("node replaced")
                 _replace(stand, number)

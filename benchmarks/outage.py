@@ -4,7 +4,8 @@ import time
 
 from benchmarks.faults import Faults, Load, busy_share, ready_nodes, report
 from benchmarks.figures import Figures, ideal_seconds, linux_calls
-from benchmarks.stand import standing
+from benchmarks.measure import Journal
+from benchmarks.stand import Stand, standing
 
 NODES = 20
 EACH_SECONDS = 20.0
@@ -35,7 +36,7 @@ def outage(figures: Figures, each: float = EACH_SECONDS) -> None:
                 stand.rig.ec2("POST", "faults", [rule])
                 time.sleep(each)
                 stand.rig.ec2("DELETE", "faults")
-        well = time.monotonic()
+        well, well_epoch = time.monotonic(), time.time()
         backlog = [name for name in load.asked if name not in stand.watch.served]
         bound = max(ideal_seconds(linux_calls(len(backlog))), 0.0)
         full = max((number / 5.0 for number in linux_calls(len(backlog)).values()), default=0.0)
@@ -48,7 +49,18 @@ def outage(figures: Figures, each: float = EACH_SECONDS) -> None:
             limits_from_empty_buckets_s=full,
             machine_busy=busy_share(cpu)[1],
         )
+        _calls(stand, figures, well_epoch)
         report(stand, figures, load, faults)
+
+
+def _calls(stand: Stand, figures: Figures, well: float) -> None:
+    """Calls that pods need, while EC2 failed and from then on: what was spent on asking, and what on throttling."""
+    calls = Journal.read(stand.rig).calls
+    for action in linux_calls(1):
+        before = [call for call in calls if call["action"] == action and call["time"] < well]
+        after = [call for call in calls if call["action"] == action and call["time"] >= well]
+        refused = sum(call["outcome"] == "RequestLimitExceeded" for call in after)
+        figures.add(**{action: f"{len(before)} while it failed, {len(after)} after ({refused} throttled)"})
 
 
 BENCHMARKS = {"outage": outage}

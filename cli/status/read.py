@@ -7,6 +7,7 @@ import msgspec
 from cli.status.alarms import alarms, member
 from cli.status.detail import NodeDetail, PodDetail, find_node, node_detail, pod_detail
 from cli.status.glance import Glance, node_glance
+from cli.status.outages import sentences
 from common.model.limits import InstanceLimits
 from common.store import Store
 
@@ -32,7 +33,10 @@ def read_glance(store: Store, limits: Mapping[str, InstanceLimits]) -> Glance:
         queues=store.queue_depths(),
         workers=workers,
         watchers=watchers,
-        alarms=alarms(watchers, workers, complete=complete),
+        alarms=(
+            *alarms(watchers, workers, complete=complete),
+            *sentences(store.outages.read(), ledgers, store.time()),
+        ),
         complete=complete,
         config=msgspec.to_builtins(config) if config else {},
     )

@@ -6,7 +6,6 @@ limiter knows.
 
 from common.model import actions as act
 from common.model.errors import Denied, NotFound, OutsideError, SubnetExhausted, Unsure, WrongClock
-from common.model.ids import SubnetId
 from common.model.outage import Scope
 
 CREATE = "CreateNetworkInterface"
@@ -88,11 +87,6 @@ def scopes_of(action: act.Action) -> tuple[Scope, ...]:
 def names_groups(scope: Scope) -> bool:
     """Whether it is about security groups alone: another policy leads to another scope."""
     return scope.startswith(f"{CREATE} with ")
-
-
-def names_subnet(scope: Scope, subnet: SubnetId) -> bool:
-    """Whether it is about the subnet: an ENIConfig with another one leads to another scope."""
-    return f" in {subnet}" in scope
 
 
 def disproved(action: act.Action, error: OutsideError) -> Scope | None:
