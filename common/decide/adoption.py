@@ -120,8 +120,9 @@ def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
             f"EC2 knows no running instance {instance_id} of this node",
         )
         return False
-    draft.change(instance=facts, sought=None)
-    draft.forget_attempts(SUBJECT)
+    # What was asked for is here: the next snapshot may be asked for as soon as it is wanted.
+    paces = {k: p for k, p in draft.ledger.paces.items() if k != SUBJECT}
+    draft.change(instance=facts, sought=None, paces=paces)
     if node.os == WINDOWS:
         # Looked at again before anything found has rested: EC2's answer can be older than our last call.
         pool = adopted_pool(primary, draft.desired.pods, draft.now)

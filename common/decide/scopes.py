@@ -5,7 +5,7 @@ limiter knows.
 """
 
 from common.model import actions as act
-from common.model.errors import Denied, NotFound, OutsideError, SubnetExhausted, Unsure, WrongClock
+from common.model.errors import Denied, NotFound, OutsideError, SubnetExhausted, Throttled, Unsure, WrongClock
 from common.model.outage import Scope
 
 CREATE = "CreateNetworkInterface"
@@ -92,7 +92,9 @@ def names_groups(scope: Scope) -> bool:
 def disproved(action: act.Action, error: OutsideError) -> Scope | None:
     """The scope that works by this refusal: a server that refuses for a reason of the call's own is there."""
     scopes = scopes_of(action)
-    answered = bool(error.operation) and error.operation == OPERATIONS.get(type(action))
+    answered = (
+        bool(error.operation) and not isinstance(error, Throttled) and error.operation == OPERATIONS.get(type(action))
+    )
     return scopes[0] if answered and scopes and scope_of(action, error) != scopes[0] else None
 
 

@@ -27,9 +27,9 @@ from common.model.warrant import Warrant
 SUBJECT = "trunk"
 CAPACITY = "capacity"
 INDEX = "index"
-FIRST_INDEX_SECONDS, LONGEST_INDEX_SECONDS, INDEX_GROWTH = 8.0, 24.0, 1.5
-"""A device index gets free when somebody detaches an interface, which only a look at EC2 shows: at intervals that grow,
-so that a node that never gets one costs little."""
+INDEX_SECONDS, LONGEST_INDEX_SECONDS, SOON_LOOKS = 6.0, 24.0, 100
+"""A device index gets free when somebody detaches an interface, which only a look at EC2 shows. After so many looks the
+intervals grow, so that a node that never gets one costs little."""
 LOOK_ANEW_SECONDS = 10.0
 """More than EC2's Describe calls lag: what was wrong with the last look is right in the next."""
 
@@ -137,7 +137,7 @@ def _no_index(draft: Draft) -> None:
             Severity.WARNING,
         )
     looks = draft.ledger.paces.get(INDEX, IDLE).attempts
-    wait = min(LONGEST_INDEX_SECONDS, FIRST_INDEX_SECONDS * INDEX_GROWTH ** min(looks, 10))
+    wait = min(LONGEST_INDEX_SECONDS, INDEX_SECONDS * max(1.0, looks / SOON_LOOKS))
     draft.change(
         snapshot_after=draft.now + wait, paces={**draft.ledger.paces, INDEX: Pace(attempts=looks + 1, code="NoIndex")}
     )

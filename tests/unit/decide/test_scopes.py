@@ -120,6 +120,7 @@ def test_its_own_trouble(action: act.Action, error: OutsideError) -> None:
 def test_a_refusal_shows_that_the_operation_answers() -> None:
     assert disproved(create(), failed(errors.NotFound, "InvalidGroup.NotFound")) == CREATE
     assert disproved(create(), failed(errors.Unsure, "InternalError")) is None
+    assert disproved(create(), failed(errors.Throttled, "RequestLimitExceeded")) is None
     assert disproved(create(), failed(errors.Unsure, "StoreUnavailable", "")) is None
 
 
