@@ -154,9 +154,6 @@ REFUSALS: list[tuple[type[OutsideError], str]] = [
     (NotFound, "InvalidGroup.NotFound"),
     (Denied, "UnauthorizedOperation"),
 ]
-    (NotFound, "InvalidGroup.NotFound"),
-    (Denied, "UnauthorizedOperation"),
-]
 
 
 @pytest.mark.parametrize(("kind", "code"), REFUSALS)
