@@ -74,7 +74,8 @@ RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of runs on a node.
 LEDGERS_SET_ASIDE = _counter("ledgers_set_aside", "Records of nodes that could not be understood: begun anew.")
 ACTIONS = _counter(
     "actions",
-    "Actions that ended: done, failed, waits for its turn in EC2's limits; or turned_away for want of a thread.",
+    "Actions that ended: done, failed, waits for its turn in EC2's limits; or not begun: turned_away for want of a "
+    "thread, held because it fails for all.",
     "action",
     "outcome",
 )
