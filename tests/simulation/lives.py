@@ -78,6 +78,24 @@ def lagging_life(cluster: Cluster) -> None:
     leave(cluster, instance, "a", "b")
 
 
+def outage_life(cluster: Cluster) -> None:
+    """No interface can be made; a call gets through, and then none again, until all is well."""
+    instance = cluster.add_node("n1")
+    done(cluster, lambda: cluster.capacity("n1") == "9", "capacity")
+    away = FaultRule(action="CreateNetworkInterface", code="InternalError", status=500)
+    cluster.ec2.inject(away)
+    for name in ("a", "b", "c"):
+        cluster.add_pod(name, "n1")
+    cluster.run(12.0)
+    cluster.ec2.clear_faults()
+    done(cluster, lambda: bool(cluster.ours(BRANCH_DESCRIPTION)), "one gets through")
+    cluster.ec2.inject(away)
+    cluster.run(12.0)
+    cluster.ec2.clear_faults()
+    served(cluster)
+    leave(cluster, instance, "a", "b", "c")
+
+
 def served(cluster: Cluster) -> None:
     done(cluster, cluster.all_served, "all pods are served")
 

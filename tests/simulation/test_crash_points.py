@@ -24,6 +24,7 @@ LIVES: dict[str, lives.Life] = {
     "cninode-deleted": lives.cninode_life,
     "eniconfig-changed": lives.eniconfig_life,
     "unmanaged-and-back": lives.unmanaged_life,
+    "outage": lives.outage_life,
     "windows-secondary": lives.windows_life,
     "windows-prefix": lives.prefix_life,
     "windows-switch": lives.switch_life,
