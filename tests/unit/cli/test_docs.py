@@ -47,7 +47,7 @@ def test_outcomes_of_actions_are_counted_under_the_documented_names(outcome: Out
 
 def test_every_reason_of_an_event_is_documented() -> None:
     told = re.compile(r'(?:tell\w*\((?:[^"()]|"[^A-Z"][^"]*")*|reason=|reason = )"([A-Z]\w+)"')
-    sources = [*ROOT.glob("common/decide/*.py"), *ROOT.glob("watcher/*.py")]
+    sources = [*ROOT.glob("common/node/**/*.py"), *ROOT.glob("watcher/*.py")]
     reasons = {reason for path in sources for reason in told.findall(path.read_text())}
     assert {"ResourceAllocated", "Unsupported", "CNINodeDeletionFailed"} <= reasons
     documented = set(re.findall(r"`([A-Z]\w+)`", OPERATIONS.partition("## EC2 errors")[0]))
