@@ -18,10 +18,10 @@ from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.notice import NodeNotice, Notice
 from common.model.outcome import Done, Outcome
-from common.node.outcomes import Result, apply, turned_away
+from common.node.outcomes import apply, turned_away
 from common.node.planner import Plan, plan
 from common.node.set_aside import run_failed, set_aside
-from common.node.state import Options
+from common.node.state import Options, Result
 from common.rules.managed import WINDOWS
 from common.store.publisher import Publisher
 from common.store.store import Store

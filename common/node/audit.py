@@ -9,6 +9,7 @@ from common.node.adoption import adopt_branches, is_branch, take_snapshot
 from common.node.endings import undo_claim
 from common.node.freshness import learn
 from common.node.state import Draft
+from common.rules import subjects
 from common.rules.leaks import being_made
 
 SETTLED_SECONDS = 60.0
@@ -97,7 +98,7 @@ def _missing(draft: Draft, shown: set[EniId]) -> set[EniId]:
         and b.trunk_id == trunk.eni_id  # Those of an instance that was replaced are shown with that one.
         and b.eni_id not in shown
         and b.since < draft.now - SETTLED_SECONDS
-        and f"branch/{b.key}" not in draft.busy
+        and subjects.branch(b.key) not in draft.busy
     }
 
 

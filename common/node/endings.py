@@ -4,6 +4,7 @@ import msgspec
 
 from common.model.ids import BranchKey, PodUid
 from common.model.ledger import Branch, BranchState, Ledger
+from common.rules import subjects
 
 _ON_TRUNK = (BranchState.ASSOCIATED, BranchState.ASSIGNED)
 
@@ -28,7 +29,9 @@ def _rest(branch: Branch, now: float, word_at: float) -> Branch:
 def drop_pod(ledger: Ledger, uid: PodUid, now: float) -> Ledger:
     """Forget what was decided for a pod; what was begun for it is not wanted any more."""
     claims = {key: claim for key, claim in ledger.claims.items() if key != uid}
-    paces = {key: pace for key, pace in ledger.paces.items() if key not in (f"claim/{uid}", f"annotate/{uid}")}
+    paces = {
+        key: pace for key, pace in ledger.paces.items() if key not in (subjects.claim(uid), subjects.annotate(uid))
+    }
     return msgspec.structs.replace(ledger, branches=_unwant(ledger, uid), claims=claims, paces=paces)
 
 

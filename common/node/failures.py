@@ -3,8 +3,6 @@ unless it says only `later` or leaves open whether the call took effect."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.model import actions as act
 from common.model.errors import (
     Conflict,
@@ -23,10 +21,9 @@ from common.model.notice import CniNodeNotice, NodeNotice, Severity
 from common.node.branch.advancing import without
 from common.node.endings import undo_claim
 from common.node.retry import UNDONE, after_failure
+from common.node.state import Result
 from common.node.windows import outcomes as windows_outcomes
-
-if TYPE_CHECKING:
-    from common.node.outcomes import Result
+from common.rules import subjects
 
 LOOKS_BEFORE_GONE = 4
 """EC2's Describe calls lag behind its writes by seconds: a trunk just attached is not gone because some looks, over
@@ -217,7 +214,7 @@ def _branch_failed(
     if isinstance(action, act.AssociateBranch) and not action.again:
         result.branch(action.key, associating=False)
     pace = result.ledger.paces[action.subject]
-    claim_subject = f"claim/{branch.pod_uid}"
+    claim_subject = subjects.claim(branch.pod_uid)
     earlier = result.ledger.paces.get(claim_subject, Pace())
     result.pace(action.subject, None)
     result.pace(claim_subject, after_failure(earlier, error, now, (pace.not_before * 1000) % 1.0))

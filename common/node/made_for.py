@@ -7,7 +7,6 @@ what such an action made carries our tags, so that adoption, audit or sweep find
 
 from common.model import actions as act
 from common.model.ledger import Ledger
-from common.node.windows.outcomes import PoolAction
 
 BranchAction = act.CreateBranch | act.PermitBranch | act.AssociateBranch | act.DisassociateBranch | act.DeleteBranch
 TrunkAction = (
@@ -19,6 +18,10 @@ TrunkAction = (
     | act.SetTrunkGroups
     | act.UndoTrunk
 )
+
+Assign = act.AssignAddresses | act.AssignPrefixes
+Unassign = act.UnassignAddresses | act.UnassignPrefixes
+PoolAction = act.InspectPool | Assign | Unassign
 
 
 def made_for(ledger: Ledger, action: act.Action) -> act.MadeFor | None:

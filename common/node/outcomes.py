@@ -1,16 +1,14 @@
 """What an ended action makes of the ledger. Pure, like planning: the loop saves the result."""
 
-from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 import msgspec
 
 from common.model import actions as act
 from common.model.errors import OutsideError
-from common.model.ids import BranchKey
-from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, TrunkState
+from common.model.ledger import BranchState, Claim, Ledger, Pace, TrunkState
 from common.model.names import PRIVATE_IPV4
-from common.model.notice import Notice, PodNotice, Severity
+from common.model.notice import Severity
 from common.model.outcome import Done, Failed, Outcome, Resolution, Waits
 from common.model.pod import PodWish
 from common.node.branch.advancing import without
@@ -22,7 +20,9 @@ from common.node.lag import weighed
 from common.node.made_for import BranchAction, TrunkAction, moved_on
 from common.node.retry import UNDONE, after_failure, grown
 from common.node.reviewing import give_back, reviewed
+from common.node.state import Result
 from common.node.windows import outcomes as windows_outcomes
+from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
 
 SNAPSHOT_ASK_AGAIN_SECONDS = 10.0
@@ -32,43 +32,6 @@ WATCH_SECONDS = 1.0
 LONGEST_REPAIR_SECONDS = 300.0
 TRUNK_POLL_SECONDS = 0.4
 FIRST_TRUNK_POLL_SECONDS = 0.2
-
-
-@dataclass(slots=True)
-class Result:
-    """The ledger as it grows while an outcome is applied, and what people are told."""
-
-    ledger: Ledger
-    notices: list[Notice] = field(default_factory=list)
-    moved_on: bool = False
-    """The ledger was not about what the action was made for any more: nothing was applied."""
-
-    def change(self, **fields: object) -> None:
-        self.ledger = msgspec.structs.replace(self.ledger, **fields)
-
-    def branch(self, key: BranchKey, **fields: object) -> None:
-        branch = self.ledger.branches.get(key)
-        if branch is not None:
-            changed: Branch = msgspec.structs.replace(branch, **fields)
-            self.change(branches={**self.ledger.branches, key: changed})
-
-    def trunk(self, **fields: object) -> None:
-        self.change(trunk=msgspec.structs.replace(self.ledger.trunk, **fields))
-
-    def pace(self, subject: str, pace: Pace | None) -> None:
-        paces = {k: v for k, v in self.ledger.paces.items() if k != subject}
-        self.change(paces=paces if pace is None else {**paces, subject: pace})
-
-    def tell_pod(
-        self, pod: act.Annotate | Branch | Claim, reason: str, message: str, severity: Severity = Severity.NORMAL
-    ) -> None:
-        namespace = pod.pod_namespace if isinstance(pod, Branch) else pod.namespace
-        name = pod.pod_name if isinstance(pod, Branch) else pod.name
-        self.notices.append(
-            PodNotice(
-                namespace=namespace, name=name, uid=pod.pod_uid, reason=reason, message=message, severity=severity
-            )
-        )
 
 
 def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, jitter: float) -> Result:
@@ -263,7 +226,7 @@ def _resolved(result: Result, action: act.ResolvePod, found: Resolution, now: fl
 def _annotated(result: Result, action: act.Annotate, stands: str, now: float) -> None:
     """`stands` is the annotation that the pod has now: ours, or the one that it had before."""
     claim = result.ledger.claims.get(action.pod_uid)
-    result.pace(f"claim/{action.pod_uid}", None)
+    result.pace(subjects.claim(action.pod_uid), None)
     if claim is not None:
         claims = {
             **result.ledger.claims,

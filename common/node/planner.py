@@ -26,6 +26,7 @@ from common.node.state import Draft, Options
 from common.node.trunk import SUBJECT as TRUNK
 from common.node.trunk import branch_limit, keep_trunk
 from common.node.windows.pods import keep_windows, windows_limits
+from common.rules import subjects
 from common.rules.managed import LINUX, Standing, spec_of, standing
 
 
@@ -178,11 +179,11 @@ def _forget(draft: Draft) -> None:
         in_use |= {a.pod_uid for a in ledger.pool.addresses.values()}
 
     def current(subject: str) -> bool:
-        kind, _, rest = subject.partition("/")
+        kind, rest = subjects.parts(subject)
         match kind:
-            case "branch":
+            case subjects.BRANCH:
                 return rest in branches
-            case "pod" | "claim" | "annotate" | "annotation":
+            case _ if kind in subjects.OF_PODS:
                 return rest in pods or rest in in_use
             case _:
                 return True

@@ -4,7 +4,6 @@ API server and EC2 know no owner of may be released."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,12 +15,10 @@ from common.model.names import POD_UID_TAG
 from common.model.outcome import Reviewed
 from common.model.pod import PodWish
 from common.node.branch.releasing import may_own
+from common.node.state import Result
 from common.node.windows.contents import reserved
 from common.rules.pod_eni import interfaces_named
 from common.rules.release_gate import EC2_LAG_SECONDS
-
-if TYPE_CHECKING:
-    from common.node.outcomes import Result
 
 
 def reviewed(result: Result, action: Review, found: Reviewed, now: float) -> None:

@@ -1,4 +1,4 @@
-"""A plan while it is being made: the chapters of planning read from it and add to it."""
+"""The ledger while it is worked on: by planning (Draft), and by the outcome of an action (Result)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,14 +6,17 @@ from typing import TypeVar
 
 import msgspec
 
+from common.model import actions as act
 from common.model.actions import Action
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
-from common.model.ledger import Ledger, Pace
+from common.model.ids import BranchKey
+from common.model.ledger import Branch, Claim, Ledger, Pace
 from common.model.limits import InstanceLimits
 from common.model.notice import NodeNotice, Notice, PodNotice, Severity
 from common.model.pod import PodWish
 from common.node.made_for import made_for
+from common.rules import subjects
 
 IDLE = Pace()
 NEVER = float("inf")
@@ -109,7 +112,7 @@ class Draft:
 
     def tell_pod_once(self, pod: PodWish, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
         """Tell why a pod waits, unless it was told the same last."""
-        if self.first_time(f"pod/{pod.uid}", reason):
+        if self.first_time(subjects.pod(pod.uid), reason):
             self.tell_pod(pod, reason, message, severity)
 
     def tell_pod(self, pod: PodWish, reason: str, message: str, severity: Severity) -> None:
@@ -140,3 +143,40 @@ class Draft:
     def forget_told(self, key: str) -> None:
         if key in self.ledger.told:
             self.change(told={k: v for k, v in self.ledger.told.items() if k != key})
+
+
+@dataclass(slots=True)
+class Result:
+    """The ledger as it grows while an outcome is applied, and what people are told."""
+
+    ledger: Ledger
+    notices: list[Notice] = field(default_factory=list)
+    moved_on: bool = False
+    """The ledger was not about what the action was made for any more: nothing was applied."""
+
+    def change(self, **fields: object) -> None:
+        self.ledger = msgspec.structs.replace(self.ledger, **fields)
+
+    def branch(self, key: BranchKey, **fields: object) -> None:
+        branch = self.ledger.branches.get(key)
+        if branch is not None:
+            changed: Branch = msgspec.structs.replace(branch, **fields)
+            self.change(branches={**self.ledger.branches, key: changed})
+
+    def trunk(self, **fields: object) -> None:
+        self.change(trunk=msgspec.structs.replace(self.ledger.trunk, **fields))
+
+    def pace(self, subject: str, pace: Pace | None) -> None:
+        paces = {k: v for k, v in self.ledger.paces.items() if k != subject}
+        self.change(paces=paces if pace is None else {**paces, subject: pace})
+
+    def tell_pod(
+        self, pod: act.Annotate | Branch | Claim, reason: str, message: str, severity: Severity = Severity.NORMAL
+    ) -> None:
+        namespace = pod.pod_namespace if isinstance(pod, Branch) else pod.namespace
+        name = pod.pod_name if isinstance(pod, Branch) else pod.name
+        self.notices.append(
+            PodNotice(
+                namespace=namespace, name=name, uid=pod.pod_uid, reason=reason, message=message, severity=severity
+            )
+        )

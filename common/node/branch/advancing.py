@@ -18,6 +18,7 @@ from common.node.branch.releasing import release, review
 from common.node.endings import undo_claim
 from common.node.state import Draft
 from common.node.tokens import association_token
+from common.rules import subjects
 from common.rules.managed import interface_tags
 from common.rules.pod_eni import annotation_of
 
@@ -49,7 +50,7 @@ def _in_order(branches: Iterable[Branch]) -> list[Branch]:
 
 def _make(draft: Draft, branch: Branch, *, serving: bool) -> bool:
     """The next step of its making, or of its undoing. True: as `release`."""
-    subject = f"branch/{branch.key}"
+    subject = subjects.branch(branch.key)
     if branch.unwanted:
         if branch.state is BranchState.PLANNED and not branch.tried and subject not in draft.busy:
             _drop(draft, branch.key)
@@ -117,7 +118,7 @@ def _annotate(draft: Draft, *, serving: bool) -> None:
         pod, claim = draft.desired.pods.get(uid), draft.ledger.claims.get(uid)
         if pod is None or claim is None or not is_live(pod) or pod.branches == 0:
             continue
-        subject = f"annotate/{uid}"
+        subject = subjects.annotate(uid)
         if subject in draft.busy or (claim.annotated and not (serving and _lost_annotation(draft, pod, branches))):
             continue
         if any(b.state in ON_TRUNK and b.trunk_id != draft.ledger.trunk.eni_id for b in branches):

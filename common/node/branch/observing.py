@@ -13,6 +13,7 @@ from common.model.pod import PodWish, is_live
 from common.node.branch.releasing import may_own
 from common.node.endings import drop_pod
 from common.node.state import Draft
+from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
 
 _BEING_MADE = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED, BranchState.ASSOCIATED)
@@ -28,13 +29,13 @@ def observe_annotations(draft: Draft) -> None:
         named, problem = interfaces_named(pod)
         if problem:
             what = f"Pod {pod.namespace}/{pod.name} carries an annotation {POD_ENI} that cannot be read: {problem}"
-            if draft.first_time(f"annotation/{pod.uid}", what):
+            if draft.first_time(subjects.annotation(pod.uid), what):
                 draft.tell_node("PodAnnotationMalformed", what, Severity.WARNING)
                 draft.tell_pod(pod, "PodAnnotationMalformed", what, Severity.WARNING)
         claim = claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
         if not claim.annotated:
             claims[pod.uid] = msgspec.structs.replace(claim, annotated=True, annotated_at=draft.now)
-        if f"annotate/{pod.uid}" not in draft.busy:
+        if subjects.annotate(pod.uid) not in draft.busy:
             superfluous = not_named(branches.values(), pod.uid, pod.eni_annotation, draft.now, ours=claim.annotated)
             branches |= {branch.key: branch for branch in superfluous}
         for entry in named:
@@ -47,7 +48,7 @@ def observe_annotations(draft: Draft) -> None:
             if not may_own(branch, pod.uid):
                 _tell_forged(draft, pod, entry.eni_id, "which was made for another pod")
                 continue
-            if branch.state is BranchState.DISASSOCIATED or f"branch/{branch.key}" in draft.busy:
+            if branch.state is BranchState.DISASSOCIATED or subjects.branch(branch.key) in draft.busy:
                 continue
             if branch.state is not BranchState.ASSIGNED or not is_live(draft.desired.pods.get(branch.pod_uid)):
                 branches[branch.key] = msgspec.structs.replace(
@@ -81,7 +82,7 @@ def not_named(branches: Iterable[Branch], uid: PodUid, annotation: str, now: flo
 
 def _tell_forged(draft: Draft, pod: PodWish, eni_id: EniId, why: str) -> None:
     """Once, however many it names."""
-    if draft.first_time(f"annotation/{pod.uid}", "not its own"):
+    if draft.first_time(subjects.annotation(pod.uid), "not its own"):
         draft.tell_pod(
             pod,
             "AnnotationNotVerified",
@@ -99,7 +100,7 @@ def release_ended(draft: Draft) -> None:
             draft.ledger = drop_pod(draft.ledger, claim.pod_uid, draft.now)
     ended = {b.pod_uid: b for b in _in_use(draft) if b.pod_uid and not is_live(draft.desired.pods.get(b.pod_uid))}
     for uid, branch in ended.items():
-        subject = f"pod/{uid}"
+        subject = subjects.pod(uid)
         if draft.may(subject):
             draft.start(
                 ConfirmGone(

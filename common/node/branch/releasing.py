@@ -7,6 +7,7 @@ from common.model.ledger import Branch, BranchState
 from common.model.pod import PodWish, is_live
 from common.node.state import Draft
 from common.node.tokens import branch_token, disassociation_token
+from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
 from common.rules.release_gate import Evidence, Lack, Refusal, warrant
 
@@ -23,7 +24,7 @@ def release(draft: Draft, branch: Branch) -> bool:
     """Start the next step of its release, where the gate gives leave. True: it lacks the API server's or EC2's word."""
     if branch.eni_id is None:
         return False
-    subject = f"branch/{branch.key}"
+    subject = subjects.branch(branch.key)
     leave = warrant(evidence_of(draft, branch), draft.now)
     if isinstance(leave, Refusal):
         if leave.until > draft.now:

@@ -11,6 +11,7 @@ from common.model.pod import PodWish
 from common.node.state import IDLE, Draft
 from common.node.tokens import branch_key, branch_token
 from common.node.trunk import branch_limit
+from common.rules import subjects
 from common.rules.managed import eni_config_name
 from common.rules.pod_eni import vlans_reserved
 
@@ -66,7 +67,7 @@ def _waits(draft: Draft, pod: PodWish) -> bool:
         return True
     if _made_for(draft, claim):
         return False
-    if claim.annotated and f"annotate/{pod.uid}" not in draft.busy and draft.unseen_for_long(claim.annotated_at):
+    if claim.annotated and subjects.annotate(pod.uid) not in draft.busy and draft.unseen_for_long(claim.annotated_at):
         anew = msgspec.structs.replace(claim, annotated=False, generation=claim.generation + 1, resolved_at=0.0)
         draft.change(claims={**draft.ledger.claims, pod.uid: anew})
         return True
@@ -75,7 +76,7 @@ def _waits(draft: Draft, pod: PodWish) -> bool:
 
 def _fails(draft: Draft, pod: PodWish) -> bool:
     """Whether it waits for its next attempt after a failure."""
-    pace = draft.ledger.paces.get(f"claim/{pod.uid}", IDLE)
+    pace = draft.ledger.paces.get(subjects.claim(pod.uid), IDLE)
     if pace.turn or pace.not_before <= draft.now:
         return False
     draft.look_at(pace.not_before)
@@ -87,7 +88,7 @@ def _made_for(draft: Draft, claim: Claim) -> bool:
 
 
 def _resolve(draft: Draft, node: NodeFacts, pod: PodWish, *, first: bool) -> None:
-    instance, subject = draft.ledger.instance, f"claim/{pod.uid}"
+    instance, subject = draft.ledger.instance, subjects.claim(pod.uid)
     if instance is None or not draft.may(subject):
         return
     draft.start(
@@ -107,12 +108,12 @@ def _allot(draft: Draft, node: NodeFacts, pod: PodWish, claim: Claim) -> None:
     trunk, instance = draft.ledger.trunk, draft.ledger.instance
     assert trunk.eni_id is not None
     assert instance is not None
-    if f"claim/{pod.uid}" in draft.busy:
+    if subjects.claim(pod.uid) in draft.busy:
         return
     if claim.resolved_at < draft.now - GROUPS_STALE_SECONDS:
         _resolve(draft, node, pod, first=False)
         return
-    if not draft.may(f"claim/{pod.uid}"):
+    if not draft.may(subjects.claim(pod.uid)):
         return
     branches = dict(draft.ledger.branches)
     for ordinal, vlan in enumerate(free_vlans(draft, pod.branches)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -21,14 +21,11 @@ from common.model.errors import (
 from common.model.ids import PodUid
 from common.model.ledger import Address, AddressState, Pool
 from common.model.notice import NodeNotice, PodNotice, Severity
+from common.node.made_for import Assign, PoolAction, Unassign
+from common.node.state import Result
 from common.node.windows.contents import compared, held, is_lost, kept_back
+from common.rules import subjects
 
-if TYPE_CHECKING:
-    from common.node.outcomes import Result
-
-Assign = act.AssignAddresses | act.AssignPrefixes
-Unassign = act.UnassignAddresses | act.UnassignPrefixes
-PoolAction = act.InspectPool | Assign | Unassign
 LOST = "AddressMissing"
 
 
@@ -137,7 +134,7 @@ def _unassigned(pool: Pool, keys: AbstractSet[str], now: float) -> Pool:
 
 
 def _tell_lost(result: Result, address: Address) -> None:
-    key = f"pod/{address.pod_uid}"
+    key = subjects.pod(address.pod_uid)
     if result.ledger.told.get(key) == LOST:
         return
     result.change(told={**result.ledger.told, key: LOST})

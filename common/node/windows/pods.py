@@ -26,6 +26,7 @@ from common.node.windows.pool import (
     slots_of,
     targets_for,
 )
+from common.rules import subjects
 
 CAPACITY = "capacity"
 
@@ -60,7 +61,7 @@ def keep_windows(draft: Draft, node: NodeFacts) -> None:
         ask(draft, eni_id, targets, slots, waiting, names)
     _annotate(draft, instance)
     # Pods with an address get their annotations first; the pool is filled up, or emptied, after that.
-    if waiting or not any(subject.startswith("annotate/") for subject in draft.busy):
+    if waiting or not any(subjects.is_kind(subject, subjects.ANNOTATE) for subject in draft.busy):
         if not waiting:
             ask(draft, eni_id, targets, slots, waiting, names)
         give_back(draft, eni_id, targets, slots, len(waiting), names)
@@ -122,7 +123,7 @@ def _observe_annotations(draft: Draft) -> None:
     for pod in draft.desired.pods.values():
         if pod.ip_annotation is not None and not pod.finished and address_named(pod) is None:
             draft.tell_node_once(
-                f"annotation/{pod.uid}",
+                subjects.annotation(pod.uid),
                 "PodAnnotationMalformed",
                 f"Pod {pod.namespace}/{pod.name} carries an annotation {PRIVATE_IPV4} that cannot be read",
                 Severity.WARNING,
@@ -150,8 +151,8 @@ def _release_ended(draft: Draft) -> None:
     for address in pool_of(draft).addresses.values():
         if address.state is not AddressState.ASSIGNED or is_live(draft.desired.pods.get(address.pod_uid)):
             continue
-        subject = f"pod/{address.pod_uid}"
-        asked = sum(busy.startswith("pod/") for busy in draft.busy)
+        subject = subjects.pod(address.pod_uid)
+        asked = sum(subjects.is_kind(busy, subjects.POD) for busy in draft.busy)
         if asked < draft.options.in_flight // 2 and draft.may(subject):
             draft.start(
                 ConfirmGone(
@@ -185,7 +186,7 @@ def _serve(draft: Draft, mode: PoolMode, names: frozenset[Ipv4]) -> list[PodWish
 def _annotate(draft: Draft, instance: InstanceFacts) -> None:
     bits = instance.subnet.cidr.rsplit("/", 1)[-1]
     for address in pool_of(draft).addresses.values():
-        subject, pod = f"annotate/{address.pod_uid}", draft.desired.pods.get(address.pod_uid)
+        subject, pod = subjects.annotate(address.pod_uid), draft.desired.pods.get(address.pod_uid)
         if address.state is not AddressState.ASSIGNED or pod is None or not is_live(pod):
             continue
         if address.annotated and (pod.ip_annotation is not None or not draft.unseen_for_long(address.since)):
@@ -208,5 +209,5 @@ def _annotate(draft: Draft, instance: InstanceFacts) -> None:
 def _tell_waiting(draft: Draft, mode: PoolMode, waiting: list[PodWish]) -> None:
     why = why_none(draft, mode, next_rested_at(pool_of(draft)))
     for pod in waiting:
-        if draft.first_time(f"pod/{pod.uid}", why.split(",")[0]):
+        if draft.first_time(subjects.pod(pod.uid), why.split(",")[0]):
             draft.tell_pod(pod, "ResourceAllocationFailed", f"{PRIVATE_IPV4}: {why}", Severity.WARNING)

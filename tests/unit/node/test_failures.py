@@ -13,8 +13,9 @@ from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.node import CniNodeSpec
 from common.model.outcome import Failed
 from common.node.failures import LOOKS_BEFORE_GONE
-from common.node.outcomes import Result, apply
+from common.node.outcomes import apply
 from common.node.retry import UNDONE
+from common.node.state import Result
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,

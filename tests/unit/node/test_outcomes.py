@@ -13,8 +13,9 @@ from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, Pool, 
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec
 from common.model.outcome import Done, Failed, Resolution, Waits
-from common.node.outcomes import Result, apply
+from common.node.outcomes import apply
 from common.node.retry import UNDONE
+from common.node.state import Result
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,
