@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from common.decide.cluster_config import parse_cluster_config
 from common.model.config import ClusterConfig
+from common.rules.cluster_config import parse_cluster_config
 
 
 class ClusterSettings:

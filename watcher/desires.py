@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterable
 
 from common.clock import Clock
-from common.decide.managed import eni_config_name
 from common.kube import project
 from common.kube.lenient import Raw, log_problem
 from common.model.config import ClusterConfig
@@ -16,6 +15,7 @@ from common.model.ids import InstanceId, NodeName, PodUid
 from common.model.node import CniNodeFacts, EniConfigFacts, NodeFacts, NodeView
 from common.model.notice import PodNotice, PolicyNotice
 from common.model.pod import BarePod, PodWish
+from common.rules.managed import eni_config_name
 from watcher.cluster import ClusterSettings
 from watcher.kinds import NEEDED, Kind
 from watcher.owed import Batch, Debt, NodeChange, Owed

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from common import metrics
-from common.decide.managed import Standing, standing
 from common.model.names import POD_ENI, PRIVATE_IPV4
+from common.rules.managed import Standing, standing
 from common.store.store import Store
 from watcher.desires import Desires
 

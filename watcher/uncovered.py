@@ -1,4 +1,4 @@
-"""Finds pods that run without the groups that policies give them (`common.decide.uncovered`), in little memory.
+"""Finds pods that run without the groups that policies give them (`common.rules.unprotected`), in little memory.
 
 Kept are pods that ask for nothing of ours, of namespaces that have policies; of others only for a while, since a pod
 may be told before the policy that was there first. Pods of one workload share their labels. Service accounts are
@@ -14,14 +14,14 @@ from itertools import islice
 import msgspec
 
 from common.clock import Clock
-from common.decide.security_groups import PolicySet
-from common.decide.uncovered import claims_fargate, concerns, reads_accounts, uncovered_by
 from common.model.ids import NodeName, PodUid
 from common.model.names import FARGATE_PROFILE, POD_ENI
 from common.model.node import NodeFacts
 from common.model.notice import PodNotice, Severity
 from common.model.pod import BarePod
 from common.model.policy import Policy
+from common.rules.security_groups import PolicySet
+from common.rules.unprotected import claims_fargate, concerns, reads_accounts, uncovered_by
 
 REASON = "SecurityGroupsNotApplied"
 FRESH_SECONDS = 60.0

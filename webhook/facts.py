@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from common.decide.security_groups import PolicySet
+from common.rules.security_groups import PolicySet
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What is changed of a new pod."""
 
-from common.decide.security_groups import GroupMatch
 from common.model.names import FARGATE_GROUPS, POD_ENI, PRIVATE_IPV4
+from common.rules.security_groups import GroupMatch
 from webhook.envelope import ALLOW, Verdict, deny
 from webhook.facts import Account, NoSuchAccount, NoSuchKind, Policies, Unreadable
 from webhook.objects import Pod, PodClass

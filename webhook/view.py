@@ -9,8 +9,6 @@ import threading
 from collections.abc import Mapping
 
 from common.clock import Clock
-from common.decide.cluster_config import parse_cluster_config
-from common.decide.security_groups import PolicySet
 from common.kube.lenient import Raw
 from common.kube.paths import is_object_name
 from common.kube.project import config_map_data, identity, labels_of, policy
@@ -19,6 +17,8 @@ from common.kube.transport import Transport
 from common.logging import get_logger
 from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT, SYSTEM_NAMESPACE
 from common.model.policy import Policy
+from common.rules.cluster_config import parse_cluster_config
+from common.rules.security_groups import PolicySet
 from webhook.facts import Account, NoSuchAccount, NoSuchKind, Policies, Unreadable
 from webhook.lookups import LookUp, LookUps
 from webhook.watched import Watched

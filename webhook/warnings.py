@@ -2,7 +2,7 @@
 
 import re
 
-from common.decide.security_groups import GroupMatch
+from common.rules.security_groups import GroupMatch
 
 USUAL_GROUPS = 5
 """EC2's default limit of security groups an interface."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from common.clock import Clock, SystemClock
-from common.decide.draft import Options
 from common.ec2.api import Ec2
 from common.ec2.client import account_id, build_invoke
 from common.ec2.gate import OpenGate, TurnGate
@@ -21,6 +20,7 @@ from common.kube.transport import connect as connect_kube
 from common.model.actions import Action
 from common.model.limits import load_limits
 from common.model.outcome import Outcome
+from common.node.state import Options
 from common.settings import Settings, load_settings, require
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher, Publisher

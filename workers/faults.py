@@ -2,8 +2,8 @@
 
 import threading
 
-from common.decide.retry import grown
 from common.model.ids import NodeName
+from common.node.retry import grown
 
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 300.0
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 from common.clock import Clock
-from common.decide.scopes import disproved, scope_of, scopes_of
 from common.metrics import ACTIONS
 from common.model import actions as act
 from common.model.errors import OutsideError, Unavailable
@@ -11,6 +10,7 @@ from common.model.ids import NodeName
 from common.model.notice import NodeNotice, Notice, Severity
 from common.model.outage import Outage, Scope
 from common.model.outcome import Done, Failed, Outcome, Waits
+from common.rules.scopes import disproved, scope_of, scopes_of
 from common.store.outages import LONGEST_SECONDS
 from workers.crew import Crew, Ended
 from workers.outages import KnownOutages

@@ -9,11 +9,6 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from common.clock import Clock
-from common.decide.draft import Options
-from common.decide.managed import WINDOWS
-from common.decide.outcomes import Result, apply, turned_away
-from common.decide.plan import Plan, plan
-from common.decide.set_aside import run_failed, set_aside
 from common.metrics import ACTIONS, LEDGERS_SET_ASIDE, POD_SECONDS, RECONCILE_SECONDS, RECONCILES
 from common.model.actions import Action, Annotate
 from common.model.desired import Desired
@@ -23,6 +18,11 @@ from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.notice import NodeNotice, Notice
 from common.model.outcome import Done, Outcome
+from common.node.outcomes import apply, turned_away
+from common.node.planner import Plan, plan
+from common.node.set_aside import run_failed, set_aside
+from common.node.state import Options, Result
+from common.rules.managed import WINDOWS
 from common.store.publisher import Publisher
 from common.store.store import Store
 from workers.crew import Crew, Ended

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from cli.doctor.finding import Finding, State
-from common.decide.cluster_config import parse_cluster_config, unused
 from common.kube.project import config_map_data
 from common.kube.status import answered
 from common.kube.transport import Transport
 from common.model.config import ClusterConfig
 from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT, SYSTEM_NAMESPACE
+from common.rules.cluster_config import parse_cluster_config, unused
 from common.settings import Settings
 
 AREA = "ConfigMap"

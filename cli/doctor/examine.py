@@ -21,11 +21,11 @@ from cli.doctor.finding import Finding, State, guarded
 from cli.doctor.permissions import needed
 from cli.doctor.reads import Invoke
 from common.clock import Clock
-from common.decide.managed import eni_config_name
 from common.kube.transport import HttpTransport
 from common.model.config import ClusterConfig
 from common.model.errors import OutsideError, StoreUnavailable
 from common.model.limits import load_limits
+from common.rules.managed import eni_config_name
 from common.settings import Settings, unknown_settings, variable
 from common.store import Store, connect, keys
 from common.store.link import Link

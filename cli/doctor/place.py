@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from cli.doctor.finding import Finding, State
 from cli.doctor.reads import Invoke, described, listed
-from common.decide.managed import Standing, standing
 from common.kube.project import cninode_facts, node_facts
 from common.kube.transport import Transport
 from common.model.config import ClusterConfig
 from common.model.limits import InstanceLimits
 from common.model.names import cluster_tag
 from common.model.node import CniNodeSpec, NodeFacts
+from common.rules.managed import Standing, standing
 from common.settings import Settings
 
 AREA = "Cluster"

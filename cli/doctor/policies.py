@@ -6,10 +6,10 @@ from typing import Any
 
 from cli.doctor.finding import Finding, State
 from cli.doctor.reads import Invoke, described, listed, name_of
-from common.decide.security_groups import PolicySet
 from common.kube.project import policy as read_policy
 from common.kube.transport import Transport
 from common.model.policy import Policy
+from common.rules.security_groups import PolicySet
 
 AREA = "Policies"
 POLICIES = "/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies"

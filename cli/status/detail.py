@@ -11,6 +11,7 @@ from common.model.ids import NodeName
 from common.model.ledger import Address, Branch, Ledger
 from common.model.limits import InstanceLimits
 from common.model.pod import PodWish
+from common.rules import subjects
 
 
 class NotThere(ControllerError):
@@ -132,8 +133,8 @@ def _pod(pod: PodWish, node: NodeName, ledger: Ledger) -> PodDetail:
     claim = ledger.claims.get(pod.uid)
     branches = [branch for branch in ledger.branches.values() if branch.pod_uid == pod.uid]
     pool = ledger.pool.addresses.values() if ledger.pool else ()
-    subjects = {f"branch/{branch.key}" for branch in branches}
-    subjects |= {f"claim/{pod.uid}", f"annotate/{pod.uid}", f"pod/{pod.uid}"}
+    recorded = {subjects.branch(branch.key) for branch in branches}
+    recorded |= subjects.of_pod(pod.uid)
     return PodDetail(
         pod=f"{pod.namespace}/{pod.name}",
         uid=pod.uid,
@@ -149,7 +150,7 @@ def _pod(pod: PodWish, node: NodeName, ledger: Ledger) -> PodDetail:
         matched=claim.matched if claim else False,
         branches=_branches(branches),
         addresses=_addresses([one for one in pool if one.pod_uid == pod.uid]),
-        steps=_steps(ledger, tuple(subject for subject in ledger.paces if subject in subjects)),
+        steps=_steps(ledger, tuple(subject for subject in ledger.paces if subject in recorded)),
     )
 
 

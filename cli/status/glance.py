@@ -12,6 +12,7 @@ from common.model.ids import NodeName, PodUid
 from common.model.ledger import AddressState, BranchState, Ledger, Pace, TrunkState
 from common.model.limits import InstanceLimits
 from common.model.pod import PodWish
+from common.rules import subjects
 
 RESTING = (BranchState.COOLING, BranchState.DISASSOCIATED)
 IN_THE_MAKING = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED)
@@ -125,8 +126,8 @@ def why_waiting(ledger: Ledger, pod: PodWish) -> str:
 
 
 def _paces_of(ledger: Ledger, uid: PodUid) -> list[Pace]:
-    keys = {f"branch/{branch.key}" for branch in ledger.branches.values() if branch.pod_uid == uid}
-    keys |= {f"claim/{uid}", f"annotate/{uid}", f"pod/{uid}"}
+    keys = {subjects.branch(branch.key) for branch in ledger.branches.values() if branch.pod_uid == uid}
+    keys |= subjects.of_pod(uid)
     return [pace for subject, pace in ledger.paces.items() if subject in keys]
 
 
@@ -135,7 +136,7 @@ def _problem(ledger: Ledger) -> str:
     failed = [
         (subject, pace)
         for subject, pace in ledger.paces.items()
-        if pace.code and not subject.startswith(("branch/", "claim/", "annotate/", "pod/"))
+        if pace.code and not subjects.is_kind(subject, subjects.BRANCH, subjects.CLAIM, subjects.ANNOTATE, subjects.POD)
     ]
     if not failed:
         return ""

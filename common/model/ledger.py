@@ -269,7 +269,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """What the last audit could not explain; only what the next one sees again is acted on."""
     yielded: bool = False
     """Another node name's ledger serves the instance: what stands here is for it to take, and nothing is done with it
-    here (common.decide.sharing)."""
+    here (common.node.sharing)."""
     took: tuple[NodeName, ...] = ()
     """Node names whose ledgers' content was taken over into this one; they may forget it."""
     cooldown_seen: float | None = None

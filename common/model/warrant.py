@@ -18,7 +18,7 @@ class Ground(StrEnum):
 
 class Warrant(msgspec.Struct, frozen=True, kw_only=True):
     """Names what may be taken away: the interface, or these addresses or prefixes of it. Only
-    `common.decide.release_gate` makes one, out of evidence; the calls that take away demand one."""
+    `common.rules.release_gate` makes one, out of evidence; the calls that take away demand one."""
 
     eni_id: EniId
     ground: Ground

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from common.decide.warm_pool import addresses_of
 from common.model.ids import Prefix
+from common.node.windows.pool import addresses_of
 from tests.golden import sight
 from tests.golden.facts import Facts, but, matches
 from tests.golden.scene import Scene

@@ -28,7 +28,7 @@ from sandbox.ec2 import Bucket, Denial, Ec2Behaviour, FaultRule
 from sandbox.ec2.server import serving_in_thread
 from tests.sandbox.ec2_fixtures import ACCOUNT, UNKNOWN_ENI, small_world
 from tests.sandbox.ec2_fixtures import Ec2 as Site
-from tests.unit.decide.builders import leave
+from tests.unit.node.builders import leave
 
 KNOWN = ("m5.large",)
 

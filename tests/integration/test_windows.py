@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from common.decide.warm_pool import addresses_of
 from common.model.ids import Prefix
 from common.model.names import PRIVATE_IPV4
+from common.node.windows.pool import addresses_of
 from tests.integration.rig import Rig, running
 from tests.integration.windows_churn import IPAM, PREFIXES, WINDOWS, Churn, given, held, primary
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.decide.warm_pool import REST_SECONDS, addresses_of
 from common.model.ids import Prefix
 from common.model.names import PRIVATE_IPV4
+from common.node.windows.pool import REST_SECONDS, addresses_of
 from tests.integration.rig import Rig
 
 IPAM = {"enable_windows_ipam": "true"}

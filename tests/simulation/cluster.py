@@ -15,7 +15,6 @@ import fakeredis
 import msgspec
 import yaml
 
-from common.decide.draft import Options
 from common.ec2.api import Ec2
 from common.ec2.gate import OpenGate, TurnGate
 from common.kube.api import Kube
@@ -25,6 +24,7 @@ from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
 from common.model.outcome import Outcome
+from common.node.state import Options
 from common.store import Store, keys
 from common.store.heartbeats import GONE_SECONDS
 from sandbox.ec2.behaviour import Ec2Behaviour

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from common.clock import Clock
-from common.decide.leaks import claimed_by_ledgers, claimed_by_pods, unchanged
-from common.decide.release_gate import Evidence, Refusal, warrant
 from common.ec2.api import Ec2
 from common.model.desired import Desired
 from common.model.ec2 import Interface
@@ -16,6 +14,8 @@ from common.model.names import INSTANCE_TAG
 from common.model.node import NodeFacts
 from common.model.pod import PodWish
 from common.model.warrant import Warrant
+from common.rules.leaks import claimed_by_ledgers, claimed_by_pods, unchanged
+from common.rules.release_gate import Evidence, Refusal, warrant
 
 
 class InquiryStore(Protocol):

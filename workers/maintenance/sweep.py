@@ -12,9 +12,6 @@ from typing import Protocol
 import msgspec
 
 from common.clock import Clock
-from common.decide import leaks
-from common.decide.managed import foreign_instances
-from common.decide.release_gate import EC2_LAG_SECONDS, Refusal
 from common.ec2.api import Ec2
 from common.ec2.gate import Deferred
 from common.logging import get_logger
@@ -32,6 +29,9 @@ from common.model.names import (
     cluster_tag,
 )
 from common.model.warrant import Warrant
+from common.rules import leaks
+from common.rules.managed import foreign_instances
+from common.rules.release_gate import EC2_LAG_SECONDS, Refusal
 from workers.maintenance.inquiry import Inquiry, InquiryKube, InquiryStore
 
 SWEEP_SECONDS = 1800.0

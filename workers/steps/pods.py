@@ -1,10 +1,10 @@
 """Steps about pods: their groups, their annotation, their end."""
 
-from common.decide.security_groups import groups_for
 from common.model.actions import Annotate, ConfirmGone, ResolvePod
 from common.model.errors import Conflict, NotFound
 from common.model.names import POD_ENI
 from common.model.outcome import Resolution
+from common.rules.security_groups import groups_for
 from workers.steps.ports import Ports
 
 CONFLICTS = 5

@@ -47,7 +47,7 @@ def test_outcomes_of_actions_are_counted_under_the_documented_names(outcome: Out
 
 def test_every_reason_of_an_event_is_documented() -> None:
     told = re.compile(r'(?:tell\w*\((?:[^"()]|"[^A-Z"][^"]*")*|reason=|reason = )"([A-Z]\w+)"')
-    sources = [*ROOT.glob("common/decide/*.py"), *ROOT.glob("watcher/*.py")]
+    sources = [*ROOT.glob("common/node/**/*.py"), *ROOT.glob("watcher/*.py")]
     reasons = {reason for path in sources for reason in told.findall(path.read_text())}
     assert {"ResourceAllocated", "Unsupported", "CNINodeDeletionFailed"} <= reasons
     documented = set(re.findall(r"`([A-Z]\w+)`", OPERATIONS.partition("## EC2 errors")[0]))
@@ -58,3 +58,15 @@ def test_links_of_the_documentation_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?://)([^)#]*)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_walk_of_a_pod_names_functions_that_exist() -> None:
+    walk = (ROOT / "docs/architecture.md").read_text().partition("## The walk of a pod")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w/]+\.py):(\w+)`", walk)
+    assert len(named) > 20
+    missing = [
+        f"{file}:{name}"
+        for file, name in named
+        if not (ROOT / file).exists() or not re.search(rf"^\s*def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
+    ]
+    assert missing == []

@@ -17,8 +17,8 @@ from common.model.ids import (
     SubnetId,
     VlanId,
 )
-from tests.unit.decide.builders import leave
 from tests.unit.ec2.scripted import Script, fault, filters_of
+from tests.unit.node.builders import leave
 
 ENI = EniId("eni-1")
 TRUNK = EniId("eni-trunk")

@@ -18,7 +18,7 @@ from common.metrics import EC2_CALLS
 from common.model.errors import Denied, NotFound, Throttled, Unsure
 from common.model.ids import ClientToken, EniId, VlanId
 from common.settings import Settings, SettingsError
-from tests.unit.decide.builders import leave
+from tests.unit.node.builders import leave
 
 ROLE = "arn:aws:iam::210987654321:role/vpc-rc"
 ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from common.decide.security_groups import PolicySet
-from common.decide.uncovered import uncovered_by
 from common.kube.project import policy as read_policy
 from common.kube.transport import Response
 from common.metrics import REGISTRY
 from common.model.notice import PodNotice, Severity
 from common.model.policy import LabelSelector, Policy
+from common.rules.security_groups import PolicySet
+from common.rules.unprotected import uncovered_by
 from tests.unit.kube.in_process import node, pod
 from tests.unit.watcher.bench import MERGE, NODES, NOW_GONE, PODS, POLICIES, Watch
 from watcher.leader import BEAT_SECONDS

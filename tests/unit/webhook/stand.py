@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.decide.security_groups import PolicySet
 from common.model.ids import GroupId
 from common.model.policy import LabelSelector, Policy, Requirement
+from common.rules.security_groups import PolicySet
 from webhook.facts import Account, NoSuchAccount, NoSuchKind, Policies, Unreadable
 from webhook.review import MUTATE_POD, Reviews
 

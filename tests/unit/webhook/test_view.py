@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from common.decide.security_groups import PolicySet
 from common.kube.transport import Response, WatchRefused
 from common.model.errors import OutsideError, Unsure
+from common.rules.security_groups import PolicySet
 from webhook.facts import NoSuchAccount, NoSuchKind, Unreadable
 from webhook.view import ACCOUNTS, CONFIG, LEGACY, POLICIES, ClusterView
 from webhook.watched import ABSENT_SECONDS, LONGEST_WAIT_SECONDS

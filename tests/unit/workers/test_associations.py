@@ -9,8 +9,8 @@ from common.model.actions import DisassociateBranch
 from common.model.errors import Unsure
 from common.model.ids import BranchKey, ClientToken, EniId
 from common.model.outcome import Done, Failed, Waits
-from tests.unit.decide.builders import leave
 from tests.unit.ec2.scripted import Script, fault
+from tests.unit.node.builders import leave
 from workers.answers import Answers
 from workers.steps import Ports, carry_out
 

@@ -10,7 +10,6 @@ import fakeredis
 import pytest
 
 from common.clock import SystemClock
-from common.decide.draft import Options
 from common.model import actions as act
 from common.model.actions import Action
 from common.model.ec2 import Subnet
@@ -20,6 +19,7 @@ from common.model.ledger import Branch, BranchState, InstanceFacts, Ledger, Trun
 from common.model.limits import load_limits
 from common.model.notice import Notice
 from common.model.outcome import Done, Failed, Outcome
+from common.node.state import Options
 from common.store import Store, keys
 from workers import reconcile
 from workers.crew import ThreadCrew

@@ -6,10 +6,10 @@ import fakeredis
 import pytest
 
 from common.clock import SystemClock
-from common.decide.draft import Options
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.model.limits import load_limits
+from common.node.state import Options
 from common.store import Store, keys
 from tests.unit.workers.test_hanging_calls import Published
 from workers.crew import Crew

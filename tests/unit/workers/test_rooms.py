@@ -9,7 +9,7 @@ from common.model import actions as act
 from common.model.actions import Action
 from common.model.ids import AssociationId, BranchKey, ClientToken, EniId, NodeName, PodUid
 from common.model.outcome import Done, Outcome
-from tests.unit.decide.builders import leave
+from tests.unit.node.builders import leave
 from workers.crew import ThreadCrew
 from workers.rooms import ROOM_OF, Room, Rooms, places
 from workers.steps.table import STEPS

@@ -1,0 +1,16 @@
+"""Chapter: each pod's branch interfaces, from its wish to their deletion."""
+
+from common.model.node import NodeFacts
+from common.node.branch.advancing import advance
+from common.node.branch.observing import observe_annotations, release_ended
+from common.node.branch.serving import serve
+from common.node.state import Draft
+
+
+def keep_branches(draft: Draft, node: NodeFacts, *, serving: bool) -> None:
+    """`serving`: the node is managed and its trunk is ready; otherwise only what exists is seen to its end."""
+    observe_annotations(draft)
+    release_ended(draft)
+    if serving:
+        serve(draft, node)
+    advance(draft, serving=serving)

@@ -1,0 +1,97 @@
+"""Chapter: every node has a CNINode, whole and owned; it leaves only after its instance was cleaned up."""
+
+import msgspec
+
+from common.model.actions import CleanDeparted, CreateCniNode, DeleteCniNode, DropFinalizer, RepairCniNode
+from common.model.ids import instance_id_of
+from common.model.names import INSTANCE_TAG
+from common.model.node import CniNodeSpec, NodeFacts
+from common.node.sharing import holder
+from common.node.state import Draft
+from common.rules.managed import wanted_tags
+
+SUBJECT = "cninode"
+
+
+def keep_cninode(draft: Draft, node: NodeFacts) -> None:
+    """The node lives: remember its CNINode, make it where there is none, put right what is missing."""
+    facts = draft.desired.view.cninode
+    tags = wanted_tags(node, draft.options.cluster)
+    if facts is None:
+        if draft.desired.complete and draft.may(SUBJECT):
+            remembered = draft.ledger.cninode_spec or CniNodeSpec()
+            spec = msgspec.structs.replace(remembered, tags={**remembered.tags, **tags})
+            draft.start(
+                CreateCniNode(
+                    subject=SUBJECT,
+                    node=node.name,
+                    node_uid=node.uid,
+                    os_label=node.os_label,
+                    spec=spec,
+                )
+            )
+        return
+    if draft.ledger.cninode_spec != facts.spec:
+        draft.change(cninode_spec=facts.spec)
+    if facts.deleting:
+        if facts.finalizer and draft.may(SUBJECT):
+            draft.start(DropFinalizer(subject=SUBJECT, node=node.name, uid=facts.uid))
+        return
+    whole = (
+        all(facts.spec.tags.get(key) == value for key, value in tags.items())
+        and (not node.os_label or facts.os_label == node.os_label)
+        and facts.finalizer
+        and facts.owner_uid == node.uid
+    )
+    if whole:
+        draft.forget_attempts(SUBJECT)
+    elif draft.may(SUBJECT):
+        draft.start(
+            RepairCniNode(
+                subject=SUBJECT,
+                node=node.name,
+                facts=facts,
+                tags=tags,
+                os_label=node.os_label,
+                node_uid=node.uid,
+            )
+        )
+
+
+def let_cninode_go(draft: Draft) -> None:
+    """The node is gone: clean its instance up, then take the finalizer away."""
+    facts = draft.desired.view.cninode
+    if facts is None or not draft.desired.complete:
+        return
+    if facts.deleting:
+        if facts.finalizer and draft.may(SUBJECT):
+            instance = instance_id_of(facts.spec.tags.get(INSTANCE_TAG, ""))
+            if instance is not None and holder(draft, instance) is not None:
+                instance = None  # It lives on under another name.
+            if instance is not None and not _long_gone(draft):
+                return
+            draft.start(
+                CleanDeparted(
+                    subject=SUBJECT,
+                    node=draft.ledger.node,
+                    cninode_uid=facts.uid,
+                    instance_id=instance,
+                    gone_since=draft.ledger.gone_since or 0.0,
+                    rest=draft.options.release_delay,
+                )
+            )
+        return
+    # The garbage collector deletes what a node owned; one that nobody owned, or that it missed, is ours to delete.
+    if _long_gone(draft) and draft.may(SUBJECT):
+        draft.start(DeleteCniNode(subject=SUBJECT, node=draft.ledger.node))
+
+
+def _long_gone(draft: Draft) -> bool:
+    """Its absence was confirmed, and again when the grace was over: a node that comes back meanwhile keeps all."""
+    gone_since = draft.ledger.gone_since
+    if gone_since is None:
+        return False
+    due = gone_since + draft.options.release_delay
+    if due > draft.now:
+        draft.look_at(due)
+    return due <= draft.ledger.gone_asked_at

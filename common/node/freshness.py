@@ -1,0 +1,40 @@
+"""What is known of a node's instance is kept true: a stopped instance comes back with another type, and anybody can
+change the groups of its primary interface."""
+
+import msgspec
+
+from common.model.ec2 import InstanceSnapshot
+from common.node.adoption import facts_of, take_snapshot
+from common.node.state import Draft
+
+
+def learn(draft: Draft, snapshot: InstanceSnapshot) -> None:
+    """Take over what the snapshot shows of the known instance now; nothing where it is not shown whole."""
+    known = draft.ledger.instance
+    if known is None:
+        return
+    facts = facts_of(snapshot, known.instance_id)
+    if facts is None:
+        draft.change(instance=msgspec.structs.replace(known, read_at=snapshot.taken_at))
+        return
+    if facts.instance_type == known.instance_type and facts.limits is None:
+        facts = msgspec.structs.replace(facts, limits=known.limits)
+    draft.change(instance=facts)
+    if (facts.instance_type, facts.limits) != (known.instance_type, known.limits):
+        draft.look_at(draft.now)  # Its capacity is another.
+
+
+def keep_fresh(draft: Draft) -> None:
+    """Read the instance again when what is known of it has become old. Where a trunk is in use its audits do that."""
+    known = draft.ledger.instance
+    if known is None:
+        return
+    due = known.read_at + draft.options.audit_longest
+    if draft.ledger.snapshot_after is None:
+        if due > draft.now:
+            draft.look_at(due)
+            return
+        draft.change(snapshot_after=draft.now)
+    snapshot = take_snapshot(draft)
+    if snapshot is not None:
+        learn(draft, snapshot)

@@ -1,0 +1,156 @@
+"""Chapter: node names that share an instance. A kubelet can come back under another name while its old Node object
+stays.
+
+One name's ledger serves the instance, for the pods of all of them; the others' are handed over to it, entry by entry
+with the intents in them, as a run takes over from a worker that was killed. Nothing is done with what is being handed
+over, so that at no time two ledgers give or take on one trunk or one pool of addresses.
+"""
+
+import msgspec
+
+from common.model.config import ClusterConfig
+from common.model.desired import Desired
+from common.model.ids import InstanceId, NodeName
+from common.model.ledger import Ledger, Trunk, TrunkState
+from common.model.node import NodeView
+from common.node.state import Draft
+from common.rules.managed import Standing, spec_of, standing
+
+LOOK_AGAIN_SECONDS = 1.0
+"""A handing-over takes a run of each side; the other's is waited for so long before the next look."""
+
+
+def holder(draft: Draft, instance_id: InstanceId) -> NodeName | None:
+    """The node name whose ledger serves the instance. Of the Node objects that name it: one that is managed before one
+    that is not, then the youngest, for it is the one that the kubelet made last; then the last by name. None: no Node
+    object names it."""
+    views = {draft.ledger.node: (draft.desired.view, draft.ledger)}
+    views |= {s.name: (s.view, s.ledger or Ledger(node=s.name)) for s in draft.desired.sharers}
+    named = [
+        (_served(view, ledger, draft.desired.config), view.node.created_at, name)
+        for name, (view, ledger) in views.items()
+        if names(view, instance_id) and view.node is not None
+    ]
+    return max(named)[2] if named else None
+
+
+def names(view: NodeView, instance_id: InstanceId) -> bool:
+    """Whether its Node object names the instance, and is not left alone (EKS auto mode)."""
+    return view.node is not None and view.node.instance_id == instance_id and not view.node.auto
+
+
+def _served(view: NodeView, ledger: Ledger, config: ClusterConfig | None) -> bool:
+    assert view.node is not None
+    return standing(view.node, spec_of(view, ledger.cninode_spec), config) in (Standing.LINUX, Standing.WINDOWS)
+
+
+def pods_of_instance(desired: Desired, instance_id: InstanceId) -> Desired:
+    """With the pods of every node name of the instance: their annotations name its interfaces and addresses."""
+    others = {
+        uid: pod
+        for sharer in desired.sharers
+        if names(sharer.view, instance_id) or _about(sharer.ledger, instance_id)
+        for uid, pod in sharer.pods.items()
+    }
+    return msgspec.structs.replace(desired, pods={**others, **desired.pods}) if others else desired
+
+
+def settle(draft: Draft, instance_id: InstanceId) -> bool:
+    """Whether this ledger serves the instance, or sees it to its end, and has all that others had of it; on the way
+    there, the handing over."""
+    if not draft.desired.complete:
+        return not draft.ledger.yielded
+    serves = holder(draft, instance_id)
+    if serves is not None and serves != draft.ledger.node:
+        _hand_over(draft, instance_id, serves)
+        return False
+    if draft.ledger.yielded:
+        draft.change(yielded=False)
+    draft.desired = pods_of_instance(draft.desired, instance_id)
+    return serves is None or _take_over(draft, instance_id)
+
+
+def offered(ledger: Ledger | None, instance_id: InstanceId) -> bool:
+    """Whether it holds anything of the instance."""
+    if ledger is None:
+        return False
+    if any(b.instance_id == instance_id for b in ledger.branches.values()):
+        return True
+    return _about(ledger, instance_id) and (ledger.trunk.state is not TrunkState.ABSENT or ledger.pool is not None)
+
+
+def _about(ledger: Ledger | None, instance_id: InstanceId) -> bool:
+    return ledger is not None and ledger.instance is not None and ledger.instance.instance_id == instance_id
+
+
+def _hand_over(draft: Draft, instance_id: InstanceId, serves: NodeName) -> None:
+    ledger = draft.ledger
+    if draft.busy:
+        return  # What is under way ends first, and its outcome is handed over with the rest.
+    if not ledger.yielded:
+        draft.change(yielded=True)
+        draft.tell_node_once(
+            "shared", "InstanceShared", f"The instance {instance_id} of this node is served under the name {serves}"
+        )
+    if not offered(ledger, instance_id):
+        _forget(draft, instance_id)
+        return
+    taker = next((s.ledger for s in draft.desired.sharers if s.name == serves), None)
+    if taker is not None and ledger.node in taker.took:
+        _forget(draft, instance_id)
+    else:
+        draft.look_at(draft.now + LOOK_AGAIN_SECONDS)
+
+
+def _forget(draft: Draft, instance_id: InstanceId) -> None:
+    """What another ledger has, or nobody."""
+    ledger = draft.ledger
+    branches = {k: b for k, b in ledger.branches.items() if b.instance_id != instance_id}
+    if branches != ledger.branches:
+        draft.change(branches=branches)
+    if _about(ledger, instance_id):
+        draft.change(instance=None, trunk=Trunk(), pool=None, claims={}, paces={}, snapshot_after=None, suspects=())
+
+
+def _take_over(draft: Draft, instance_id: InstanceId) -> bool:
+    """Take what others yielded; False while one that has something has not yielded yet."""
+    whole = True
+    took = set(draft.ledger.took)
+    for sharer in draft.desired.sharers:
+        if not offered(sharer.ledger, instance_id):
+            took.discard(sharer.name)
+        elif sharer.name not in took:
+            assert sharer.ledger is not None
+            if sharer.ledger.yielded:
+                draft.ledger = _joined(draft.ledger, sharer.ledger, instance_id)
+                took.add(sharer.name)
+            elif sharer.view.node is None or names(sharer.view, instance_id):
+                whole = False
+                draft.look_at(draft.now + LOOK_AGAIN_SECONDS)
+    took &= {sharer.name for sharer in draft.desired.sharers}
+    if took != set(draft.ledger.took):
+        draft.change(took=tuple(sorted(took)))
+    if took:
+        draft.look_at(draft.now + LOOK_AGAIN_SECONDS)
+    return whole
+
+
+def _joined(mine: Ledger, other: Ledger, instance_id: InstanceId) -> Ledger:
+    """With the other's entries of the instance. Where both have a trunk ours stays: each branch knows its own. Calls
+    about addresses whose outcome is not known are looked at before anything else."""
+    known = {b.eni_id for b in mine.branches.values() if b.eni_id is not None}
+    branches = {
+        key: b
+        for key, b in other.branches.items()
+        if b.instance_id == instance_id and (b.eni_id is None or b.eni_id not in known)
+    }
+    mine = msgspec.structs.replace(mine, branches={**branches, **mine.branches}, claims={**other.claims, **mine.claims})
+    if not _about(other, instance_id):
+        return mine
+    if not _about(mine, instance_id):
+        mine = msgspec.structs.replace(mine, instance=other.instance, trunk=Trunk(), pool=None, snapshot_after=None)
+    if mine.trunk.state is TrunkState.ABSENT:
+        mine = msgspec.structs.replace(mine, trunk=other.trunk, audit_at=0.0, suspects=())
+    if mine.pool is None and other.pool is not None:
+        mine = msgspec.structs.replace(mine, pool=msgspec.structs.replace(other.pool, suspect=True), audit_at=0.0)
+    return mine

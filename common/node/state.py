@@ -1,0 +1,191 @@
+"""The ledger while it is worked on: by planning (Draft), and by the outcome of an action (Result)."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from common.model import actions as act
+from common.model.actions import Action
+from common.model.desired import Desired
+from common.model.ec2 import InstanceSnapshot
+from common.model.ids import BranchKey
+from common.model.ledger import Branch, Claim, Ledger, Pace
+from common.model.limits import InstanceLimits
+from common.model.notice import NodeNotice, Notice, PodNotice, Severity
+from common.model.pod import PodWish
+from common.node.made_for import made_for
+from common.rules import subjects
+
+IDLE = Pace()
+NEVER = float("inf")
+ANNOTATION_SEEN_SECONDS = 60.0
+"""An annotation that is not seen for so long after it was written has been taken away."""
+
+A = TypeVar("A", bound=Action)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What planning depends on besides the state of the world. Times in seconds."""
+
+    cluster: str
+    version: str
+    limits: Mapping[str, InstanceLimits]
+    release_delay: float = 60.0
+    """Between a node's confirmed absence and the release of what it had."""
+    audit_first: float = 60.0
+    audit_longest: float = 900.0
+    resync: float = 1800.0
+    in_flight: int = 24
+    """Calls of one node under way at a time."""
+    disabled: bool = False
+    """Serve nothing; only departed nodes are cleaned up."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    ledger: Ledger
+    desired: Desired
+    snapshot: InstanceSnapshot | None
+    now: float
+    jitter: float
+    """In [0, 1): spreads what must not happen on all nodes at once."""
+    busy: frozenset[str]
+    options: Options
+    unavailable: frozenset[str] = frozenset()
+    """Scopes that fail for all, and are not this node's to ask about now."""
+    held: frozenset[str] = frozenset()
+    """Subjects of actions for which this process has no thread now."""
+    spare: float = 1.0
+    """Share of what EC2 allows of address calls that is left, 0 to 1."""
+    actions: list[Action] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    look_again: float = NEVER
+    node_ended: bool = False
+    """The node has been gone for long enough, and the API server confirmed it again."""
+    done_with: bool = False
+    """Nothing is left to keep: the ledger goes."""
+
+    def change(self, **fields: object) -> None:
+        self.ledger = msgspec.structs.replace(self.ledger, **fields)
+
+    def look_at(self, moment: float) -> None:
+        """Ask to be planned again at `moment`."""
+        self.look_again = min(self.look_again, moment)
+
+    def unseen_for_long(self, written_at: float) -> bool:
+        """Whether an annotation written then would be seen by now: watches lag, by far less."""
+        due = written_at + ANNOTATION_SEEN_SECONDS
+        if due > self.now:
+            self.look_at(due)
+        return due <= self.now
+
+    def may(self, subject: str, scopes: Collection[str] = ()) -> bool:
+        """Whether a step about `subject` may start now: none is under way, its pace allows it, and there is room.
+        `scopes`: of the step, where it may be another one than the one that failed."""
+        if subject in self.busy or subject in self.held:
+            return False
+        if (due_at := self.due_at(subject, scopes)) > self.now:
+            self.look_at(due_at)
+            return False
+        return len(self.busy) < self.options.in_flight
+
+    def due_at(self, subject: str, scopes: Collection[str] = ()) -> float:
+        """When a step about `subject` may start. What waits for a scope is due when that works, or is this node's to
+        ask about, or does not concern the step any more."""
+        pace = self.ledger.paces.get(subject, IDLE)
+        waits = pace.scope in self.unavailable and (not scopes or pace.scope in scopes)
+        return pace.not_before if waits or not pace.scope else 0.0
+
+    def start(self, action: Action) -> None:
+        """Add an action whose subject `may` start; the caller records its intent in the ledger."""
+        pace = self.ledger.paces.get(action.subject)
+        if pace is not None and pace.turn:
+            action = msgspec.structs.replace(action, turn=True)
+            self.change(paces={**self.ledger.paces, action.subject: msgspec.structs.replace(pace, turn=False)})
+        action = msgspec.structs.replace(action, made_for=made_for(self.ledger, action))
+        self.actions.append(action)
+        self.busy |= {action.subject}
+
+    def tell_node(self, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+        self.notices.append(
+            NodeNotice(node=self.ledger.node, reason=reason, message=message, severity=severity),
+        )
+
+    def tell_node_once(self, key: str, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+        """Tell it unless the last thing told under `key` was the same."""
+        if self.first_time(key, message):
+            self.tell_node(reason, message, severity)
+
+    def tell_pod_once(self, pod: PodWish, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+        """Tell why a pod waits, unless it was told the same last."""
+        if self.first_time(subjects.pod(pod.uid), reason):
+            self.tell_pod(pod, reason, message, severity)
+
+    def tell_pod(self, pod: PodWish, reason: str, message: str, severity: Severity) -> None:
+        self.notices.append(
+            PodNotice(
+                namespace=pod.namespace,
+                name=pod.name,
+                uid=pod.uid,
+                reason=reason,
+                message=message,
+                severity=severity,
+            )
+        )
+
+    def first_time(self, key: str, what: str) -> bool:
+        if self.ledger.told.get(key) == what:
+            return False
+        self.change(told={**self.ledger.told, key: what})
+        return True
+
+    def forget_attempts(self, subject: str) -> None:
+        """What was tried has come true: the next failure is the first again."""
+        pace = self.ledger.paces.get(subject, IDLE)
+        if pace.attempts:
+            changed = msgspec.structs.replace(pace, attempts=0, code="", message="")
+            self.change(paces={**self.ledger.paces, subject: changed})
+
+    def forget_told(self, key: str) -> None:
+        if key in self.ledger.told:
+            self.change(told={k: v for k, v in self.ledger.told.items() if k != key})
+
+
+@dataclass(slots=True)
+class Result:
+    """The ledger as it grows while an outcome is applied, and what people are told."""
+
+    ledger: Ledger
+    notices: list[Notice] = field(default_factory=list)
+    moved_on: bool = False
+    """The ledger was not about what the action was made for any more: nothing was applied."""
+
+    def change(self, **fields: object) -> None:
+        self.ledger = msgspec.structs.replace(self.ledger, **fields)
+
+    def branch(self, key: BranchKey, **fields: object) -> None:
+        branch = self.ledger.branches.get(key)
+        if branch is not None:
+            changed: Branch = msgspec.structs.replace(branch, **fields)
+            self.change(branches={**self.ledger.branches, key: changed})
+
+    def trunk(self, **fields: object) -> None:
+        self.change(trunk=msgspec.structs.replace(self.ledger.trunk, **fields))
+
+    def pace(self, subject: str, pace: Pace | None) -> None:
+        paces = {k: v for k, v in self.ledger.paces.items() if k != subject}
+        self.change(paces=paces if pace is None else {**paces, subject: pace})
+
+    def tell_pod(
+        self, pod: act.Annotate | Branch | Claim, reason: str, message: str, severity: Severity = Severity.NORMAL
+    ) -> None:
+        namespace = pod.pod_namespace if isinstance(pod, Branch) else pod.namespace
+        name = pod.pod_name if isinstance(pod, Branch) else pod.name
+        self.notices.append(
+            PodNotice(
+                namespace=namespace, name=name, uid=pod.pod_uid, reason=reason, message=message, severity=severity
+            )
+        )
