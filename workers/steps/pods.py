@@ -6,11 +6,13 @@ from common.model.errors import Conflict, NotFound
 from common.model.names import POD_ENI
 from common.model.outcome import Resolution
 from workers.steps.ports import Ports
+from workers.steps.table import step
 
 CONFLICTS = 5
 """The kubelet writes the pod's status at the same time: so often the annotation is tried against the newer pod."""
 
 
+@step(ResolvePod)
 def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
     """Groups by the policies of the pod's namespace, else the node's; subnet of the ENIConfig, else the node's."""
     pod, subnet_id, fallback = action.pod, action.instance_subnet.subnet_id, action.instance_groups
@@ -33,6 +35,7 @@ def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
     return Resolution(groups=match.groups or fallback, matched=bool(match.groups), subnet=subnet, problem=problem)
 
 
+@step(Annotate)
 def annotate(action: Annotate, ports: Ports) -> str:
     """The annotation that the pod has afterwards: ours, or the one that it had already, which is never overwritten.
     Raises NotFound or Conflict where the pod is gone or another of the same name."""
@@ -61,6 +64,7 @@ def annotate(action: Annotate, ports: Ports) -> str:
     raise AssertionError("unreachable")
 
 
+@step(ConfirmGone)
 def confirm_gone(action: ConfirmGone, ports: Ports) -> bool:
     """Whether the API server says that this pod does not run any more: gone, replaced or finished."""
     facts = ports.kube.get_pod(action.namespace, action.name)
