@@ -104,7 +104,7 @@ class Ticker:
             _log.warning("redis or the broker is away", error=str(error))
 
     def _announce(self, names: list[NodeName], reason: str) -> None:
-        self._announcer.owe((name, reason) for name in names)
+        self._announcer.add((name, reason) for name in names)
 
     def _look_for_messages(self) -> None:
         """Give up messages that were absent at the last look, too."""

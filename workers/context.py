@@ -25,8 +25,8 @@ from common.settings import Settings, load_settings, require
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher, Publisher
 from common.store.pulse import Pulse
-from workers.answers import Answers
-from workers.crew import ThreadCrew
+from workers.executor import ThreadExecutor
+from workers.lookups import LookupCache
 from workers.lost_runs import LostRuns
 from workers.reconcile import Reconciler, place_of
 from workers.rooms import Rooms
@@ -90,7 +90,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         kube=kube,
         store=store,
         publisher=publisher,
-        answers=Answers(kube, clock),
+        lookups=LookupCache(kube, clock),
         clock=clock,
         cluster=settings.cluster_name,
         account=account,
@@ -106,7 +106,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         store=store,
         publisher=publisher,
         lost=LostRuns(store, publisher, clock.now),
-        crew=lambda: ThreadCrew(rooms, perform),
+        executor=lambda: ThreadExecutor(rooms, perform),
         tell=events.emit,
         options=options(settings),
         clock=clock,

@@ -46,7 +46,7 @@ def associate_branch(action: AssociateBranch, ports: Ports) -> AssociationId:
 def disassociate_branch(action: DisassociateBranch, ports: Ports) -> None:
     """Where the association is not known and cannot be found, EC2 ends it when the interface is deleted. What an
     annotation says of it is not believed: it may be another pod's."""
-    association = action.association or ports.answers.association(ports.ec2, action.eni_id)
+    association = action.association or ports.lookups.association(ports.ec2, action.eni_id)
     if association is not None:
         ports.ec2.disassociate_trunk_interface(action.warrant, association, action.token)
 

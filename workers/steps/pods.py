@@ -23,13 +23,13 @@ def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
             problem = f"The ENIConfig {action.eni_config or '(no name)'} of the pod's node does not exist"
         else:
             subnet_id, fallback = config.subnet, config.groups or fallback
-    policies = ports.answers.policies(pod.namespace, since=pod.seen_at)
+    policies = ports.lookups.policies(pod.namespace, since=pod.seen_at)
     labels = None
     if any(policy.account_selector is not None for policy in policies):
-        labels = ports.answers.account_labels(pod.namespace, pod.service_account, since=pod.seen_at)
+        labels = ports.lookups.account_labels(pod.namespace, pod.service_account, since=pod.seen_at)
     match = groups_for(policies, pod.namespace, pod.labels, labels)
     own = action.instance_subnet
-    subnet = own if subnet_id == own.subnet_id else ports.answers.subnet(ports.ec2, subnet_id)
+    subnet = own if subnet_id == own.subnet_id else ports.lookups.subnet(ports.ec2, subnet_id)
     if subnet is None:
         raise NotFound("InvalidSubnetID.NotFound", f"The subnet {subnet_id} does not exist")
     return Resolution(groups=match.groups or fallback, matched=bool(match.groups), subnet=subnet, problem=problem)

@@ -67,7 +67,7 @@ def finish_trunk(action: FinishTrunk, ports: Ports) -> None:
 def await_trunk(action: AwaitTrunk, ports: Ports) -> bool:
     """Whether it is seen `attached`, by a look shared with other nodes. Raises NotFound where it is attached to
     nothing."""
-    found = ports.answers.attachments.look(ports.ec2, action.eni_id)
+    found = ports.lookups.attachments.look(ports.ec2, action.eni_id)
     if found is None:
         return False
     if found.attachment_id is None:

@@ -22,7 +22,7 @@ from common.model.notice import Notice
 from common.model.outcome import Done, Failed, Outcome
 from common.store import Store, keys
 from workers import reconcile
-from workers.crew import ThreadCrew
+from workers.executor import ThreadExecutor
 from workers.lost_runs import LostRuns
 from workers.reconcile import Ending, Reconciler
 from workers.rooms import Rooms
@@ -64,7 +64,7 @@ class Worker:
             store=self.store,
             publisher=self.published,
             lost=LostRuns(self.store, self.published, clock.now),
-            crew=lambda: ThreadCrew(self.rooms, self.perform),
+            executor=lambda: ThreadExecutor(self.rooms, self.perform),
             tell=self.notices.append,
             options=Options(cluster="c", version="v", limits=load_limits(), release_delay=0.0),
             clock=clock,
