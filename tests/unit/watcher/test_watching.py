@@ -469,6 +469,13 @@ def test_a_parked_node_is_published_when_its_time_comes(watch: Watch) -> None:
     assert watch.store.is_dirty(N1)
 
 
+def test_a_dirty_node_that_nobody_published_is_published_within_two_seconds(watch: Watch) -> None:
+    watch.store.mark_dirty([N1], watch.clock.now())
+    assert watch.published.nodes == [], "who marked it ended before it published"
+    watch.turn(21)
+    assert watch.published.nodes == [("n1", "overdue")]
+
+
 def test_a_due_node_is_not_forgotten_while_the_broker_is_away(watch: Watch) -> None:
     watch.store.park(N1, watch.clock.now())
     watch.published.away = True
