@@ -20,16 +20,16 @@ class Announcer:
 
     def __init__(self, store: Store, publisher: Publisher, clock: Clock) -> None:
         self._store, self._publisher, self._clock = store, publisher, clock
-        self._owed: dict[NodeName, str] = {}
+        self._pending: dict[NodeName, str] = {}
         """Nodes to announce, and why."""
 
-    def owe(self, names: Iterable[tuple[NodeName, str]]) -> None:
+    def add(self, names: Iterable[tuple[NodeName, str]]) -> None:
         """`catch_up` is to announce these nodes, each with a reason: what is wished of them is written."""
-        self._owed.update(names)
+        self._pending.update(names)
 
     def catch_up(self) -> None:
         """Announce the next NODES_A_TURN. Raises StaleTerm and StoreUnavailable; nothing is lost then."""
-        some = dict(islice(self._owed.items(), NODES_A_TURN))
+        some = dict(islice(self._pending.items(), NODES_A_TURN))
         if not some:
             return
         publish = self._store.mark_dirty(list(some), self._clock.now())
@@ -40,12 +40,12 @@ class Announcer:
                 PUBLISH_FAILURES.inc()
                 raise
             PUBLISHED.labels(some[name]).inc()
-        self._owed = dict(islice(self._owed.items(), len(some), None))
+        self._pending = dict(islice(self._pending.items(), len(some), None))
 
     def forget(self) -> None:
         """Another leads."""
-        self._owed.clear()
+        self._pending.clear()
 
     @property
     def settled(self) -> bool:
-        return not self._owed
+        return not self._pending

@@ -6,20 +6,20 @@ from common import metrics
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.rules.managed import Standing, standing
 from common.store.store import Store
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 
 
-def show(desires: Desires, store: Store) -> None:
+def show(cache: ClusterCache, store: Store) -> None:
     """Set the gauges. Raises StoreUnavailable."""
-    for kind, count in desires.counts().items():
+    for kind, count in cache.counts().items():
         metrics.WATCHED.labels(str(kind)).set(count)
-    branches, addresses = desires.waiting()
+    branches, addresses = cache.waiting()
     metrics.PODS_WAITING.labels(POD_ENI).set(branches)
     metrics.PODS_WAITING.labels(PRIVATE_IPV4).set(addresses)
     metrics.PODS_WITHOUT_GROUPS.clear()
-    for namespace, count in desires.uncovered_counts().items():
+    for namespace, count in cache.uncovered_counts().items():
         metrics.PODS_WITHOUT_GROUPS.labels(namespace).set(count)
-    config, views = desires.config, desires.views()
+    config, views = cache.config, cache.views()
     standings = Counter(
         standing(view.node, view.cninode.spec if view.cninode else None, config) for view in views if view.node
     )

@@ -1,4 +1,4 @@
-"""The leader's loop: writes what is owed, ticks, shows numbers. A standby's loop only says that it is there."""
+"""The leader's loop: writes what is pending, ticks, shows numbers. A standby's loop only says that it is there."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from common.model.errors import StaleTerm, StoreUnavailable
 from common.model.notice import Notice
 from common.store.store import Store
 from watcher import gauges
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 from watcher.ticker import Ticker
 from watcher.writer import Writer
 
@@ -29,7 +29,7 @@ class Leader:
 
     def __init__(
         self,
-        desires: Desires,
+        cache: ClusterCache,
         store: Store,
         writer: Writer,
         ticker: Ticker,
@@ -46,7 +46,7 @@ class Leader:
         """`held`: whether the lease is ours now. `tell` is given what people should know of pods. `on_deposed` is
         called once, when another leads. `ask_time` is called at each heartbeat; it raises StoreUnavailable. `holder`:
         which other process holds the lease, "" for none."""
-        self._desires, self._store, self._writer, self._ticker = desires, store, writer, ticker
+        self._cache, self._store, self._writer, self._ticker = cache, store, writer, ticker
         self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
         self._tell, self._on_deposed, self._ask_time, self._holder = tell, on_deposed, ask_time, holder
         self._started = f"{clock.now():.0f}"
@@ -103,7 +103,7 @@ class Leader:
             if now >= self._tick_at:
                 self._tick_at = now + self._tick_seconds
                 self._ticker.tick()
-                notices: list[Notice] = [*self._desires.policy_faults(), *self._desires.uncovered(PODS_A_TICK)]
+                notices: list[Notice] = [*self._cache.policy_faults(), *self._cache.uncovered(PODS_A_TICK)]
                 for notice in notices:
                     self._tell(notice)
         if now >= self._beat_at:
@@ -130,8 +130,8 @@ class Leader:
             self._ask_time()
             self._store.beat(ROLE, self._identity, self._about(), 3 * BEAT_SECONDS)
             if self._leading:
-                gauges.show(self._desires, self._store)
-                if self._held() and not self._desires.complete and self.another_is_synced():
+                gauges.show(self._cache, self._store)
+                if self._held() and not self._cache.complete and self.another_is_synced():
                     self._depose("the lists are not complete, and those of another watcher are")
             self.trouble = self._writer.trouble
         except StoreUnavailable as error:
@@ -154,7 +154,7 @@ class Leader:
     def _about(self) -> Mapping[str, str]:
         return {
             "leader": "true" if self._leading and self._held() else "false",
-            "synced": "true" if self._desires.complete else "false",
+            "synced": "true" if self._cache.complete else "false",
             "started": self._started,
             "holder": self._holder(),
         }

@@ -1,4 +1,4 @@
-"""Reflectors in threads, one a kind, feeding the desires."""
+"""Reflectors in threads, one a kind, feeding the cache."""
 
 import random
 import threading
@@ -11,7 +11,7 @@ from common.kube.project import Identity
 from common.kube.reflector import Reflector
 from common.kube.transport import Transport
 from common.logging import get_logger
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 from watcher.kinds import OBJECTS, RESOURCES, Kind
 
 UNWANTED_SECONDS = 1.0
@@ -23,7 +23,7 @@ _log = get_logger(__name__)
 def reflector(
     kind: Kind,
     transport: Transport,
-    desires: Desires,
+    cache: ClusterCache,
     *,
     clock: Clock,
     rng: random.Random,
@@ -31,16 +31,16 @@ def reflector(
     wake: Callable[[], None] = lambda: None,
     report: Callable[[Involved, str], None] = lambda _object, _problem: None,
 ) -> Reflector:
-    """A reflector of one kind into the desires. `wake` is called when there is something to write, `report` with each
+    """A reflector of one kind into the cache. `wake` is called when there is something to write, `report` with each
     object that could not be taken in and the problem in words."""
 
     def on_event(event: str, raw: Raw) -> None:
-        desires.apply(kind, event, raw)
-        if not desires.settled:
+        cache.apply(kind, event, raw)
+        if not cache.settled:
             wake()
 
     def on_synced() -> None:
-        desires.synced(kind)
+        cache.synced(kind)
         wake()
 
     def on_set_aside(found: Identity, problem: str) -> None:

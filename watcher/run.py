@@ -29,7 +29,7 @@ from common.store.publisher import CeleryPublisher
 from common.store.pulse import Pulse
 from common.store.shared_time import SharedTime
 from watcher.announcer import Announcer
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 from watcher.health import health
 from watcher.kinds import Kind
 from watcher.leader import Leader
@@ -113,25 +113,25 @@ class _Process:
             connect_redis(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
         )
         publisher = CeleryPublisher(celery_app(settings.redis_url.get_secret_value()))
-        self._desires = Desires(
+        self._cache = ClusterCache(
             clock=clock, prefix_feature=settings.enable_windows_prefix_delegation, on_problem=self._tell_problem
         )
         self._time = SharedTime(store, clock)
         announcer = Announcer(store, publisher, clock)
-        writer = Writer(self._desires, store, announcer, clock=clock, rng=rng)
+        writer = Writer(self._cache, store, announcer, clock=clock, rng=rng)
         intervals = Intervals(resync=settings.resync_seconds, sweep=settings.sweep_seconds)
         ticker = Ticker(
             store, publisher, announcer, writer, clock=clock, rng=rng, intervals=intervals, identity=identity
         )
         self._leader = Leader(
-            self._desires, store, writer, ticker, clock=clock, identity=identity, held=held,
+            self._cache, store, writer, ticker, clock=clock, identity=identity, held=held,
             tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
             on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"), ask_time=self._time.look,
             holder=self._lease.other_holder if self._lease is not None else str,
         )  # fmt: skip
         self._reflectors: dict[Kind, Reflector] = {
             kind: reflector(
-                kind, transport, self._desires, clock=clock, rng=random.Random(secrets.randbits(64)),
+                kind, transport, self._cache, clock=clock, rng=random.Random(secrets.randbits(64)),
                 page_size=settings.page_size, wake=self._leader.wake, report=self._report_set_aside,
             )
             for kind in Kind
@@ -150,7 +150,7 @@ class _Process:
             for kind, each_reflector in self._reflectors.items():
                 follow(
                     each_reflector, self._stop, lambda name: self._end(BROKEN, f"reflector of {name} broke"),
-                    wanted=partial(self._desires.wants, kind),
+                    wanted=partial(self._cache.wants, kind),
                 )  # fmt: skip
             loop = self._thread(self._loop, "leader")
             stand = self._thread(lambda: self._stand(loop), "lease")
@@ -187,7 +187,7 @@ class _Process:
         """Until the end: hold the lease, or try to. One that does not know the cluster yet lets others go first, and
         waits as long as one lives that does."""
         until = self._clock.monotonic() + UNPREPARED_SECONDS
-        while not self._desires.complete and not self._stop.is_set():
+        while not self._cache.complete and not self._stop.is_set():
             if self._clock.monotonic() < until:
                 self._stop.wait(SIGNAL_SECONDS)
             elif self._lease is not None and self._another_is_synced():
@@ -212,7 +212,7 @@ class _Process:
     def _lead(self) -> None:
         self._leading = True
         self._leader.lead()
-        for problem in self._desires.problems:
+        for problem in self._cache.problems:
             self._tell_problem(problem)
 
     def _loop(self) -> None:
@@ -240,12 +240,12 @@ class _Process:
         if (age := now - self._leader.turned_at) > STALLED_SECONDS:
             return f"the loop hangs for {age:.0f} s"
         for kind, each in self._reflectors.items():
-            if self._desires.wants(kind) and (age := now - each.turned_at) > BLIND_SECONDS:
+            if self._cache.wants(kind) and (age := now - each.turned_at) > BLIND_SECONDS:
                 return f"the reflector of {kind} hangs for {age:.0f} s"
         return None if self._sink.alive else "the thread that writes events has died"
 
     def _unready(self) -> str | None:
-        if not self._desires.complete:
+        if not self._cache.complete:
             return "lists are not complete"
         return self._leader.trouble or self._time.problem
 
@@ -267,7 +267,7 @@ class _Process:
                     kind="ConfigMap",
                     name=CONFIG_MAP,
                     # `kubectl describe` looks for it.
-                    uid=self._desires.config_map_uid,
+                    uid=self._cache.config_map_uid,
                     namespace=SYSTEM_NAMESPACE,
                 ),
                 "InvalidConfiguration",

@@ -20,8 +20,9 @@ from watcher.writer import Writer
 NODES_A_TICK = 25
 """Nodes whose time has come, published at once: those of a downtime are all due together, and pods that come then must
 not wait behind a thousand looks that can."""
-OVERDUE_SECONDS = 5.0
-"""A node dirty for so long with neither a run nor a message was forgotten."""
+OVERDUE_SECONDS = 1.0
+"""A node dirty for so long with neither a run nor a message was forgotten: the message is put milliseconds after the
+mark, and where one comes after all, no second is put beside it."""
 MESSAGES_SECONDS = 2.0
 """Interval of looks for lost messages. One that is off the queue begins within milliseconds."""
 LOOK_SECONDS = 1.0
@@ -104,7 +105,7 @@ class Ticker:
             _log.warning("redis or the broker is away", error=str(error))
 
     def _announce(self, names: list[NodeName], reason: str) -> None:
-        self._announcer.owe((name, reason) for name in names)
+        self._announcer.add((name, reason) for name in names)
 
     def _look_for_messages(self) -> None:
         """Give up messages that were absent at the last look, too."""

@@ -1,7 +1,7 @@
-"""Pays what is owed: writes desired state to Redis, then announces the nodes.
+"""Writes the pending changes of desired state to Redis, then announces the nodes.
 
-After a takeover, a restart (ours or Redis'), or any trouble with Redis everything is owed: what is written there may be
-older than what we know (a crashed Redis loses its last second), or another leader's.
+After a takeover, a restart (ours or Redis'), or any trouble with Redis everything is pending: what is written there may
+be older than what we know (a crashed Redis loses its last second), or another leader's.
 """
 
 import random
@@ -16,8 +16,8 @@ from common.model.ids import NodeName
 from common.model.node import NodeView
 from common.store.store import Store
 from watcher.announcer import Announcer
-from watcher.desires import Desires
-from watcher.owed import Batch, NodeChange
+from watcher.cluster_cache import ClusterCache
+from watcher.pending import Batch, NodeChange
 from watcher.pods import waits
 
 NODES_A_BATCH = 50
@@ -37,14 +37,14 @@ class Writer:
 
     def __init__(
         self,
-        desires: Desires,
+        cache: ClusterCache,
         store: Store,
         announcer: Announcer,
         *,
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._desires, self._store, self._announcer = desires, store, announcer
+        self._cache, self._store, self._announcer = cache, store, announcer
         self._clock, self._rng = clock, rng
         self._rewrite: str | None = None
         """Why everything must be written and compared, None: it need not."""
@@ -64,7 +64,7 @@ class Writer:
 
     def take_over(self) -> None:
         """We lead from now on."""
-        self._desires.lead(True)
+        self._cache.lead(True)
         self._announcer.forget()
         self._held.clear()
         self._rewrite, self._listing = "takeover", False
@@ -89,28 +89,28 @@ class Writer:
     def settled(self) -> bool:
         """Everything that we know is written and announced."""
         return (
-            self._rewrite is None and not self._listing and self._desires.complete and self._desires.settled
+            self._rewrite is None and not self._listing and self._cache.complete and self._cache.settled
             and self._announcer.settled
         )  # fmt: skip
 
     @property
     def behind(self) -> bool:
         """`flush` has something to do at once."""
-        return not self._waits and self._desires.complete and not self.settled
+        return not self._waits and self._cache.complete and not self.settled
 
     @property
     def _waits(self) -> bool:
         return self._clock.monotonic() < self._not_before
 
     def flush(self, batches: int = 8) -> None:
-        """Write and announce what is owed, so many batches at most. Trouble with Redis or the broker is logged and
+        """Write and announce what is pending, so many batches at most. Trouble with Redis or the broker is logged and
         tried again later, at growing intervals. Raises StaleTerm: we lead no more."""
-        if self._waits or not self._desires.complete:
+        if self._waits or not self._cache.complete:
             return
         try:
             self._begin()
             for _ in range(batches):
-                batch = self._desires.take(NODES_A_BATCH)
+                batch = self._cache.take(NODES_A_BATCH)
                 if batch:
                     self._pay(batch)
                 else:
@@ -122,7 +122,7 @@ class Writer:
             self._failures += 1
             longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
             self._not_before = self._clock.monotonic() + longest * self._rng.uniform(0.5, 1.0)
-            # Pays what the failed batch owed, too.
+            # Writes what the failed batch held, too.
             self.rewrite("redis trouble")
             self.trouble = f"redis: {error}"
             _log.warning("redis or the broker is away", error=str(error), failures=self._failures)
@@ -138,11 +138,11 @@ class Writer:
         if not self._store.is_complete():
             self._store.begin_full_list()
             self._listing = True
-        self._desires.owe_everything(self._store.known_nodes(), self._rewrite)
+        self._cache.write_everything(self._store.known_nodes(), self._rewrite)
         self._rewrite = None
 
     def _finish(self) -> None:
-        """Nothing is owed any more. Raises StoreUnavailable."""
+        """Nothing is pending any more. Raises StoreUnavailable."""
         if self._listing:
             self._listing = False
             if self._store.run_id() != self._server:
@@ -150,40 +150,40 @@ class Writer:
             elif self._store.finish_full_list():
                 _log.info("desired state is complete")
                 held, self._held = self._held, {}
-                self._announcer.owe(held.items())
+                self._announcer.add(held.items())
             else:
                 self.rewrite("redis lost")
 
     def _pay(self, batch: Batch) -> None:
-        """Raises StoreUnavailable, and then everything must be owed again."""
+        """Raises StoreUnavailable, and then everything must be written again."""
         if batch.config is not None:
             before = self._store.desired(batch.changes[0].name).config if batch.changes else None
             self._calm = before == batch.config
             self._store.write_config(batch.config)
         looks, later = {}, {}
-        whole = [change.name for change in batch.changes if change.debt.whole]
+        whole = [change.name for change in batch.changes if change.pending.whole]
         written = self._store.desired_of(whole) if whole else {}
         for change in batch.changes:
-            if not change.debt.whole:
+            if not change.pending.whole:
                 self._write(change)
             elif not self._write_whole(change, written[change.name]) and self._can_wait(change):
                 later[change.name] = self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS)
                 continue
-            looks[change.name] = change.debt.reason
+            looks[change.name] = change.pending.reason
         if later:
             self._store.park_all(later)
         if self._listing:
             self._held.update(looks)
         else:
-            self._announcer.owe(looks.items())
+            self._announcer.add(looks.items())
 
     def _can_wait(self, change: NodeChange) -> bool:
-        return self._calm and not self._listing and change.debt.reason in CALM_REASONS and not in_need(change)
+        return self._calm and not self._listing and change.pending.reason in CALM_REASONS and not in_need(change)
 
     def _write(self, change: NodeChange) -> None:
-        if change.debt.view:
+        if change.pending.view:
             self._store.write_node(change.name, change.view)
-        removed = change.debt.pods - change.pods.keys()
+        removed = change.pending.pods - change.pods.keys()
         if change.pods or removed:
             self._store.write_pods(change.name, change.pods.values(), removed)
 
@@ -197,11 +197,11 @@ class Writer:
             before = written.pods.get(uid)
             wanted = wish
             if before is not None and before.seen_at < wish.seen_at:
-                self._desires.seen_before(change.name, uid, before.seen_at)
+                self._cache.seen_before(change.name, uid, before.seen_at)
                 wanted = msgspec.structs.replace(wish, seen_at=before.seen_at)
             if wanted != before:
                 upserts.append(wanted)
-        removed = (written.pods.keys() | change.debt.pods) - change.pods.keys()
+        removed = (written.pods.keys() | change.pending.pods) - change.pods.keys()
         if upserts or removed:
             self._store.write_pods(change.name, upserts, removed)
         return bool(news or upserts or removed)

@@ -11,7 +11,7 @@ from common.model.errors import StoreUnavailable
 from common.settings import Settings, load_settings
 from common.store.broker import MAINTENANCE, NODES, celery_app
 from common.store.transport import LOST
-from workers import noise
+from workers import celery_logging
 from workers.progress import Progress
 
 TASKS = "workers.tasks"
@@ -49,7 +49,7 @@ def default_app() -> Celery:
 
 def keep_logging() -> None:
     """Have Celery leave the process' logging as it is."""
-    noise.lower()
+    celery_logging.lower_levels()
     signals.setup_logging.connect(_leave_logging, weak=False)
 
 
@@ -88,4 +88,4 @@ def take_messages(app: Celery, worker: str, *, yes: bool) -> None:
 
 
 def _leave_logging(**_: Any) -> None:
-    noise.lower()
+    celery_logging.lower_levels()

@@ -25,8 +25,8 @@ from common.settings import Settings, load_settings, require
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher, Publisher
 from common.store.pulse import Pulse
-from workers.answers import Answers
-from workers.crew import ThreadCrew
+from workers.executor import ThreadExecutor
+from workers.lookups import LookupCache
 from workers.lost_runs import LostRuns
 from workers.outages import KnownOutages
 from workers.reconcile import Reconciler, place_of
@@ -91,7 +91,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         kube=kube,
         store=store,
         publisher=publisher,
-        answers=Answers(kube, clock),
+        lookups=LookupCache(kube, clock),
         clock=clock,
         cluster=settings.cluster_name,
         account=account,
@@ -108,7 +108,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         publisher=publisher,
         outages=KnownOutages(store.outages, clock),
         lost=LostRuns(store, publisher, clock.now),
-        crew=lambda: ThreadCrew(rooms, perform),
+        executor=lambda: ThreadExecutor(rooms, perform),
         tell=events.emit,
         options=options(settings),
         clock=clock,

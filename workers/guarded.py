@@ -12,20 +12,25 @@ from common.model.outage import Outage, Scope
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.rules.scopes import disproved, scope_of, scopes_of
 from common.store.outages import LONGEST_SECONDS
-from workers.crew import Crew, Ended
+from workers.executor import ActionExecutor, Ended
 from workers.outages import KnownOutages
 
 NOT_ASKED_SECONDS = 1.0
 """Until another asks, where an answer said nothing about the outage."""
 
 
-class GuardedCrew:
-    """Another crew's actions, watched for failures that are the same for all."""
+class GuardedExecutor:
+    """Another executor's actions, watched for failures that are the same for all."""
 
     def __init__(
-        self, crew: Crew, known: KnownOutages, node: NodeName, tell: Callable[[Notice], None], clock: Clock
+        self,
+        executor: ActionExecutor,
+        known: KnownOutages,
+        node: NodeName,
+        tell: Callable[[Notice], None],
+        clock: Clock,
     ) -> None:
-        self._crew = crew
+        self._executor = executor
         self._known = known
         self._node = node
         self._tell = tell
@@ -35,32 +40,32 @@ class GuardedCrew:
         """Epoch seconds, by subject."""
 
     def admit(self, action: act.Action) -> bool:
-        return self._crew.admit(action)
+        return self._executor.admit(action)
 
     def dismiss(self, admitted: Iterable[act.Action]) -> None:
-        self._crew.dismiss(admitted)
+        self._executor.dismiss(admitted)
 
     def has_place(self, action: act.Action) -> bool:
-        return self._crew.has_place(action)
+        return self._executor.has_place(action)
 
     def wake(self, node: NodeName, turned_away: Iterable[act.Action]) -> None:
-        self._crew.wake(node, turned_away)
+        self._executor.wake(node, turned_away)
 
     def start(self, action: act.Action) -> None:
         scopes = scopes_of(action)
         outage = self._known.held_by(scopes, self._node, who(action, self._node)) if scopes else None
         if outage is None:
             self._began[action.subject] = self._clock.now()
-            self._crew.start(action)
+            self._executor.start(action)
             return
-        self._crew.dismiss([action])
+        self._executor.dismiss([action])
         ACTIONS.labels(type(action).__name__, "held").inc()
         error = Unavailable(outage.code, outage.message)
         self._held.append((action, Failed(error=error, scope=outage.scope)))
 
     def wait(self, seconds: float) -> list[Ended]:
         held, self._held = self._held, []
-        ended = self._crew.wait(0.0 if held else seconds)
+        ended = self._executor.wait(0.0 if held else seconds)
         return held + [(action, self._learned(action, outcome)) for action, outcome in ended]
 
     def _learned(self, action: act.Action, outcome: Outcome) -> Outcome:

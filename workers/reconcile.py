@@ -25,10 +25,10 @@ from common.node.state import Options, Result
 from common.rules.managed import WINDOWS
 from common.store.publisher import Publisher
 from common.store.store import Store
-from workers.crew import Crew, Ended
-from workers.dirt import Dirt
+from workers.dirty_check import DirtyCheck
+from workers.executor import ActionExecutor, Ended
 from workers.faults import Faults
-from workers.guarded import GuardedCrew
+from workers.guarded import GuardedExecutor
 from workers.lost_runs import LostRuns
 from workers.outages import KnownOutages
 from workers.worklog import context_of
@@ -86,7 +86,7 @@ class _Run:
     node: NodeName
     owner: str
     token: int
-    crew: Crew
+    executor: ActionExecutor
     ledger: Ledger
     saved: Ledger | None
     began: float
@@ -112,7 +112,7 @@ class Reconciler:
     publisher: Publisher
     outages: KnownOutages
     lost: LostRuns
-    crew: Callable[[], Crew]
+    executor: Callable[[], ActionExecutor]
     tell: Callable[[Notice], None]
     options: Options
     clock: Clock
@@ -122,7 +122,7 @@ class Reconciler:
     lock_seconds: float
     """By how much a lock outlives the longest run."""
     slice_seconds: float
-    dirt: Dirt = field(default_factory=Dirt)
+    dirty_check: DirtyCheck = field(default_factory=DirtyCheck)
     faults: Faults = field(default_factory=Faults)
     stopping: Callable[[], bool] = lambda: False
     """Whether the process ends: nothing more is begun then."""
@@ -161,7 +161,7 @@ class Reconciler:
                 node=node,
                 owner=owner,
                 token=token,
-                crew=GuardedCrew(self.crew(), self.outages, node, self.tell, self.clock),
+                executor=GuardedExecutor(self.executor(), self.outages, node, self.tell, self.clock),
                 ledger=ledger or fresh,
                 saved=ledger,
                 began=now,
@@ -170,11 +170,11 @@ class Reconciler:
                 moved=now,
                 on_stuck=on_stuck,
             )
-            self.dirt.begin(node)
+            self.dirty_check.begin(node)
             try:
                 ending = self._work(run)
             finally:
-                self.dirt.end(node)
+                self.dirty_check.end(node)
             self._leave(run, ending)
         except (StaleToken, StoreUnavailable, _Abandoned):
             raise
@@ -206,7 +206,7 @@ class Reconciler:
         while run.busy:
             if self.clock.monotonic() > until:
                 raise _Abandoned
-            ended = run.crew.wait(1.0)
+            ended = run.executor.wait(1.0)
             run.busy -= {action.subject for action, _ in ended}
             self._note_movement(run, ended)
             self._confirm(run)
@@ -226,7 +226,7 @@ class Reconciler:
             if self.stopping() or (planned_once and self._is_over(run)):
                 self._finish(run)
                 return Ending.SLICED
-            run.held = {subject: action for subject, action in run.held.items() if not run.crew.has_place(action)}
+            run.held = {subject: action for subject, action in run.held.items() if not run.executor.has_place(action)}
             planned, planned_once = self._plan(run), True
             look_again = min(planned.look_again, self.clock.now() + PLACE_SECONDS if run.held else float("inf"))
             if run.busy:
@@ -239,7 +239,7 @@ class Reconciler:
             if wait > LINGER_SECONDS:
                 if look_again != float("inf"):
                     self.store.park(run.node, look_again)
-                run.crew.wake(run.node, run.held.values())
+                run.executor.wake(run.node, run.held.values())
                 return Ending.SETTLED
             self.clock.sleep(min(max(wait, 0.0), POLL_SECONDS))
             self._confirm(run)
@@ -252,14 +252,14 @@ class Reconciler:
         """With actions under way: until one ends, the node becomes dirty (True), or it is time to look again or to end
         the slice. To plan before would give the same plan."""
         while True:
-            ended = run.crew.wait(min(POLL_SECONDS, look_again - self.clock.now()))
+            ended = run.executor.wait(min(POLL_SECONDS, look_again - self.clock.now()))
             self._apply(run, ended)
             self._confirm(run)
             if self._is_dirty(run):
                 return True
             if ended or self.clock.now() >= look_again or self._is_over(run) or self.stopping():
                 return False
-            if any(map(run.crew.has_place, run.held.values())):
+            if any(map(run.executor.has_place, run.held.values())):
                 return False
 
     def _is_dirty(self, run: _Run) -> bool:
@@ -268,12 +268,12 @@ class Reconciler:
         if now - run.looked < POLL_SECONDS:
             return False
         run.looked = now
-        return self.dirt.on(run.node, self.store, now)
+        return self.dirty_check.on(run.node, self.store, now)
 
     def _read(self, run: _Run) -> None:
         """The mark is cleared before the state is read: what is written after that marks it again."""
         self.store.clear_dirty(run.node)
-        self.dirt.forget(run.node)
+        self.dirty_check.forget(run.node)
         run.desired = self.store.desired(run.node, run.ledger)
         facts = run.desired.view.node
         wanted = facts is not None and facts.instance_id is not None and run.ledger.snapshot_after is not None
@@ -296,7 +296,7 @@ class Reconciler:
             if places := {place_of(subject) for subject in moot} - {""}:
                 self.store.give_back(places)
         except BaseException:
-            run.crew.dismiss(admitted)
+            run.executor.dismiss(admitted)
             raise
         for notice in planned.notices:
             self.tell(notice)
@@ -304,14 +304,14 @@ class Reconciler:
             run.busy.add(action.subject)
             run.moved = self.clock.monotonic()
             with bound_contextvars(**context_of(run.node, run.ledger, action)):
-                run.crew.start(action)
+                run.executor.start(action)
         return planned
 
     def _admitted(self, run: _Run, planned: Plan) -> tuple[list[Action], Ledger | None]:
         """Actions that have a thread; and the ledger with the intents of these alone."""
         admitted, ledger = [], planned.ledger
         for action in planned.actions:
-            if run.crew.admit(action):
+            if run.executor.admit(action):
                 admitted.append(action)
                 continue
             run.held[action.subject] = action
@@ -394,7 +394,7 @@ class Reconciler:
         while run.busy:
             if self.clock.monotonic() > until:
                 raise _Abandoned
-            self._apply(run, run.crew.wait(1.0))
+            self._apply(run, run.executor.wait(1.0))
             self._save(run, run.ledger)
             self._confirm(run)
 

@@ -13,7 +13,7 @@ from common.clock import SystemClock
 from common.kube.transport import connect
 from common.model.ids import NodeName
 from tests.integration.api_servers import API_SERVERS, CNINODES, NODES, PODS, Cluster, api_server, until
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 from watcher.kinds import Kind
 from watcher.reflecting import follow, reflector
 
@@ -37,12 +37,12 @@ class Following:
         clock = SystemClock()
         self.problems: list[str] = []
         self.broken: list[str] = []
-        self.desires = Desires(clock=clock, on_problem=self.problems.append)
+        self.cache = ClusterCache(clock=clock, on_problem=self.problems.append)
         self._stop = threading.Event()
         transport = connect(kubeconfig=cluster.kubeconfig, context="", clock=clock)
         for kind in Kind:
             rng = random.Random(str(kind))
-            each = reflector(kind, transport, self.desires, clock=clock, rng=rng, page_size=50)
+            each = reflector(kind, transport, self.cache, clock=clock, rng=rng, page_size=50)
             follow(each, self._stop, self.broken.append, wanted=lambda: True)
 
     def stop(self) -> None:
@@ -59,7 +59,7 @@ def following(cluster: Cluster) -> Iterator[Following]:
         spec = {"subnet": "subnet-1", "securityGroups": ["sg-1"]}
         cluster.ok("POST", ENI_CONFIGS, eni_config("last", spec))
         cluster.ok("POST", CNINODES, cninode("last", {"features": [{"name": "CustomNetworking", "value": "last"}]}))
-        until(lambda: (view := found.desires.view(NodeName("last"))) and view.node and view.cninode and view.eni_config)
+        until(lambda: (view := found.cache.view(NodeName("last"))) and view.node and view.cninode and view.eni_config)
         assert found.broken == []
     finally:
         found.stop()
@@ -93,15 +93,15 @@ def test_an_eni_config_nested_beyond_any_decoder_is_read(cluster: Cluster, follo
     if not cluster.real:
         pytest.skip("the sandbox refuses such objects")
     if not listed:
-        until(lambda: following.desires.complete)
+        until(lambda: following.cache.complete)
     labels = {"vpc.amazonaws.com/eniConfig": "deep", "kubernetes.io/os": "linux"}
     cluster.ok("POST", NODES, {"metadata": {"name": "n1", "labels": labels}})
     spec = '{"subnet":"subnet-9","securityGroups":["sg-9"],"more":' + nested(1_500) + "}"
     assert post(cluster, ENI_CONFIGS, json.dumps(eni_config("deep", None)).replace("null", spec)) == 201
     reading = Following(cluster) if listed else following
     try:
-        until(lambda: (view := reading.desires.view(NodeName("n1"))) and view.eni_config)
-        view = reading.desires.view(NodeName("n1"))
+        until(lambda: (view := reading.cache.view(NodeName("n1"))) and view.eni_config)
+        view = reading.cache.view(NodeName("n1"))
         assert view is not None
         assert view.eni_config is not None
         assert (view.eni_config.subnet, view.eni_config.groups) == ("subnet-9", ("sg-9",))
@@ -116,7 +116,7 @@ def test_a_number_longer_than_python_reads_is_no_value(cluster: Cluster, followi
     cluster.ok("POST", CONFIG_MAPS, {"metadata": {"name": "amazon-vpc-cni"}, "data": data})
     try:
         until(lambda: following.problems)
-        config = following.desires.config
+        config = following.cache.config
         assert config is not None
         assert config.warm_ip is None
     finally:

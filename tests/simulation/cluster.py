@@ -33,10 +33,10 @@ from sandbox.judge import Judge
 from sandbox.kube.world import KubeWorld
 from tests.simulation.clock import VirtualClock
 from tests.simulation.crashes import Crash, CrashPoints
-from tests.simulation.crew import SimulatedCrew
+from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.outside import KubeInProcess, TaskQueue, invoker
 from tests.simulation.watcher import PumpedWatcher
-from workers.answers import Answers
+from workers.lookups import LookupCache
 from workers.lost_runs import LostRuns
 from workers.maintenance.load import load_instances
 from workers.maintenance.sweep import sweep_leaks
@@ -173,7 +173,7 @@ class Cluster:
             kube=kube,
             store=store,
             publisher=self.queue,
-            answers=Answers(kube, self.clock),
+            lookups=LookupCache(kube, self.clock),
             clock=self.clock,
             cluster=CLUSTER,
             account=ACCOUNT,
@@ -192,7 +192,7 @@ class Cluster:
             publisher=self.queue,
             outages=KnownOutages(store.outages, self.clock),
             lost=LostRuns(store, self.queue, self.clock.now),
-            crew=lambda: SimulatedCrew(rooms, perform, self.clock, self.rng, eager=self.eager),
+            executor=lambda: SimulatedExecutor(rooms, perform, self.clock, self.rng, eager=self.eager),
             tell=self.notices.append,
             options=Options(
                 cluster=CLUSTER,

@@ -13,36 +13,36 @@ from tests.simulation.clock import VirtualClock
 from tests.simulation.cluster import GROUP, SUBNET, Cluster
 from tests.simulation.crashes import CrashPoints
 from tests.simulation.lives import done, forgotten, served
-from workers.crew import Crew, Ended
+from workers.executor import ActionExecutor, Ended
 
 
-class LateCrew:
+class LateExecutor:
     """Outcomes come so many seconds later than the effects: what happened meanwhile is seen before them."""
 
-    def __init__(self, crew: Crew, clock: VirtualClock, seconds: float) -> None:
-        self._crew, self._clock, self._seconds = crew, clock, seconds
+    def __init__(self, executor: ActionExecutor, clock: VirtualClock, seconds: float) -> None:
+        self._executor, self._clock, self._seconds = executor, clock, seconds
         self._held: list[tuple[float, Ended]] = []
 
     def admit(self, action: Action) -> bool:
-        return self._crew.admit(action)
+        return self._executor.admit(action)
 
     def dismiss(self, admitted: Iterable[Action]) -> None:
-        self._crew.dismiss(admitted)
+        self._executor.dismiss(admitted)
 
     def start(self, action: Action) -> None:
-        self._crew.start(action)
+        self._executor.start(action)
 
     def has_place(self, action: Action) -> bool:
-        return self._crew.has_place(action)
+        return self._executor.has_place(action)
 
     def wake(self, node: NodeName, turned_away: Iterable[Action]) -> None:
-        self._crew.wake(node, turned_away)
+        self._executor.wake(node, turned_away)
 
     def wait(self, seconds: float) -> list[Ended]:
         now = self._clock.now()
         due = [ended for at, ended in self._held if at <= now]
         self._held = [(at, ended) for at, ended in self._held if at > now]
-        self._held += [(self._clock.now() + self._seconds, ended) for ended in self._crew.wait(seconds)]
+        self._held += [(self._clock.now() + self._seconds, ended) for ended in self._executor.wait(seconds)]
         return due
 
 
@@ -72,8 +72,8 @@ def replace(cluster: Cluster, old: str, *, windows: bool, pods: tuple[str, ...],
 
 def live(cluster: Cluster, late: float, *, windows: bool, terminate: bool, number: int | None = None) -> list[str]:
     """The outside calls of two pods' first interfaces or addresses; replaced before call `number`, if one is given."""
-    points, crew = cluster.points, cluster.worker.crew
-    cluster.worker = dataclasses.replace(cluster.worker, crew=lambda: LateCrew(crew(), cluster.clock, late))
+    points, executor = cluster.points, cluster.worker.executor
+    cluster.worker = dataclasses.replace(cluster.worker, executor=lambda: LateExecutor(executor(), cluster.clock, late))
     if windows:
         cluster.configure({"enable-windows-ipam": "true"})
     old = cluster.add_node("n1", windows=windows)

@@ -8,7 +8,7 @@ from tests.simulation.clock import VirtualClock
 from tests.simulation.outside import TaskQueue
 from tests.unit.kube.in_process import InProcess
 from watcher.announcer import Announcer
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 from watcher.kinds import Kind
 from watcher.reflecting import reflector
 from watcher.ticker import Intervals, Ticker
@@ -30,12 +30,12 @@ class PumpedWatcher:
     ) -> None:
         self._world = world
         rng, transport = random.Random(0), InProcess(world)
-        self._desires = Desires(clock=clock, prefix_feature=True)
+        self._cache = ClusterCache(clock=clock, prefix_feature=True)
         announcer = Announcer(store, queue, clock)
-        self._writer = Writer(self._desires, store, announcer, clock=clock, rng=rng)
+        self._writer = Writer(self._cache, store, announcer, clock=clock, rng=rng)
         intervals = Intervals(sweep=NEVER_SECONDS)
         self._ticker = Ticker(store, queue, announcer, self._writer, clock=clock, rng=rng, intervals=intervals)
-        self._reflectors = {kind: reflector(kind, transport, self._desires, clock=clock, rng=rng) for kind in Kind}
+        self._reflectors = {kind: reflector(kind, transport, self._cache, clock=clock, rng=rng) for kind in Kind}
         self._seen: dict[Kind, int] = {}
         """The world's version when each kind was last looked at."""
         self.silent: dict[Kind, float] = {}
@@ -49,7 +49,7 @@ class PumpedWatcher:
         """All that happened is reflected, written and published."""
         version = self._world.store.version
         for kind, each in self._reflectors.items():
-            if self._seen.get(kind) == version or not self._desires.wants(kind):
+            if self._seen.get(kind) == version or not self._cache.wants(kind):
                 continue
             if kind in self.silent and self._clock.now() < self.silent[kind]:
                 continue

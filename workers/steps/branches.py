@@ -13,9 +13,11 @@ from common.model.ids import AssociationId
 from common.model.names import BRANCH_DESCRIPTION, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from common.model.outcome import Reviewed
 from workers.steps.ports import Ports
+from workers.steps.table import step
 from workers.steps.tags import tags_of
 
 
+@step(CreateBranch)
 def create_branch(action: CreateBranch, ports: Ports) -> Interface:
     """The VLAN id is a tag as well: associations cannot be listed with an assumed role."""
     own = {VLAN_TAG: str(action.vlan), TRUNK_TAG: action.trunk_id, POD_UID_TAG: action.pod_uid}
@@ -28,28 +30,33 @@ def create_branch(action: CreateBranch, ports: Ports) -> Interface:
     )
 
 
+@step(PermitBranch)
 def permit_branch(action: PermitBranch, ports: Ports) -> None:
     ports.ec2.create_network_interface_permission(action.eni_id, ports.account)
 
 
+@step(AssociateBranch)
 def associate_branch(action: AssociateBranch, ports: Ports) -> AssociationId:
     return ports.ec2.associate_trunk_interface(
         branch=action.eni_id, trunk=action.trunk_id, vlan=action.vlan, token=action.token
     )
 
 
+@step(DisassociateBranch)
 def disassociate_branch(action: DisassociateBranch, ports: Ports) -> None:
     """Where the association is not known and cannot be found, EC2 ends it when the interface is deleted. What an
     annotation says of it is not believed: it may be another pod's."""
-    association = action.association or ports.answers.association(ports.ec2, action.eni_id)
+    association = action.association or ports.lookups.association(ports.ec2, action.eni_id)
     if association is not None:
         ports.ec2.disassociate_trunk_interface(action.warrant, association, action.token)
 
 
+@step(DeleteBranch)
 def delete_branch(action: DeleteBranch, ports: Ports) -> None:
     ports.ec2.delete_network_interface(action.warrant)
 
 
+@step(Review)
 def review(action: Review, ports: Ports) -> Reviewed:
     """EC2 first: what came into use after it was looked at is in the annotations that are read then."""
     began = ports.clock.now()

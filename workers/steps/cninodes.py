@@ -13,8 +13,10 @@ from common.model.errors import Conflict, OutsideError
 from workers.maintenance.inquiry import Inquiry
 from workers.maintenance.sweep import clean_instance
 from workers.steps.ports import Ports
+from workers.steps.table import step
 
 
+@step(CreateCniNode)
 def create_cninode(action: CreateCniNode, ports: Ports) -> None:
     try:
         ports.kube.create_cninode(action.node, action.node_uid, action.os_label, action.spec)
@@ -22,6 +24,7 @@ def create_cninode(action: CreateCniNode, ports: Ports) -> None:
         return  # There is one: the watch will show it, and what it lacks is put right then.
 
 
+@step(RepairCniNode)
 def repair_cninode(action: RepairCniNode, ports: Ports) -> None:
     ports.kube.repair_cninode(
         action.node,
@@ -33,10 +36,12 @@ def repair_cninode(action: RepairCniNode, ports: Ports) -> None:
     )
 
 
+@step(DropFinalizer)
 def drop_finalizer(action: DropFinalizer, ports: Ports) -> None:
     ports.kube.drop_finalizer(action.node, action.uid)
 
 
+@step(CleanDeparted)
 def clean_departed(action: CleanDeparted, ports: Ports) -> None:
     """Nothing, where the node has come back or its CNINode is another controller's by now. The finalizer goes only
     after nothing is left, or where the instance lives on under another name."""
@@ -64,11 +69,13 @@ def clean_departed(action: CleanDeparted, ports: Ports) -> None:
     ports.kube.drop_finalizer(action.node, action.cninode_uid)
 
 
+@step(DeleteCniNode)
 def delete_cninode(action: DeleteCniNode, ports: Ports) -> None:
     cninode = ports.kube.get_cninode(action.node)
     if cninode is not None and not cninode.spec.of_another and ports.kube.get_node(action.node) is None:
         ports.kube.delete_cninode(action.node, cninode.uid)
 
 
+@step(ConfirmNodeGone)
 def confirm_node_gone(action: ConfirmNodeGone, ports: Ports) -> bool:
     return ports.kube.get_node(action.node) is None

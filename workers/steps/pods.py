@@ -6,11 +6,13 @@ from common.model.names import POD_ENI
 from common.model.outcome import Resolution
 from common.rules.security_groups import groups_for
 from workers.steps.ports import Ports
+from workers.steps.table import step
 
 CONFLICTS = 5
 """The kubelet writes the pod's status at the same time: so often the annotation is tried against the newer pod."""
 
 
+@step(ResolvePod)
 def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
     """Groups by the policies of the pod's namespace, else the node's; subnet of the ENIConfig, else the node's."""
     pod, subnet_id, fallback = action.pod, action.instance_subnet.subnet_id, action.instance_groups
@@ -21,18 +23,19 @@ def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
             problem = f"The ENIConfig {action.eni_config or '(no name)'} of the pod's node does not exist"
         else:
             subnet_id, fallback = config.subnet, config.groups or fallback
-    policies = ports.answers.policies(pod.namespace, since=pod.seen_at)
+    policies = ports.lookups.policies(pod.namespace, since=pod.seen_at)
     labels = None
     if any(policy.account_selector is not None for policy in policies):
-        labels = ports.answers.account_labels(pod.namespace, pod.service_account, since=pod.seen_at)
+        labels = ports.lookups.account_labels(pod.namespace, pod.service_account, since=pod.seen_at)
     match = groups_for(policies, pod.namespace, pod.labels, labels)
     own = action.instance_subnet
-    subnet = own if subnet_id == own.subnet_id else ports.answers.subnet(ports.ec2, subnet_id)
+    subnet = own if subnet_id == own.subnet_id else ports.lookups.subnet(ports.ec2, subnet_id)
     if subnet is None:
         raise NotFound("InvalidSubnetID.NotFound", f"The subnet {subnet_id} does not exist")
     return Resolution(groups=match.groups or fallback, matched=bool(match.groups), subnet=subnet, problem=problem)
 
 
+@step(Annotate)
 def annotate(action: Annotate, ports: Ports) -> str:
     """The annotation that the pod has afterwards: ours, or the one that it had already, which is never overwritten.
     Raises NotFound or Conflict where the pod is gone or another of the same name."""
@@ -61,6 +64,7 @@ def annotate(action: Annotate, ports: Ports) -> str:
     raise AssertionError("unreachable")
 
 
+@step(ConfirmGone)
 def confirm_gone(action: ConfirmGone, ports: Ports) -> bool:
     """Whether the API server says that this pod does not run any more: gone, replaced or finished."""
     facts = ports.kube.get_pod(action.namespace, action.name)

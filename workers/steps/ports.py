@@ -9,7 +9,7 @@ from common.ec2.gate import Gate
 from common.kube.api import Kube
 from common.store.publisher import Publisher
 from common.store.store import Store
-from workers.answers import Answers
+from workers.lookups import LookupCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Ports:
     kube: Kube
     store: Store
     publisher: Publisher
-    answers: Answers
+    lookups: LookupCache
     clock: Clock
     cluster: str
     account: str

@@ -1,49 +1,34 @@
-"""Which step carries out which action."""
+"""Which step carries out which action: each step says it itself, `@step(CreateBranch)`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from common.ec2.gate import Deferred
-from common.model import actions as act
+from common.model.actions import Action
 from common.model.errors import OutsideError, StoreUnavailable, Unsure
 from common.model.outcome import Done, Failed, Outcome, Waits
-from workers.steps import branches, cninodes, pods, pools, trunks
 from workers.steps.ports import Ports
 
-STEPS: dict[type, Callable[[Any, Ports], Any]] = {
-    act.RequestSnapshot: trunks.request_snapshot,
-    act.CreateCniNode: cninodes.create_cninode,
-    act.RepairCniNode: cninodes.repair_cninode,
-    act.DropFinalizer: cninodes.drop_finalizer,
-    act.CleanDeparted: cninodes.clean_departed,
-    act.DeleteCniNode: cninodes.delete_cninode,
-    act.ConfirmNodeGone: cninodes.confirm_node_gone,
-    act.CreateTrunk: trunks.create_trunk,
-    act.PermitInterface: trunks.permit,
-    act.AttachTrunk: trunks.attach_trunk,
-    act.FinishTrunk: trunks.finish_trunk,
-    act.AwaitTrunk: trunks.await_trunk,
-    act.UndoTrunk: trunks.undo_trunk,
-    act.SetTrunkGroups: trunks.set_trunk_groups,
-    act.Advertise: trunks.advertise,
-    act.ResolvePod: pods.resolve_pod,
-    act.CreateBranch: branches.create_branch,
-    act.PermitBranch: branches.permit_branch,
-    act.AssociateBranch: branches.associate_branch,
-    act.DisassociateBranch: branches.disassociate_branch,
-    act.DeleteBranch: branches.delete_branch,
-    act.Review: branches.review,
-    act.Annotate: pods.annotate,
-    act.ConfirmGone: pods.confirm_gone,
-    act.InspectPool: pools.inspect_pool,
-    act.AssignAddresses: pools.assign_addresses,
-    act.AssignPrefixes: pools.assign_prefixes,
-    act.UnassignAddresses: pools.unassign_addresses,
-    act.UnassignPrefixes: pools.unassign_prefixes,
-}
+A = TypeVar("A", bound=Action)
+R = TypeVar("R")
+
+STEPS: dict[type, Callable[[Any, Ports], Any]] = {}
+"""Complete when `workers.steps` is imported."""
 
 
-def carry_out(action: act.Action, ports: Ports) -> Outcome:
+def step(action: type[A]) -> Callable[[Callable[[A, Ports], R]], Callable[[A, Ports], R]]:
+    """The function below carries out these actions. Raises ValueError where another does already."""
+
+    def note(function: Callable[[A, Ports], R]) -> Callable[[A, Ports], R]:
+        if action in STEPS:
+            raise ValueError(f"{action.__name__} has two steps: {STEPS[action].__name__} and {function.__name__}")
+        STEPS[action] = function
+        return function
+
+    return note
+
+
+def carry_out(action: Action, ports: Ports) -> Outcome:
     """Make the action's calls. An error of the outside is an outcome; any other exception is a fault of ours and
     goes up."""
     try:

@@ -16,6 +16,7 @@ from common.model.errors import InUse, NotFound
 from common.model.ids import AttachmentId, EniId
 from common.model.names import TRUNK_DESCRIPTION
 from workers.steps.ports import Ports
+from workers.steps.table import step
 from workers.steps.tags import tags_of
 
 ATTACHED = "attached"
@@ -23,12 +24,14 @@ DETACH_POLLS = 10
 DETACH_POLL_SECONDS = 0.5
 
 
+@step(RequestSnapshot)
 def request_snapshot(action: RequestSnapshot, ports: Ports) -> None:
     """Have the instance read with the next batch; the node is woken when it is there."""
     if ports.store.request_snapshot(action.instance_id, action.node, ports.clock.now()):
         ports.publisher.load_instances()
 
 
+@step(CreateTrunk)
 def create_trunk(action: CreateTrunk, ports: Ports) -> Interface:
     return ports.ec2.create_network_interface(
         subnet=action.subnet_id,
@@ -40,10 +43,12 @@ def create_trunk(action: CreateTrunk, ports: Ports) -> Interface:
     )
 
 
+@step(PermitInterface)
 def permit(action: PermitInterface, ports: Ports) -> None:
     ports.ec2.create_network_interface_permission(action.eni_id, ports.account)
 
 
+@step(AttachTrunk)
 def attach_trunk(action: AttachTrunk, ports: Ports) -> AttachmentId:
     """Has no client token: looks first where it was begun before."""
     if action.again:
@@ -53,14 +58,16 @@ def attach_trunk(action: AttachTrunk, ports: Ports) -> AttachmentId:
     return ports.ec2.attach_network_interface(action.eni_id, action.instance_id, action.device_index)
 
 
+@step(FinishTrunk)
 def finish_trunk(action: FinishTrunk, ports: Ports) -> None:
     ports.ec2.modify_delete_on_termination(action.eni_id, action.attachment_id)
 
 
+@step(AwaitTrunk)
 def await_trunk(action: AwaitTrunk, ports: Ports) -> bool:
     """Whether it is seen `attached`, by a look shared with other nodes. Raises NotFound where it is attached to
     nothing."""
-    found = ports.answers.attachments.look(ports.ec2, action.eni_id)
+    found = ports.lookups.attachments.look(ports.ec2, action.eni_id)
     if found is None:
         return False
     if found.attachment_id is None:
@@ -68,6 +75,7 @@ def await_trunk(action: AwaitTrunk, ports: Ports) -> bool:
     return found.attachment_status == ATTACHED and found.instance_id == action.instance_id
 
 
+@step(UndoTrunk)
 def undo_trunk(action: UndoTrunk, ports: Ports) -> None:
     """Detach where it is attached, then delete. Raises InUse where it does not let go in time: to be repeated; and
     NotFound where EC2 does not know the interface, or not yet."""
@@ -92,10 +100,12 @@ def _detach(attachment: AttachmentId, ports: Ports) -> None:
         return  # It went meanwhile: the next look tells.
 
 
+@step(SetTrunkGroups)
 def set_trunk_groups(action: SetTrunkGroups, ports: Ports) -> None:
     ports.ec2.modify_groups(action.eni_id, action.groups)
 
 
+@step(Advertise)
 def advertise(action: Advertise, ports: Ports) -> None:
     ports.kube.advertise(action.node, {action.resource: str(action.amount)}, uid=action.node_uid)
 

@@ -10,7 +10,7 @@ from common.model.actions import AwaitTrunk
 from common.model.errors import Unsure
 from common.model.ids import EniId, InstanceId
 from common.model.outcome import Done, Failed, Outcome, Waits
-from workers.crew import performed
+from workers.executor import performed
 
 ROOT = Path(__file__).parents[3]
 METRICS = (ROOT / "common" / "metrics.py").read_text()

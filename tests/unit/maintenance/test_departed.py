@@ -14,7 +14,7 @@ from common.store import Store, keys
 from tests.unit.ec2.scripted import Script, fault
 from tests.unit.kube.in_process import VirtualClock, cluster
 from tests.unit.watcher.bench import Published
-from workers.answers import Answers
+from workers.lookups import LookupCache
 from workers.steps import Ports, carry_out
 
 GONE = CleanDeparted(
@@ -39,7 +39,7 @@ def ports(ec2: Ec2) -> Ports:
         kube=kube,
         store=Store(fakeredis.FakeRedis(), keys.prefix("c")),
         publisher=Published(),
-        answers=Answers(kube, SystemClock()),
+        lookups=LookupCache(kube, SystemClock()),
         clock=SystemClock(),
         cluster="c",
         account="123456789012",

@@ -13,7 +13,7 @@ from common.model.notice import Notice
 from common.store import Store, keys
 from tests.unit.kube.in_process import InProcess, VirtualClock, cluster
 from watcher.announcer import Announcer
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 from watcher.kinds import Kind
 from watcher.leader import Leader
 from watcher.reflecting import reflector
@@ -80,9 +80,9 @@ class Watch:
         self.held = True
         self.deposed = 0
         rng = random.Random(seed)
-        self.desires = Desires(clock=self.clock, on_problem=self.problems.append, **settings)
+        self.cache = ClusterCache(clock=self.clock, on_problem=self.problems.append, **settings)
         self.announcer = Announcer(self.store, self.published, self.clock)
-        self.writer = Writer(self.desires, self.store, self.announcer, clock=self.clock, rng=rng)
+        self.writer = Writer(self.cache, self.store, self.announcer, clock=self.clock, rng=rng)
         self.ticker = Ticker(
             self.store,
             self.published,
@@ -94,11 +94,11 @@ class Watch:
             identity="w",
         )
         self.leader = Leader(
-            self.desires, self.store, self.writer, self.ticker, clock=self.clock, identity="w",
+            self.cache, self.store, self.writer, self.ticker, clock=self.clock, identity="w",
             held=lambda: self.held, tick_seconds=0.1, tell=self.notices.append, on_deposed=self._deposed,
         )  # fmt: skip
         self.reflectors: dict[Kind, Reflector] = {
-            kind: reflector(kind, self.api, self.desires, clock=self.clock, rng=rng, page_size=2) for kind in Kind
+            kind: reflector(kind, self.api, self.cache, clock=self.clock, rng=rng, page_size=2) for kind in Kind
         }
 
     def _deposed(self) -> None:
@@ -107,7 +107,7 @@ class Watch:
     def reflect(self, times: int = 2) -> None:
         for _ in range(times):
             for kind, each in self.reflectors.items():
-                if self.desires.wants(kind):
+                if self.cache.wants(kind):
                     each.step()
 
     def turn(self, times: int = 1) -> None:

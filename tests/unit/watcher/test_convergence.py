@@ -17,7 +17,7 @@ from common.model.errors import Unsure
 from common.model.ids import NodeName
 from tests.unit.kube.in_process import VirtualClock, cluster, node, pod
 from tests.unit.watcher.bench import CNINODES, ENI_CONFIGS, MERGE, NODES, NOW_GONE, PODS, Watch
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 from watcher.kinds import Kind
 
 NAMES = [NodeName(f"n{number}") for number in range(3)]
@@ -125,24 +125,24 @@ def versions(uid: str) -> list[tuple[str, bytes]]:
 )
 def test_any_interleaving_with_parts_told_again_ends_the_same(order: list[str], rewinds: list[tuple[int, int]]) -> None:
     """A watch begun again at an older version tells an object's last steps again, always up to the newest."""
-    desires = Desires(clock=VirtualClock())
-    desires.lead(True)
+    cache = ClusterCache(clock=VirtualClock())
+    cache.lead(True)
     told = dict.fromkeys(set(order), 0)
     for turn, uid in enumerate(order):
         steps = versions(uid)
         for _ in range(2):
             if told[uid] < len(steps):
-                desires.apply(Kind.PODS, *steps[told[uid]])
+                cache.apply(Kind.PODS, *steps[told[uid]])
                 told[uid] += 1
         for at, back in rewinds:
             if at == turn:
                 for step in steps[max(0, told[uid] - back) : told[uid]]:
-                    desires.apply(Kind.PODS, *step)
+                    cache.apply(Kind.PODS, *step)
     for kind in Kind:
-        desires.synced(kind)
-    batch = desires.take(100)
+        cache.synced(kind)
+    batch = cache.take(100)
     left = {uid: wish.eni_annotation for change in batch.changes for uid, wish in change.pods.items()}
     assert left == {"0": "[]", "3": "[]"}
-    owed = {uid for change in batch.changes for uid in change.debt.pods}
-    assert owed == {str(number) for number in range(6)}
-    assert desires.settled
+    pending = {uid for change in batch.changes for uid in change.pending.pods}
+    assert pending == {str(number) for number in range(6)}
+    assert cache.settled

@@ -134,7 +134,7 @@ def test_a_leader_that_is_behind_does_not_wait_for_the_next_tick() -> None:
 
 def test_a_name_that_could_not_be_announced_is_announced_later() -> None:
     watch = Watch()
-    watch.announcer.owe([(NodeName("a"), "x"), (NodeName("b"), "x")])
+    watch.announcer.add([(NodeName("a"), "x"), (NodeName("b"), "x")])
     watch.published.away = True
     with pytest.raises(StoreUnavailable):
         watch.announcer.catch_up()
@@ -168,7 +168,7 @@ def test_a_leader_that_cannot_finish_its_lists_gives_up_to_one_that_has(others: 
         known_to(watch, identity, synced)
     watch.leader.lead()
     watch.turn(60)
-    assert not watch.desires.complete
+    assert not watch.cache.complete
     assert watch.deposed == (1 if gives_up else 0)
     assert watch.leader.leading is not gives_up
 

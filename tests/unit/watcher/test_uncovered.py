@@ -63,7 +63,7 @@ def test_a_pod_that_slipped_past_the_webhook_is_told_once_and_counted(watch: Wat
     assert REGISTRY.get_sample_value("vpc_rc_pods_without_groups", {"namespace": "default"}) == 1
     watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
     assert len(found(watch)) == 1
-    assert watch.desires.uncovered_counts() == {}
+    assert watch.cache.uncovered_counts() == {}
     assert watch.published.names() <= {"n1"}
 
 
@@ -132,7 +132,7 @@ def test_the_label_of_fargate_does_not_hide_a_pod_on_an_instance(watch: Watch) -
     (notice,) = found(watch)
     assert (notice.name, notice.reason) == ("p", "SecurityGroupsNotApplied")
     assert "its node is no Fargate node" in notice.message
-    assert watch.desires.uncovered_counts() == {"default": 1}
+    assert watch.cache.uncovered_counts() == {"default": 1}
 
 
 def test_a_policy_changed_after_the_pod_counts_from_its_change() -> None:
@@ -173,24 +173,24 @@ def test_pods_are_kept_only_where_policies_are(watch: Watch) -> None:
         watch.api.ok("POST", PODS, bare(f"p{number}"))
     watch.settle()
     watch.turn()
-    assert len(watch.desires._uncovered) == 5
+    assert len(watch.cache._uncovered) == 5
     watch.clock.sleep(FRESH_SECONDS + 1)
     watch.turn()
-    assert len(watch.desires._uncovered) == 0
+    assert len(watch.cache._uncovered) == 0
     again = Watch(watch.api, watch.redis, watch.clock).lead()
-    assert len(again.desires._uncovered) == 0
+    assert len(again.cache._uncovered) == 0
 
 
 def test_pods_are_forgotten_by_and_by() -> None:
-    """A hundred thousand at once would hold up everybody who waits for the desires' lock."""
+    """A hundred thousand at once would hold up everybody who waits for the cache's lock."""
     watch = Watch()
     for number in range(60):
         watch.api.ok("POST", PODS, bare(f"p{number}"))
     watch.reflect(40)
     watch.clock.sleep(FRESH_SECONDS + 1)
     for left in (40, 20, 0):
-        watch.desires.uncovered(20)
-        assert len(watch.desires._uncovered._fresh) == left
+        watch.cache.uncovered(20)
+        assert len(watch.cache._uncovered._fresh) == left
 
 
 def test_service_accounts_are_followed_only_while_a_policy_selects_by_them(watch: Watch) -> None:
@@ -207,7 +207,7 @@ def test_service_accounts_are_followed_only_while_a_policy_selects_by_them(watch
     assert [notice.name for notice in found(watch)] == ["payer", "other"]
     watch.api.ok("DELETE", f"{POLICIES}/accounts")
     found(watch)
-    assert watch.desires.uncovered_counts() == {}
+    assert watch.cache.uncovered_counts() == {}
     watch.api.calls.clear()
     watch.settle()
     assert ALL_ACCOUNTS not in {path for _, path in watch.api.calls}

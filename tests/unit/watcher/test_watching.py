@@ -30,7 +30,7 @@ from tests.unit.watcher.bench import (
     Watch,
 )
 from watcher.announcer import Announcer
-from watcher.desires import Desires
+from watcher.cluster_cache import ClusterCache
 from watcher.kinds import NEEDED, Kind
 from watcher.writer import CALM_SECONDS, LAST_BACKOFF_SECONDS
 
@@ -229,13 +229,13 @@ def test_values_that_cannot_be_used_are_told_once(watch: Watch) -> None:
 
 
 def test_the_config_map_is_known_by_its_uid(watch: Watch) -> None:
-    assert watch.desires.config_map_uid == ""
+    assert watch.cache.config_map_uid == ""
     uid = watch.api.ok("POST", CONFIG_MAPS, config_map(branch_eni_cooldown="90"))["metadata"]["uid"]
     watch.settle()
-    assert watch.desires.config_map_uid == uid
+    assert watch.cache.config_map_uid == uid
     watch.api.ok("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni")
     watch.settle()
-    assert watch.desires.config_map_uid == ""
+    assert watch.cache.config_map_uid == ""
 
 
 def test_windows_is_off_while_the_legacy_controller_is_there(watch: Watch) -> None:
@@ -329,9 +329,9 @@ def test_a_takeover_comes_to_nodes_with_waiting_pods_before_all_others(watch: Wa
     watch.settle()
     again = Watch(watch.api, watch.redis, watch.clock)
     again.reflect(4)
-    again.desires.lead(True)
-    again.desires.owe_everything([], "takeover")
-    first, second = again.desires.take(1), again.desires.take(1)
+    again.cache.lead(True)
+    again.cache.write_everything([], "takeover")
+    first, second = again.cache.take(1), again.cache.take(1)
     assert [change.name for change in first.changes] == [N1]
     assert second.changes[0].name.startswith("idle-")
 
@@ -469,6 +469,13 @@ def test_a_parked_node_is_published_when_its_time_comes(watch: Watch) -> None:
     assert watch.store.is_dirty(N1)
 
 
+def test_a_dirty_node_that_nobody_published_is_published_within_two_seconds(watch: Watch) -> None:
+    watch.store.mark_dirty([N1], watch.clock.now())
+    assert watch.published.nodes == [], "who marked it ended before it published"
+    watch.turn(21)
+    assert watch.published.nodes == [("n1", "overdue")]
+
+
 def test_a_due_node_is_not_forgotten_while_the_broker_is_away(watch: Watch) -> None:
     watch.store.park(N1, watch.clock.now())
     watch.published.away = True
@@ -535,22 +542,22 @@ def test_the_values_of_a_desired_state_are_the_projected_ones(watch: Watch) -> N
 
 
 def test_nothing_is_handed_out_while_one_needed_kind_is_unknown() -> None:
-    desires = Desires(clock=VirtualClock())
-    desires.lead(True)
-    desires.apply(Kind.NODES, "ADDED", node("n1"))
+    cache = ClusterCache(clock=VirtualClock())
+    cache.lead(True)
+    cache.apply(Kind.NODES, "ADDED", node("n1"))
     for kind in sorted(NEEDED):
-        assert not desires.take(10)
-        desires.synced(kind)
-    assert desires.take(10)
+        assert not cache.take(10)
+        cache.synced(kind)
+    assert cache.take(10)
 
 
 def test_the_deletion_of_an_earlier_node_of_the_name_is_not_the_nodes() -> None:
-    desires = Desires(clock=VirtualClock())
+    cache = ClusterCache(clock=VirtualClock())
     for kind, path in ((Kind.NODES, node("n1")), (Kind.CNINODES, cninode("n1"))):
         old, new = (path | {"metadata": {"name": "n1", "uid": uid}} for uid in ("old", "new"))
-        desires.apply(kind, "ADDED", new)
-        desires.apply(kind, "DELETED", old)
-    view = desires.view(N1)
+        cache.apply(kind, "ADDED", new)
+        cache.apply(kind, "DELETED", old)
+    view = cache.view(N1)
     assert view is not None
     assert view.node is not None
     assert view.cninode is not None
@@ -581,7 +588,7 @@ def test_a_node_whose_mark_was_taken_but_not_answered_is_published_all_the_same(
     published = Published()
     announcer = Announcer(store, published, VirtualClock())
     store.loses = True
-    announcer.owe([(N1, "pod")])
+    announcer.add([(N1, "pod")])
     with pytest.raises(StoreUnavailable):
         announcer.catch_up()
     announcer.catch_up()

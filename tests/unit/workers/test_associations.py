@@ -11,7 +11,7 @@ from common.model.ids import BranchKey, ClientToken, EniId
 from common.model.outcome import Done, Failed, Waits
 from tests.unit.ec2.scripted import Script, fault
 from tests.unit.node.builders import leave
-from workers.answers import Answers
+from workers.lookups import LookupCache
 from workers.steps import Ports, carry_out
 
 PAGE = 255
@@ -46,7 +46,7 @@ class Account:
             kube=none,
             store=none,
             publisher=none,
-            answers=Answers(none, self.clock),
+            lookups=LookupCache(none, self.clock),
             clock=self.clock,
             cluster="c",
             account="1",

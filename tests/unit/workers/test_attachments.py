@@ -7,7 +7,7 @@ from common.model.errors import NotFound, Unsure
 from common.model.ids import EniId, InstanceId
 from common.model.outcome import Done, Failed
 from tests.unit.ec2.scripted import Script, fault
-from workers.answers import Answers
+from workers.lookups import LookupCache
 from workers.steps import Ports, carry_out
 
 POLL_SECONDS = 0.4
@@ -37,7 +37,7 @@ class Joining:
         self.script = Script(DescribeNetworkInterfaces=self._describe)
         none: Any = cast(Any, None)
         self.ports = Ports(
-            ec2=self.script.ec2(), kube=none, store=none, publisher=none, answers=Answers(none, self.clock),
+            ec2=self.script.ec2(), kube=none, store=none, publisher=none, lookups=LookupCache(none, self.clock),
             clock=self.clock, cluster="c", account="1",
         )  # fmt: skip
 

@@ -12,8 +12,8 @@ from common.model.notice import Notice
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.store import Store, keys
 from tests.simulation.clock import VirtualClock
-from workers.crew import Ended
-from workers.guarded import GuardedCrew
+from workers.executor import Ended
+from workers.guarded import GuardedExecutor
 from workers.outages import FRESH_SECONDS, KnownOutages
 
 CREATE = "CreateNetworkInterface"
@@ -40,7 +40,7 @@ def broken(kind: type[OutsideError] = Unsure, code: str = "InternalError") -> Fa
     return Failed(error=error)
 
 
-class ScriptedCrew:
+class ScriptedExecutor:
     """Ends what is started with the outcome that comes next."""
 
     def __init__(self) -> None:
@@ -74,15 +74,15 @@ class Node:
     """A run on a node of its own, in a process of its own."""
 
     def __init__(self, name: str, store: Store, clock: VirtualClock) -> None:
-        self.scripted = ScriptedCrew()
+        self.scripted = ScriptedExecutor()
         self.said: list[Notice] = []
         self.known = KnownOutages(store.outages, clock)
-        self.crew = GuardedCrew(self.scripted, self.known, NodeName(name), self.said.append, clock)
+        self.executor = GuardedExecutor(self.scripted, self.known, NodeName(name), self.said.append, clock)
 
     def carry_out(self, action: act.Action, outcome: Outcome) -> Outcome:
         self.scripted.outcomes = [outcome]
-        self.crew.start(action)
-        ((_, found),) = self.crew.wait(0.0)
+        self.executor.start(action)
+        ((_, found),) = self.executor.wait(0.0)
         return found
 
     @property
@@ -142,11 +142,11 @@ def test_a_success_that_began_before_ends_nothing(
 ) -> None:
     third = nodes[2]
     third.scripted.outcomes = [Done()]
-    third.crew.start(create("early"))
+    third.executor.start(create("early"))
     clock.sleep(0.2)
     outage(nodes, clock)
     third.known.tend()
-    third.crew.wait(0.0)
+    third.executor.wait(0.0)
     assert [one.scope for one in store.outages.read()] == [CREATE]
 
 

@@ -22,7 +22,7 @@ from common.model.outcome import Done, Failed, Outcome
 from common.node.state import Options
 from common.store import Store, keys
 from workers import reconcile
-from workers.crew import ThreadCrew
+from workers.executor import ThreadExecutor
 from workers.lost_runs import LostRuns
 from workers.outages import KnownOutages
 from workers.reconcile import Ending, Reconciler
@@ -66,7 +66,7 @@ class Worker:
             publisher=self.published,
             outages=KnownOutages(self.store.outages, clock),
             lost=LostRuns(self.store, self.published, clock.now),
-            crew=lambda: ThreadCrew(self.rooms, self.perform),
+            executor=lambda: ThreadExecutor(self.rooms, self.perform),
             tell=self.notices.append,
             options=Options(cluster="c", version="v", limits=load_limits(), release_delay=0.0),
             clock=clock,

@@ -12,7 +12,7 @@ from common.model.limits import load_limits
 from common.node.state import Options
 from common.store import Store, keys
 from tests.unit.workers.test_hanging_calls import Published
-from workers.crew import Crew
+from workers.executor import ActionExecutor
 from workers.lost_runs import LostRuns
 from workers.outages import KnownOutages
 from workers.reconcile import Ending, Reconciler
@@ -25,7 +25,7 @@ def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatc
     store, published, clock = Store(fakeredis.FakeRedis(), keys.prefix("c")), Published(), SystemClock()
     runs = LostRuns(store, published, clock.now)
 
-    def crew() -> Crew:
+    def executor() -> ActionExecutor:
         raise NotImplementedError
 
     reconciler = Reconciler(
@@ -33,7 +33,7 @@ def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatc
         publisher=published,
         outages=KnownOutages(store.outages, clock),
         lost=runs,
-        crew=crew if lost == "load_ledger" else lambda: None,  # type: ignore[arg-type,return-value]  # starts nothing
+        executor=executor if lost == "load_ledger" else lambda: None,  # type: ignore[arg-type,return-value]  # starts nothing
         tell=lambda _: None,
         options=Options(cluster="c", version="v", limits=load_limits()),
         clock=clock,

@@ -10,7 +10,7 @@ from common.model.actions import Action
 from common.model.ids import AssociationId, BranchKey, ClientToken, EniId, NodeName, PodUid
 from common.model.outcome import Done, Outcome
 from tests.unit.node.builders import leave
-from workers.crew import ThreadCrew
+from workers.executor import ThreadExecutor
 from workers.rooms import ROOM_OF, Room, Rooms, places
 from workers.steps.table import STEPS
 
@@ -104,14 +104,14 @@ def test_a_crew_of_threads_gives_places_back_when_actions_end() -> None:
         assert go_on.wait(10)
         return Done()
 
-    crew = ThreadCrew(rooms, perform)
+    executor = ThreadExecutor(rooms, perform)
     hanging = [release(1), release(2)]
-    assert [crew.admit(action) for action in hanging] == [True, False]
-    crew.start(hanging[0])
-    assert crew.admit(annotation())
-    crew.dismiss([annotation()])
-    assert crew.wait(0.0) == []
+    assert [executor.admit(action) for action in hanging] == [True, False]
+    executor.start(hanging[0])
+    assert executor.admit(annotation())
+    executor.dismiss([annotation()])
+    assert executor.wait(0.0) == []
     go_on.set()
-    assert crew.wait(10) == [(hanging[0], Done())]
+    assert executor.wait(10) == [(hanging[0], Done())]
     while not rooms.has_place(release()):  # The place is given back just after the outcome.
         threading.Event().wait(0.01)

@@ -24,7 +24,7 @@ from common.model.ids import (
 from common.model.ledger import Branch, BranchState, Ledger
 from common.model.outcome import Done, Failed, Outcome, Waits
 from tests.unit.ec2.scripted import fault
-from workers.crew import ThreadCrew, performed
+from workers.executor import ThreadExecutor, performed
 from workers.rooms import Rooms
 from workers.worklog import context_of
 
@@ -74,11 +74,11 @@ def _captured(lines: LogCapture) -> Iterator[None]:
 
 def on_a_thread(action: act.Action, perform: Callable[[act.Action], Outcome]) -> Outcome:
     """As a run starts its actions."""
-    crew = ThreadCrew(Rooms(4), perform)
-    assert crew.admit(action)
+    executor = ThreadExecutor(Rooms(4), perform)
+    assert executor.admit(action)
     with structlog.contextvars.bound_contextvars(**context_of(NODE, LEDGER, action)):
-        crew.start(action)
-    ((_, outcome),) = crew.wait(10)
+        executor.start(action)
+    ((_, outcome),) = executor.wait(10)
     return outcome
 
 

@@ -15,7 +15,7 @@ class DirtyMarks(Protocol):
     def dirty_among(self, names: Iterable[NodeName]) -> frozenset[NodeName]: ...
 
 
-class Dirt:
+class DirtyCheck:
     """Of one process. Thread-safe."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What Kubernetes wants of each node: caches of what the reflectors tell, and what of it is owed to Redis.
+"""What Kubernetes wants of each node, as the reflectors read it, and what of it is still to be written to Redis.
 
 No I/O, no threads of its own; any thread may call. Nothing is handed out before everything needed was listed in full:
 until then a missing CNINode or pod means nothing.
@@ -18,7 +18,7 @@ from common.model.pod import BarePod, PodWish
 from common.rules.managed import eni_config_name
 from watcher.cluster import ClusterSettings
 from watcher.kinds import NEEDED, Kind
-from watcher.owed import Batch, Debt, NodeChange, Owed
+from watcher.pending import Batch, NodeChange, PendingChange, PendingWrites
 from watcher.pods import WantedPods
 from watcher.policy_faults import PolicyFaults
 from watcher.uncovered import UncoveredPods
@@ -26,7 +26,7 @@ from watcher.uncovered import UncoveredPods
 DELETED = "DELETED"
 
 
-class Desires:
+class ClusterCache:
     def __init__(
         self, *, clock: Clock, prefix_feature: bool = False, on_problem: Callable[[str], None] = lambda _: None
     ) -> None:
@@ -45,7 +45,7 @@ class Desires:
         self._settings = ClusterSettings(prefix_feature=prefix_feature, on_problem=on_problem)
         self._synced: set[Kind] = set()
         self._leading = False
-        self._owed = Owed()
+        self._pending = PendingWrites()
 
     # --- from the reflectors
 
@@ -83,7 +83,7 @@ class Desires:
                         self._policy_faults.put(found, policy, "; ".join(problems))
                     self._uncovered.put_policy(found.namespace, found.name, policy, gone=gone)
                     for node in self._pods.nodes_waiting(found.namespace):
-                        self._owe(node, Debt(reason="policy"))
+                        self._add(node, PendingChange(reason="policy"))
                 case Kind.ACCOUNTS:
                     labels = {} if gone else project.labels_of(raw)
                     self._uncovered.put_account(found.namespace, found.name, labels)
@@ -113,33 +113,33 @@ class Desires:
 
     @property
     def settled(self) -> bool:
-        """Nothing is owed."""
+        """Nothing is pending."""
         with self._lock:
-            return not self._owed
+            return not self._pending
 
     def lead(self, leading: bool) -> None:
-        """Only a leader owes anything. A new one owes everything: call `owe_everything`."""
+        """Only a leader writes. A new one writes everything: call `write_everything`."""
         with self._lock:
-            self._leading, self._owed = leading, Owed()
+            self._leading, self._pending = leading, PendingWrites()
 
-    def owe_everything(self, written: Iterable[NodeName], reason: str) -> None:
+    def write_everything(self, written: Iterable[NodeName], reason: str) -> None:
         """Every node that we know, and those of `written` that we do not know; first those whose pods wait."""
         with self._lock:
-            self._owed.config = True
+            self._pending.config = True
             names = {*written, *self._nodes, *self._cninodes, *self._pods.nodes()}
             waiting = self._pods.nodes_waiting()
             for name in sorted(names, key=lambda name: name not in waiting):
-                self._owe(name, Debt(whole=True, reason=reason))
+                self._add(name, PendingChange(whole=True, reason=reason))
 
     def take(self, limit: int) -> Batch:
-        """What to write next, as it stands now; empty while not `complete`. It is owed no more: where it could not be
-        written, call `owe_everything`."""
+        """What to write next, as it stands now; empty while not `complete`. It is pending no more: where it could not
+        be written, call `write_everything`."""
         with self._lock:
             if self._synced < NEEDED:
                 return Batch(config=None, changes=())
-            config = self._settings.config if self._owed.config else None
-            self._owed.config = False
-            changes = tuple(self._change(name, debt) for name, debt in self._owed.take(limit))
+            config = self._settings.config if self._pending.config else None
+            self._pending.config = False
+            changes = tuple(self._change(name, pending) for name, pending in self._pending.take(limit))
             return Batch(config=config, changes=changes)
 
     def seen_before(self, node: NodeName, uid: PodUid, seen_at: float) -> None:
@@ -219,11 +219,11 @@ class Desires:
         if raw is None:
             if known is not None and known.uid == uid:
                 del self._nodes[name]
-                self._owe(name, Debt(view=True, reason="node gone"))
+                self._add(name, PendingChange(view=True, reason="node gone"))
                 self._moved(name, known, None)
         elif (facts := project.node_facts(raw)) is not None and facts != known:
             self._nodes[name] = facts
-            self._owe(name, Debt(view=True, reason="node"))
+            self._add(name, PendingChange(view=True, reason="node"))
             self._moved(name, known, facts)
 
     def _moved(self, name: NodeName, before: NodeFacts | None, after: NodeFacts | None) -> None:
@@ -242,17 +242,17 @@ class Desires:
     def _wake_sharers(self, name: NodeName, instance: InstanceId | None, reason: str) -> None:
         if instance is not None:
             for other in self._names_of.get(instance, set()) - {name}:
-                self._owe(other, Debt(reason=reason))
+                self._add(other, PendingChange(reason=reason))
 
     def _put_cninode(self, name: NodeName, uid: str, raw: Raw | None) -> None:
         known = self._cninodes.get(name)
         if raw is None:
             if known is not None and known.uid == uid:
                 del self._cninodes[name]
-                self._owe(name, Debt(view=True, reason="cninode gone"))
+                self._add(name, PendingChange(view=True, reason="cninode gone"))
         elif (facts := project.cninode_facts(raw)) is not None and facts != known:
             self._cninodes[name] = facts
-            self._owe(name, Debt(view=True, reason="cninode"))
+            self._add(name, PendingChange(view=True, reason="cninode"))
 
     def _put_pod(self, uid: PodUid, raw: Raw | None) -> None:
         bound = None if raw is None else project.bound_pod(raw, self._clock.now())
@@ -269,18 +269,18 @@ class Desires:
 
     def _remove_wish(self, uid: PodUid) -> None:
         if (node := self._pods.remove(uid)) is not None:
-            self._owe_pod(node, uid, "pod gone")
+            self._add_pod(node, uid, "pod gone")
 
     def _put_wish(self, node: NodeName, wish: PodWish) -> None:
         uid = wish.uid
         before = self._pods.node_of(uid)
         if self._pods.put(node, wish):
-            self._owe_pod(node, uid, "pod")
+            self._add_pod(node, uid, "pod")
             if before is not None and before != node:
-                self._owe_pod(before, uid, "pod gone")
+                self._add_pod(before, uid, "pod gone")
 
-    def _owe_pod(self, name: NodeName, uid: PodUid, reason: str) -> None:
-        self._owe(name, Debt(pods={uid}, reason=reason))
+    def _add_pod(self, name: NodeName, uid: PodUid, reason: str) -> None:
+        self._add(name, PendingChange(pods={uid}, reason=reason))
         node = self._nodes.get(name)
         self._wake_sharers(name, node.instance_id if node is not None else None, reason)
 
@@ -294,24 +294,24 @@ class Desires:
             self._eni_configs[name] = facts
         for node in {*self._nodes, *self._cninodes}:
             if self._eni_config_of(node) == name:
-                self._owe(node, Debt(view=True, reason="eniconfig"))
+                self._add(node, PendingChange(view=True, reason="eniconfig"))
 
     def _refresh_settings(self) -> None:
         if self._settings.refresh() and self._leading:
-            self._owed.config = True
+            self._pending.config = True
             for name in {*self._nodes, *self._cninodes, *self._pods.nodes()}:
-                self._owe(name, Debt(reason="settings"))
+                self._add(name, PendingChange(reason="settings"))
 
-    # --- what is owed
+    # --- what is pending
 
-    def _owe(self, name: NodeName, debt: Debt) -> None:
+    def _add(self, name: NodeName, pending: PendingChange) -> None:
         if self._leading:
-            self._owed.add(name, debt)
+            self._pending.add(name, pending)
 
-    def _change(self, name: NodeName, debt: Debt) -> NodeChange:
+    def _change(self, name: NodeName, pending: PendingChange) -> NodeChange:
         known = self._pods.of(name)
-        pods = dict(known) if debt.whole else {uid: known[uid] for uid in debt.pods if uid in known}
-        return NodeChange(name=name, debt=debt, view=self.view(name), pods=pods)
+        pods = dict(known) if pending.whole else {uid: known[uid] for uid in pending.pods if uid in known}
+        return NodeChange(name=name, pending=pending, view=self.view(name), pods=pods)
 
     def _eni_config_of(self, name: NodeName) -> str | None:
         """The ENIConfig that a node names: by label, else by feature."""

@@ -5,7 +5,7 @@ import logging
 from common.store.transport import LOST
 
 
-def lower() -> None:
+def lower_levels() -> None:
     """Of every task two lines, most of which find little to do (runs log what they did); of a broker that is away, a
     hundred lines of trace."""
     # The SDK's trace of credentials that did not come: common.ec2.credentials says it in a line.

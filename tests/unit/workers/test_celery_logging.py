@@ -5,7 +5,7 @@ import logging
 import pytest
 import redis
 
-from workers import noise
+from workers import celery_logging
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from workers import noise
 def test_a_broker_that_is_away_is_told_without_trace(
     error: Exception, traced: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    noise.lower()
+    celery_logging.lower_levels()
     logger = logging.getLogger("celery.worker.request")
     try:
         raise error

@@ -9,7 +9,7 @@ from common.model.pod import PodWish
 
 
 @dataclass(slots=True, kw_only=True)
-class Debt:
+class PendingChange:
     """Of one node."""
 
     view: bool = False
@@ -18,7 +18,7 @@ class Debt:
     """Everything, compared with what is written: what is written there may be another leader's."""
     reason: str = ""
 
-    def add(self, other: "Debt") -> None:
+    def add(self, other: "PendingChange") -> None:
         self.view |= other.view
         self.whole |= other.whole
         self.pods |= other.pods
@@ -30,39 +30,39 @@ class NodeChange:
     """What to write of one node, as things stand."""
 
     name: NodeName
-    debt: Debt
+    pending: PendingChange
     view: NodeView | None
     """None: the node exists nowhere any more."""
     pods: dict[PodUid, PodWish]
-    """Those owed, or all where the debt is `whole`."""
+    """Those to write, or all where the pending change is `whole`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     config: ClusterConfig | None
-    """None: not owed."""
+    """None: it did not change."""
     changes: tuple[NodeChange, ...]
 
     def __bool__(self) -> bool:
         return self.config is not None or bool(self.changes)
 
 
-class Owed:
+class PendingWrites:
     def __init__(self) -> None:
         self.config = False
-        self.nodes: dict[NodeName, Debt] = {}
+        self.nodes: dict[NodeName, PendingChange] = {}
 
     def __bool__(self) -> bool:
         return self.config or bool(self.nodes)
 
-    def add(self, name: NodeName, debt: Debt) -> None:
+    def add(self, name: NodeName, pending: PendingChange) -> None:
         known = self.nodes.get(name)
         if known is None:
-            self.nodes[name] = debt
+            self.nodes[name] = pending
         else:
-            known.add(debt)
+            known.add(pending)
 
-    def take(self, limit: int) -> list[tuple[NodeName, Debt]]:
-        """The oldest debts. They are owed no more."""
+    def take(self, limit: int) -> list[tuple[NodeName, PendingChange]]:
+        """The oldest changes. They are pending no more."""
         names = [name for name, _ in zip(self.nodes, range(limit), strict=False)]
         return [(name, self.nodes.pop(name)) for name in names]

@@ -30,7 +30,7 @@ class _Answer:
     value: Any = None
 
 
-class Answers:
+class LookupCache:
     """Each answer is at most as old as the pod that it is for, and never older than FRESH_SECONDS: a pod never gets
     groups that were changed before it was seen, and a burst of pods costs a few reads. Thread-safe."""
 

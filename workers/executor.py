@@ -1,4 +1,4 @@
-"""Who carries out a run's actions: threads in production, the scheduler's turn in simulation."""
+"""What carries out a run's actions: threads in production, the scheduler's turn in simulation."""
 
 import queue
 import threading
@@ -23,7 +23,7 @@ Ended = tuple[Action, Outcome]
 Perform = Callable[[Action], Outcome]
 
 
-class Crew(Protocol):
+class ActionExecutor(Protocol):
     """The actions of one run."""
 
     def admit(self, action: Action) -> bool:
@@ -51,7 +51,7 @@ class Crew(Protocol):
         ...
 
 
-class ThreadCrew:
+class ThreadExecutor:
     """Actions of one run, each on a thread of its own; all runs of a process share the places.
 
     The threads are daemons: a call that never returns does not keep the process from ending.

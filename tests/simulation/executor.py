@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from common.model.actions import Action
 from common.model.ids import NodeName
 from tests.simulation.clock import VirtualClock
-from workers.crew import Ended, Perform, performed
+from workers.executor import Ended, Perform, performed
 from workers.rooms import Rooms
 
 
-class SimulatedCrew:
+class SimulatedExecutor:
     """Lazy, it performs an action when the run waits; eager, when it is started, as a quick thread would."""
 
     def __init__(
