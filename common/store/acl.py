@@ -68,7 +68,9 @@ OURS: Mapping[str, Access] = {
     "wanted_by": _WORKERS_OWN,
     "loading": _WORKERS_OWN,
     "snapshot": _WORKERS_OWN,
-    "rate": _WORKERS_OWN,
+    "rate": Access(write=(WORKER,), read=(OPERATOR,)),
+    "rate_line": Access(write=(WORKER,), read=(OPERATOR,)),
+    "rate_due": _WORKERS_OWN,
     "places": _WORKERS_OWN,
     "seen_available": _WORKERS_OWN,
 }
