@@ -17,7 +17,7 @@ import yaml
 
 from common.decide.draft import Options
 from common.ec2.api import Ec2
-from common.ec2.gate import OpenGate, TurnGate
+from common.ec2.gate import OpenGate
 from common.kube.api import Kube
 from common.model.actions import Action
 from common.model.ids import NodeName
@@ -25,6 +25,7 @@ from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
 from common.model.outcome import Outcome
+from common.model.reservation import Urgency
 from common.store import Store, keys
 from common.store.heartbeats import GONE_SECONDS
 from sandbox.ec2.behaviour import Ec2Behaviour
@@ -37,10 +38,11 @@ from tests.simulation.crew import SimulatedCrew
 from tests.simulation.outside import KubeInProcess, TaskQueue, invoker
 from tests.simulation.watcher import PumpedWatcher
 from workers.answers import Answers
+from workers.callers import caller, gate_for, urgency
 from workers.lost_runs import LostRuns
 from workers.maintenance.load import load_instances
 from workers.maintenance.sweep import sweep_leaks
-from workers.reconcile import Reconciler, place_of
+from workers.reconcile import Reconciler
 from workers.rooms import Rooms
 from workers.steps import Ports, carry_out
 from workers.waking import wake
@@ -176,10 +178,7 @@ class Cluster:
         )
 
         def perform(action: Action) -> Outcome:
-            who = place_of(action.subject)
-            gate = TurnGate(
-                lambda a, t: store.reserve(a, turn=t, who=who), store.penalise, self.clock, turn=action.turn
-            )
+            gate = gate_for(store, self.clock, caller(action), urgency(action))
             return carry_out(action, ports.through(gate))
 
         rooms = Rooms(THREADS, lambda node: wake(store, self.queue, self.clock, node))
@@ -302,9 +301,7 @@ class Cluster:
 
     def _maintenance_ec2(self) -> Ec2:
         store = self.ports.store
-        return self.ports.ec2.with_gate(
-            TurnGate(lambda a, _: store.reserve(a, patient=False), store.penalise, self.clock, patient=False)
-        )
+        return self.ports.ec2.with_gate(gate_for(store, self.clock, "maintenance", Urgency.RELEASE, defers=False))
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let so much time pass, or less where `until` holds sooner; whether it does."""

@@ -70,10 +70,18 @@ local function save(key, state, lifetime)
   redis.call('PEXPIRE', key, lifetime)
 end
 
+-- Calls that EC2 lets through by what is believed, since its bucket's content was known.
+local function expected_since(state)
+  if state.filled == 1 then
+    return state.burst + state.refill * (now - state.since)
+  end
+  return state.refill * math.max(1, now - state.since)
+end
+
 -- EC2 let `taken` calls through since its bucket's content was known. From full, burst and refill are scaled alike, as
 -- accounts differ; from empty, only the refill counted. At most halved: others may have used the bucket up for once.
 local function learn(state, taken)
-  local expected = state.refill * math.max(1, now - state.since) + state.filled * state.burst
+  local expected = expected_since(state)
   local factor = math.max(0.5, taken / expected)
   state.refill = math.max(state.refill * factor, tonumber(ARGV[2]) * LEAST)
   if state.filled == 1 then

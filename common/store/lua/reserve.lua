@@ -16,7 +16,7 @@ if state.window > 0 and now - state.round_at >= round then
   if state.used == 0 then
     state.window = 0
   else
-    if state.taken > state.refill * math.max(1, now - state.since) + state.filled * state.burst then
+    if state.taken > expected_since(state) then
       learn(state, state.taken)
     end
     if state.used >= state.window then
