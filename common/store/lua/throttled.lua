@@ -18,7 +18,9 @@ else
   if changed then
     state.pause = FIRST_PAUSE
   elseif state.basis >= EXACT then
-    state.pause = math.min(LONGEST_PAUSE, math.max(SETTLED_PAUSE, 2 * state.pause))
+    -- From full, burst and refill may both be wrong and make up for each other.
+    local least = state.sized == 1 and FULL_PAUSE or SETTLED_PAUSE
+    state.pause = math.min(LONGEST_PAUSE, math.max(least, 2 * state.pause))
   else
     -- Over twice the time it is counted twice as exactly.
     state.pause = math.min(SETTLED_PAUSE, math.max(FIRST_PAUSE, 2 * state.pause))

@@ -1,4 +1,4 @@
-"""Callers of the rate limiter, and EC2's buckets behind it, in simulated time: the limiter's scripts are the real ones."""
+"""Callers of the rate limiter, with its real scripts, and EC2's buckets behind it, in simulated time."""
 
 import heapq
 import itertools
@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-import fakeredis
 import pytest
 
 from common.model.reservation import Urgency
 from common.settings import RateLimit
-from common.store import Store, keys
+from common.store import keys
+from common.store.rate import RateLimiter
+from tests.unit.store.lua_in_process import InProcess
 
 CREATE, PERMIT, ASSOCIATE = "CreateNetworkInterface", "CreateNetworkInterfacePermission", "AssociateTrunkInterface"
 BRANCH = (CREATE, PERMIT, ASSOCIATE)
@@ -111,14 +112,14 @@ class World:
     seed: int = 1
     believed: dict[str, RateLimit] | None = None
     """By the settings. None: as `limits`."""
-    redis: fakeredis.FakeRedis = field(default_factory=fakeredis.FakeRedis)
     _order: Iterable[int] = field(default_factory=itertools.count)
     _agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.began = self.clock.now
-        self.store = Store(self.redis, keys.prefix("c"), self.believed or self.limits)
+        link = InProcess(lambda: self.clock.now)
+        self.limiter = RateLimiter(link, keys.prefix("c"), self.believed or self.limits)
         self.buckets = {a: Bucket(r.burst, r.refill, self.began) for a, r in self.limits.items()}
         self.result = Result()
         self.callers = 0
@@ -163,7 +164,7 @@ class World:
     def _asking(self, who: str, actions: tuple[str, ...], urgency: Urgency) -> Callable[[], None]:
         def ask() -> None:
             self.result.visits += 1
-            answer = self.store.reserve(actions[0], who, urgency)
+            answer = self.limiter.reserve(actions[0], who, urgency)
             if answer.granted:
                 grant = answer.at
                 self.after(answer.wait + self.rng.uniform(*self.outside.on_the_way), lambda: call(grant))
@@ -182,7 +183,7 @@ class World:
                 self.after(self.rng.uniform(*self.outside.refusing), lambda: refused(granted_at))
 
         def refused(granted_at: float) -> None:
-            self.store.throttled(actions[0], who, granted_at, urgency)
+            self.limiter.throttled(actions[0], who, granted_at, urgency)
             self.after(self.rng.uniform(0.75, 1.0), ask)
 
         def done() -> None:

@@ -1,7 +1,7 @@
 """The rate limiter against EC2's buckets as they may be: as in the table, of any other size, shared, or changing."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from common.settings import RateLimit
@@ -24,8 +24,8 @@ TABLE = {
     ASSOCIATE: RateLimit(burst=50, refill=5),
 }
 ONE = {CREATE: TABLE[CREATE]}
-IN_A_ROW = 1.5
-"""Seconds of three calls."""
+NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
+"""A smaller world is no simpler one, and each takes a second."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_fifty_pods_wait_for_nothing(clock: VirtualTime) -> None:
     assert (result.visits, result.throttled) == (150, 0)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(5))
 def test_default_limits_are_used_and_hardly_exceeded(clock: VirtualTime, seed: int) -> None:
     world = World(clock, TABLE, seed=seed)
     world.add(at_once(500), BRANCH)
@@ -58,7 +58,7 @@ def test_limits_ten_times_the_table_are_found_in_seconds(clock: VirtualTime) -> 
     assert result.share <= 0.01
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(5))
 def test_limits_half_the_table_are_found_by_a_few_refusals(clock: VirtualTime, seed: int) -> None:
     world = World(clock, scaled(TABLE, 0.5), believed=TABLE, seed=seed)
     world.add(at_once(500), BRANCH)
@@ -77,7 +77,7 @@ def test_another_client_that_uses_half_leaves_us_the_other_half(clock: VirtualTi
     assert result.share <= 0.03
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, phases=NO_SHRINKING, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     burst=st.floats(10, 400),
     refill=st.floats(2, 60),
@@ -94,7 +94,7 @@ def test_buckets_of_any_size_are_used_and_hardly_exceeded(
     world = World(VirtualTime(monkeypatch), limits, believed=ONE, seed=seed)
     world.add(at_once(calls), [CREATE])
     result = world.run()
-    assert result.seconds <= 1.2 * ideal(calls, limits) + 12
+    assert result.seconds <= 1.2 * ideal(calls, limits) + 15
     assert result.throttled <= 30 + 0.03 * calls
 
 
@@ -125,7 +125,7 @@ def test_where_others_took_all_our_share_is_back_within_a_minute(clock: VirtualT
     assert result.share <= 0.05
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(5))
 def test_waves_after_pauses_are_hardly_refused(clock: VirtualTime, seed: int) -> None:
     world = World(clock, ONE, seed=seed)
     world.add([start + number * 0.01 for start in (0, 30, 55, 90, 130) for number in range(120)], [CREATE])
