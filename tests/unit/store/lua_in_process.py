@@ -70,7 +70,7 @@ class InProcess(Link):
         found = self._hashes.get(key, {})
         return [found[field].encode() if field in found else None for field in fields]
 
-    def _call(self, name: str, *raw: Any) -> Any:  # noqa: PLR0911, C901 - a table of commands
+    def _call(self, name: str, *raw: Any) -> Any:
         key, *args = map(str, raw or ("",))
         match name:
             case "TIME":

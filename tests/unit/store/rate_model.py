@@ -174,9 +174,7 @@ class World:
 
         def call(granted_at: float) -> None:
             admitted = self.buckets[actions[0]].take(self.clock.now)
-            self.result.calls.append(
-                Call(at=self.clock.now - self.began, action=actions[0], admitted=admitted)
-            )
+            self.result.calls.append(Call(at=self.clock.now - self.began, action=actions[0], admitted=admitted))
             if admitted:
                 self.after(self.rng.uniform(*self.outside.answering), done)
             else:

@@ -77,7 +77,9 @@ def test_another_client_that_uses_half_leaves_us_the_other_half(clock: VirtualTi
     assert result.share <= 0.03
 
 
-@settings(max_examples=25, deadline=None, phases=NO_SHRINKING, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, phases=NO_SHRINKING, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     burst=st.floats(10, 400),
     refill=st.floats(2, 60),
