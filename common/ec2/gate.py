@@ -44,12 +44,12 @@ class ReservingGate:
     """Has each call granted by the shared rate limiter. One gate serves one step on one thread, under one name.
 
     `reserve(action)` grants a call, or keeps a place in the line and says when to ask again; `throttled(action, at)`
-    reports that EC2 refused the call that was granted at that time. Up to `longest_wait` seconds are waited for, more is
-    Deferred.
+    reports that EC2 refused the call that was granted at that time. Up to `longest_wait` seconds are waited for, more
+    is Deferred.
 
-    A list once begun is finished: where a look follows a look of the same action (the next page, the next part of a long
-    filter) it is waited for however long that takes. Deferred, the step would begin again at the first page, and never
-    end where a list has more pages than are granted at once.
+    A list once begun is finished: where a look follows a look of the same action (the next page, the next part of a
+    long filter) it is waited for however long that takes. Deferred, the step would begin again at the first page, and
+    never end where a list has more pages than are granted at once.
 
     Not `defers`, for work that has no ledger to come back by: everything is waited for.
     """
@@ -76,12 +76,12 @@ class ReservingGate:
     def enter(self, action: str) -> None:
         goes_on = action.startswith("Describe") and action == self._last
         answer = self._reserve(action)
-        EC2_WAIT_SECONDS.labels(action).observe(answer.wait)
         while not answer.granted:
             if answer.wait > self._longest_wait and self._defers and not goes_on:
                 raise Deferred(self._clock.now() + answer.wait)
             self._clock.sleep(answer.wait)
             answer = self._reserve(action)
+        EC2_WAIT_SECONDS.labels(action).observe(answer.waited)
         self._last, self._granted_at = action, answer.at
 
     def throttled(self, action: str) -> None:

@@ -19,6 +19,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 
     granted: bool
     wait: float
-    """Seconds until the call may be made (granted), or after which to ask again: the place is kept."""
+    """Seconds after which to ask again: the place is kept. 0 where the call is granted."""
+    waited: float = 0.0
+    """Seconds since the place was given."""
     at: float
     """Redis' time of this answer, in epoch seconds: what `throttled` wants to know of a call that was refused."""

@@ -179,7 +179,7 @@ def snapshot(p: KeyPrefix, instance: InstanceId) -> str:
 def rate(p: KeyPrefix, action: str) -> str:
     """Hash, what is believed of an EC2 action's bucket (fields: lua/rate_state.lua). Writers: workers. Expires
     (rate.BELIEF)."""
-    return f"{p}rate:{action}"
+    return f"{p}rate-limit:{action}"
 
 
 def rate_line(p: KeyPrefix, action: str) -> str:
@@ -194,8 +194,9 @@ def rate_due(p: KeyPrefix, action: str) -> str:
 
 
 def places(p: KeyPrefix) -> str:
-    """Hash, what waits -> EC2 action in whose line it last got a place. Writers: workers. Expires (rate.PLACES)."""
-    return f"{p}places"
+    """Hash, what waits -> EC2 action in whose line it last got a place, and epoch seconds since when. Writers: workers.
+    Expires (rate.PLACES)."""
+    return f"{p}rate-places"
 
 
 # --- sweep.py

@@ -70,10 +70,10 @@ class RateLimiter:
         """Leave to call `action`, or a place in its line. `who`: a name in the whole cluster of what calls, by which
         its place is found when it asks again."""
         raw = self._script("reserve", action, self._belief(action, who, urgency), milliseconds(PLACES.total_seconds()))
-        granted, wait, at, refill, burst = raw
+        granted, wait, at, waited, refill, burst = raw
         EC2_RATE.labels(action).set(float(refill))
         EC2_BURST.labels(action).set(float(burst))
-        return Reservation(granted=bool(granted), wait=float(wait), at=float(at))
+        return Reservation(granted=bool(granted), wait=float(wait), at=float(at), waited=float(waited))
 
     def throttled(self, action: str, who: str, granted_at: float, urgency: Urgency) -> bool:
         """EC2 refused the call that was granted at `granted_at` (Redis' time). `who` comes first when it asks again.

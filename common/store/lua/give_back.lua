@@ -4,7 +4,7 @@
 -- Result: how many had a place
 local given = 0
 for i = 3, #ARGV do
-  local action = redis.call('HGET', KEYS[1], ARGV[i])
+  local action = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^%S+')
   if action then
     redis.call('HDEL', KEYS[1], ARGV[i])
     redis.call('ZREM', ARGV[2] .. action, ARGV[i])

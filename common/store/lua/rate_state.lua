@@ -94,17 +94,26 @@ local function spare(state)
   return math.min(SPARE, (state.burst - 1) / 4)
 end
 
-local function leave(line, due, who)
+-- Since when somebody waits for this action; nil where he has no place, or his last one is in another line.
+local function waits_since(places, action, who)
+  local held, since = string.match(redis.call('HGET', places, who) or '', '^(%S+) (%S+)$')
+  return held == action and tonumber(since) or nil
+end
+
+local function leave(line, due, places, action, who)
   redis.call('ZREM', line, who)
   redis.call('ZREM', due, who)
+  if waits_since(places, action, who) then
+    redis.call('HDEL', places, who)
+  end
 end
 
 -- Places whose holders did not come, or are to come after a clock was set back, are free.
-local function drop_absent(line, due)
+local function drop_absent(line, due, places, action)
   local long_ago, too_far = text(now - ABSENT), text(now + LONGEST + ABSENT)
   for _, range in ipairs({{'-inf', long_ago}, {too_far, '+inf'}}) do
     for _, who in ipairs(redis.call('ZRANGEBYSCORE', due, range[1], range[2])) do
-      leave(line, due, who)
+      leave(line, due, places, action, who)
     end
   end
 end

@@ -32,6 +32,6 @@ state.tokens, state.filled, state.since, state.taken, state.window, state.used =
 -- Whoever was refused comes first.
 redis.call('ZADD', KEYS[2], text(URGENCY * ARGV[5]), ARGV[4])
 redis.call('ZADD', KEYS[3], text(now + 1), ARGV[4])
-redis.call('HSET', KEYS[4], ARGV[4], ARGV[3])
+redis.call('HSET', KEYS[4], ARGV[4], ARGV[3] .. ' ' .. text(now))
 save(KEYS[1], state, ARGV[6] * 1000)
 return new

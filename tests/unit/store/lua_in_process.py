@@ -50,7 +50,7 @@ class InProcess(Link):
         self._sets: dict[str, Scores] = {}
         self._lua: Any = lua51.LuaRuntime()
         self._compiled: dict[str, Any] = {}
-        self._lua.globals().redis = self._lua.table_from({"call": self._call})
+        self._lua.globals().redis = self._lua.table_from({"call": self._command})
 
     def script(
         self, name: str, keys: Sequence[str], args: Sequence[Value] = (), *, repeat: bool = True, after: str = ""
@@ -70,7 +70,7 @@ class InProcess(Link):
         found = self._hashes.get(key, {})
         return [found[field].encode() if field in found else None for field in fields]
 
-    def _call(self, name: str, *raw: Any) -> Any:
+    def _command(self, name: str, *raw: Any) -> Any:
         key, *args = map(str, raw or ("",))
         match name:
             case "TIME":

@@ -96,6 +96,16 @@ def test_whoever_waits_is_told_when_his_call_comes(store: Store) -> None:
     assert spacing == [pytest.approx(1 / refill, rel=0.01)] * 8
 
 
+def test_how_long_somebody_waited_is_known_at_the_end(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
+    for who in ("first", "second"):
+        ask(store, who)
+    clock.now += 0.5
+    ask(store, "second")
+    clock.now += 2
+    assert [ask(store, who).waited for who in ("first", "second", "new")] == [pytest.approx(2.5), pytest.approx(2.5), 0]
+
+
 def test_nobody_is_told_to_stay_away_for_long_since_limits_may_be_raised(store: Store) -> None:
     use_up(store)
     assert max(ask(store, f"branch/{number}").wait for number in range(1000)) <= 60
@@ -130,8 +140,10 @@ def test_a_place_that_was_used_cannot_be_given_back(store: Store, clock: Virtual
     assert store.give_back(["branch/1"]) == 0
 
 
-def test_the_dead_are_waited_for_ten_seconds(store: Store, clock: VirtualTime) -> None:
+def test_the_dead_are_waited_for_ten_seconds_and_forgotten(clock: VirtualTime) -> None:
     """Their workers were killed with their nodes: nobody gives their places back, and nobody comes."""
+    redis = fakeredis.FakeRedis()
+    store = Store(redis, keys.prefix("c"), TABLE)
     use_up(store)
     waits = [ask(store, f"branch/{number}").wait for number in range(500)]
     clock.now += max(waits) + 9
@@ -139,6 +151,7 @@ def test_the_dead_are_waited_for_ten_seconds(store: Store, clock: VirtualTime) -
     clock.now += 2
     assert ask(store, "new").granted
     assert store.ec2_limits()[ACTION].waiting == 0
+    assert redis.hlen(keys.places(keys.prefix("c"))) == 0
 
 
 def test_what_is_left_of_a_burst_is_told(store: Store, clock: VirtualTime) -> None:
@@ -160,8 +173,7 @@ def test_what_is_left_of_a_burst_is_told(store: Store, clock: VirtualTime) -> No
 
 def test_beliefs_are_those_of_the_settings_until_ec2_shows_others(store: Store) -> None:
     assert store.ec2_limits()["DescribeSubnets"].refill == 20
-    for number in range(40):
-        granted_at = ask(store, f"branch/{number}").at
+    granted_at = [ask(store, f"branch/{number}").at for number in range(40)][-1]
     store.throttled(ACTION, "branch/39", granted_at)
     believed = store.ec2_limits()[ACTION]
     assert (believed.configured_burst, believed.configured_refill) == (100, 5)
@@ -180,8 +192,7 @@ def test_what_was_under_way_when_ec2_refused_says_nothing_new(store: Store, cloc
 
 
 def test_beliefs_outlive_the_burst_by_hours(store: Store, clock: VirtualTime) -> None:
-    for number in range(40):
-        granted_at = ask(store, f"branch/{number}").at
+    granted_at = [ask(store, f"branch/{number}").at for number in range(40)][-1]
     store.throttled(ACTION, "branch/39", granted_at)
     clock.now += 5 * 3600
     assert sum(ask(store, f"later/{number}").granted for number in range(100)) == pytest.approx(49, abs=1)
