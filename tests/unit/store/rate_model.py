@@ -3,11 +3,8 @@
 import heapq
 import itertools
 import random
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-
-import pytest
 
 from common.model.reservation import Urgency
 from common.settings import RateLimit
@@ -22,12 +19,11 @@ ON_THE_SPOT = 3.0
 """Longer waits are not slept: the caller is parked, and comes back a little late."""
 
 
+@dataclass
 class VirtualTime:
-    """Redis' clock in a test."""
+    """Redis' clock."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1_800_000_000.0
-        monkeypatch.setattr(time, "time", lambda: self.now)
+    now: float = 1_800_000_000.0
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The line of an EC2 action in the rate limiter: who goes first, and what becomes of places and beliefs."""
 
 import itertools
+import time
 
 import fakeredis
 import pytest
@@ -18,7 +19,9 @@ AT_ONCE = 98
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
-    return VirtualTime(monkeypatch)
+    virtual = VirtualTime()
+    monkeypatch.setattr(time, "time", lambda: virtual.now)
+    return virtual
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The rate limiter against EC2's buckets as they may be: as in the table, of any other size, shared, or changing."""
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from common.settings import RateLimit
@@ -29,8 +29,8 @@ NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
-    return VirtualTime(monkeypatch)
+def clock() -> VirtualTime:
+    return VirtualTime()
 
 
 def test_fifty_pods_wait_for_nothing(clock: VirtualTime) -> None:
@@ -77,23 +77,19 @@ def test_another_client_that_uses_half_leaves_us_the_other_half(clock: VirtualTi
     assert result.share <= 0.03
 
 
-@settings(
-    max_examples=25, deadline=None, phases=NO_SHRINKING, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, deadline=None, phases=NO_SHRINKING)
 @given(
     burst=st.floats(10, 400),
     refill=st.floats(2, 60),
     seconds=st.integers(10, 60),
     seed=st.integers(0, 1000),
 )
-def test_buckets_of_any_size_are_used_and_hardly_exceeded(
-    monkeypatch: pytest.MonkeyPatch, burst: float, refill: float, seconds: int, seed: int
-) -> None:
+def test_buckets_of_any_size_are_used_and_hardly_exceeded(burst: float, refill: float, seconds: int, seed: int) -> None:
     """The table's is 100 and 5. Refusals: the first burst's until the news of the first is there, then a few for each
     time that the refill is counted."""
     limits = {CREATE: RateLimit(burst=burst, refill=refill)}
     calls = min(700, round(burst + seconds * refill))
-    world = World(VirtualTime(monkeypatch), limits, believed=ONE, seed=seed)
+    world = World(VirtualTime(), limits, believed=ONE, seed=seed)
     world.add(at_once(calls), [CREATE])
     result = world.run()
     assert result.seconds <= 1.2 * ideal(calls, limits) + 15
