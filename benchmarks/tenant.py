@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from types import TracebackType
+from contextlib import suppress
 from typing import Self
 
 from tests.integration.rig import SUBNET
@@ -29,9 +29,7 @@ class OtherClient:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -40,7 +38,5 @@ class OtherClient:
         while not self._stop.wait(max(0.0, following - time.monotonic())):
             following += 1 / self.rate
             self.calls += 1
-            try:
+            with suppress(urllib.error.HTTPError):  # DryRunOperation, or refused as ours are.
                 urllib.request.urlopen(self._request, timeout=5).close()
-            except urllib.error.HTTPError:  # DryRunOperation, or refused as ours are.
-                pass
