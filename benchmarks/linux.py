@@ -6,8 +6,9 @@ from collections.abc import Callable
 from benchmarks.figures import Benchmark, Figures, ideal_seconds, linux_calls
 from benchmarks.measure import Journal
 from benchmarks.stand import LINUX, Stand, named, spread_over, standing
+from benchmarks.tenant import CREATE, OtherClient
 from cli.demo.ideal import POD_ACTIONS, scaled
-from common.settings import RateLimit
+from common.settings import DEFAULT_EC2_RATES, RateLimit
 
 TYPE, BRANCHES = "m5.xlarge", 18
 EVERY_SECONDS = 400.0
@@ -43,6 +44,23 @@ def raised(figures: Figures) -> None:
         figures.add(ideal_by_table_s=ideal_seconds(linux_calls(500)))
 
 
+def halved(figures: Figures) -> None:
+    """An account with half the usual limits, of which nobody told us."""
+    with standing(figures) as stand:
+        stand.scale(buckets=0.5)
+        burst_of(stand, figures, 500, 50, scaled(0.5))
+
+
+def shared(figures: Figures) -> None:
+    """Somebody else in the account uses half of what EC2 allows of one action."""
+    with standing(figures) as stand, OtherClient(stand.rig.ec2_url, 2.5) as other:
+        rates = dict(DEFAULT_EC2_RATES)
+        limit = rates[CREATE]
+        rates[CREATE] = RateLimit(burst=limit.burst, refill=limit.refill - other.rate)
+        burst_of(stand, figures, 500, 50, rates)
+        figures.add(others_calls=other.calls)
+
+
 def burst_of(
     stand: Stand, figures: Figures, pods: int, nodes: int, rates: dict[str, RateLimit] | None = None
 ) -> tuple[dict[str, float], Journal]:
@@ -75,4 +93,6 @@ BENCHMARKS: dict[str, Callable[[Figures], None]] = {
     "linux-large": burst(500, 50),
     "linux-lifted": lifted,
     "raised": raised,
+    "halved": halved,
+    "shared": shared,
 }

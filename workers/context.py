@@ -11,7 +11,7 @@ from importlib.metadata import version
 from common.clock import Clock, SystemClock
 from common.ec2.api import Ec2
 from common.ec2.client import account_id, build_invoke
-from common.ec2.gate import OpenGate, TurnGate
+from common.ec2.gate import OpenGate
 from common.ec2.reach import Reach
 from common.kube.api import Kube
 from common.kube.events import EventSink
@@ -20,16 +20,18 @@ from common.kube.transport import connect as connect_kube
 from common.model.actions import Action
 from common.model.limits import load_limits
 from common.model.outcome import Outcome
+from common.model.reservation import Urgency
 from common.node.state import Options
 from common.settings import Settings, load_settings, require
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher, Publisher
 from common.store.pulse import Pulse
+from workers.callers import caller, gate_for, urgency
 from workers.executor import ThreadExecutor
 from workers.lookups import LookupCache
 from workers.lost_runs import LostRuns
 from workers.outages import KnownOutages
-from workers.reconcile import Reconciler, place_of
+from workers.reconcile import Reconciler
 from workers.rooms import Rooms
 from workers.runs import Runs
 from workers.steps import Ports, carry_out
@@ -48,20 +50,10 @@ class Context:
     reach: Reach
     """Whether EC2 answers."""
 
-    def maintenance_ec2(self) -> Ec2:
-        """EC2 for what may come last: takes no place in the rate limiter's queue, but asks again until its turn comes,
-        however long that takes."""
-        return self.ports.ec2.with_gate(_gate(self.ports.store, self.ports.clock, turn=False, patient=False))
-
-
-def _gate(store: Store, clock: Clock, *, turn: bool, patient: bool, who: str = "") -> TurnGate:
-    return TurnGate(
-        lambda action, turned: store.reserve(action, patient=patient, turn=turned, who=who),
-        store.penalise,
-        clock,
-        turn=turn,
-        patient=patient,
-    )
+    def maintenance_ec2(self, urgency: Urgency = Urgency.RELEASE) -> Ec2:
+        """EC2 for what has no ledger to come back by: waits for its calls, however long that takes."""
+        name = f"maintenance/{secrets.token_hex(8)}"
+        return self.ports.ec2.with_gate(gate_for(self.ports.store, self.ports.clock, name, urgency, defers=False))
 
 
 def check(settings: Settings) -> None:
@@ -98,8 +90,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
     )
 
     def perform(action: Action) -> Outcome:
-        gate = _gate(store, clock, turn=action.turn, patient=True, who=place_of(action.subject))
-        return carry_out(action, ports.through(gate))
+        return carry_out(action, ports.through(gate_for(store, clock, caller(action), urgency(action))))
 
     rooms = Rooms(settings.ec2_max_connections, lambda node: wake(store, publisher, clock, node))
     rng = random.SystemRandom()

@@ -12,6 +12,7 @@ from celery import current_task, shared_task
 from common.logging import get_logger
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
+from common.model.reservation import Urgency
 from common.store.broker import LOAD_INSTANCES, RECONCILE_NODE, SWEEP_LEAKS
 from common.store.transport import MESSAGE
 from workers.context import context
@@ -55,7 +56,7 @@ def load_instances() -> int:
     ports, known_types = shared.ports, shared.reconciler.options.limits
     if not ports.store.begin_load(_message()):
         return 0
-    return load(ports.store, shared.maintenance_ec2(), ports.publisher, ports.clock, known_types)
+    return load(ports.store, shared.maintenance_ec2(Urgency.NODE), ports.publisher, ports.clock, known_types)
 
 
 @shared_task(name=SWEEP_LEAKS)

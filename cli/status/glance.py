@@ -7,6 +7,7 @@ from operator import attrgetter
 import msgspec
 
 from cli.status.alarms import Member
+from cli.status.ec2_limits import Ec2Limit
 from common.model.desired import Desired
 from common.model.ids import NodeName, PodUid
 from common.model.ledger import AddressState, BranchState, Ledger, Pace, TrunkState
@@ -67,6 +68,8 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     """The watcher has written a full list; without it nothing is released."""
     config: dict[str, float | bool | int | None]
+    ec2_limits: tuple[Ec2Limit, ...] = ()
+    """Only those that differ from the settings, or that calls wait for."""
 
 
 def node_glance(

@@ -6,6 +6,7 @@ import msgspec
 
 from cli.status.alarms import alarms, member
 from cli.status.detail import NodeDetail, PodDetail, find_node, node_detail, pod_detail
+from cli.status.ec2_limits import notable
 from cli.status.glance import Glance, node_glance
 from cli.status.outages import sentences
 from common.model.limits import InstanceLimits
@@ -39,6 +40,7 @@ def read_glance(store: Store, limits: Mapping[str, InstanceLimits]) -> Glance:
         ),
         complete=complete,
         config=msgspec.to_builtins(config) if config else {},
+        ec2_limits=notable(store.ec2_limits()),
     )
 
 

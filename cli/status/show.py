@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.status.alarms import leaders
+from cli.status.ec2_limits import limits_table
 from cli.status.fit import Column, cut, fitting, without_common_domain
 from cli.status.glance import Glance, NodeGlance, WindowsPool
 
@@ -23,6 +24,8 @@ def render(glance: Glance, now: float, width: int, nodes_shown: int | None = Non
     """All of it. `now`: epoch seconds. `width`: columns of the terminal. `nodes_shown`: the first so many nodes (None:
     every one)."""
     parts: list[RenderableType] = [*summary(glance)]
+    if glance.ec2_limits:
+        parts += [Text(), limits_table(glance.ec2_limits)]
     if any(node.waiting for node in glance.nodes):
         parts += [Text(), waiting_table(glance.nodes, now, width)]
     if any(node.problem for node in glance.nodes):

@@ -1,4 +1,5 @@
-"""Who may call EC2 now: every call passes a gate first, so that all replicas together stay within EC2's limits."""
+"""Who may call EC2 now: every call passes a gate first, so that all replicas together find out EC2's limits and keep to
+them."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -6,14 +7,11 @@ from typing import Protocol
 from common.clock import Clock
 from common.metrics import EC2_WAIT_SECONDS
 from common.model.errors import ControllerError
-
-NEAR_SECONDS = 1.0
-"""A turn no further off is taken for anybody; further ones only for the patient. The rate limiter's own measure."""
+from common.model.reservation import Reservation
 
 
 class Deferred(ControllerError):
-    """The call was not made: its turn comes at `until` (epoch seconds). The place in the queue is kept: the next try,
-    at that time, has its turn and does not queue again."""
+    """The call was not made: it is to be tried again at `until` (epoch seconds). The place in the line is kept."""
 
     def __init__(self, until: float) -> None:
         super().__init__(f"until {until:.3f}")
@@ -28,7 +26,7 @@ class Gate(Protocol):
         ...
 
     def throttled(self, action: str) -> None:
-        """EC2 said to slow down."""
+        """EC2 refused the call that entered last, because of its request limits."""
         ...
 
 
@@ -42,59 +40,49 @@ class OpenGate:
         pass
 
 
-class TurnGate:
-    """Queues each call in the shared rate limiter. One gate serves one step on one thread.
+class ReservingGate:
+    """Has each call granted by the shared rate limiter. One gate serves one step on one thread, under one name.
 
-    `reserve(action, turn)` takes a place, or redeems the one that was taken before, and tells how many seconds off it
-    is; `penalise(action)` slows the action down for
-    everyone. Places up to `longest_wait` seconds off are waited for, later ones are Deferred. With `turn` a call
-    of the step was Deferred before and has its place already. Which one is not known: a step may look before it acts.
-    So its first look and its first change both come with the turn; the one call too many is within what the limiter
-    spares.
+    `reserve(action)` grants a call, or keeps a place in the line and says when to ask again; `throttled(action, at)`
+    reports that EC2 refused the call that was granted at that time. Up to `longest_wait` seconds are waited for, more
+    is Deferred.
 
     A list once begun is finished: where a look follows a look of the same action (the next page, the next part of a
-    long filter) its turn is waited for however far off it is. Deferred, the step would begin again at the first page,
-    and never end where a list has more pages than it gets turns.
+    long filter) it is waited for however long that takes. Deferred, the step would begin again at the first page, and
+    never end where a list has more pages than are granted at once.
 
-    Not `patient`, for work that may come last and has no ledger to keep a place in: `reserve` takes no place that is
-    not near but tells when to ask again, and that is done here, for as long as it takes.
+    Not `defers`, for work that has no ledger to come back by: everything is waited for.
     """
 
     def __init__(
         self,
-        reserve: Callable[[str, bool], float],
-        penalise: Callable[[str], object],
+        reserve: Callable[[str], Reservation],
+        throttled: Callable[[str, float], object],
         clock: Clock,
         *,
         longest_wait: float = 3.0,
-        turn: bool = False,
-        patient: bool = True,
+        defers: bool = True,
     ) -> None:
         self._reserve = reserve
-        self._penalise = penalise
+        self._throttled = throttled
         self._clock = clock
         self._longest_wait = longest_wait
-        self._turns = {True, False} if turn else set()
+        self._defers = defers
         self._last = ""
         """The action of the call before."""
-        self._patient = patient
+        self._granted_at = 0.0
+        """Redis' time of its grant."""
 
     def enter(self, action: str) -> None:
-        looks = action.startswith("Describe")
-        turn = looks in self._turns
-        self._turns.discard(looks)
-        wait = self._reserve(action, turn)
-        EC2_WAIT_SECONDS.labels(action).observe(wait)
-        while self._patient and wait > self._longest_wait:
-            if not (looks and action == self._last):
-                raise Deferred(self._clock.now() + wait)
-            self._clock.sleep(wait)
-            wait = self._reserve(action, True)
-        while not self._patient and wait > NEAR_SECONDS:
-            self._clock.sleep(wait)
-            wait = self._reserve(action, False)
-        self._last = action
-        self._clock.sleep(wait)
+        goes_on = action.startswith("Describe") and action == self._last
+        answer = self._reserve(action)
+        while not answer.granted:
+            if answer.wait > self._longest_wait and self._defers and not goes_on:
+                raise Deferred(self._clock.now() + answer.wait)
+            self._clock.sleep(answer.wait)
+            answer = self._reserve(action)
+        EC2_WAIT_SECONDS.labels(action).observe(answer.waited)
+        self._last, self._granted_at = action, answer.at
 
     def throttled(self, action: str) -> None:
-        self._penalise(action)
+        self._throttled(action, self._granted_at)

@@ -178,14 +178,26 @@ def snapshot(p: KeyPrefix, instance: InstanceId) -> str:
 
 
 def rate(p: KeyPrefix, action: str) -> str:
-    """Hash, state of an EC2 action's bucket (fields: lua/reserve.lua). Writers: workers. Expires when full again."""
-    return f"{p}rate:{action}"
+    """Hash, what is believed of an EC2 action's bucket (fields: lua/rate_state.lua). Writers: workers. Expires
+    (rate.BELIEF)."""
+    return f"{p}rate-limit:{action}"
+
+
+def rate_line(p: KeyPrefix, action: str) -> str:
+    """Sorted set, what waits to call an EC2 action by its ticket. Writers: workers. Expires as its holders' absence."""
+    return f"{p}rate-line:{action}"
+
+
+def rate_due(p: KeyPrefix, action: str) -> str:
+    """Sorted set, what waits to call an EC2 action by epoch seconds at which it asks again. Writers: workers. Expires
+    with `rate_line`."""
+    return f"{p}rate-due:{action}"
 
 
 def places(p: KeyPrefix) -> str:
-    """Hash, what waits for its turn -> EC2 action in whose line it has a place. Writers: workers. Expires
-    (rate.PLACES_SECONDS)."""
-    return f"{p}places"
+    """Hash, what waits -> EC2 action in whose line it last got a place, and epoch seconds since when. Writers: workers.
+    Expires (rate.PLACES)."""
+    return f"{p}rate-places"
 
 
 # --- outages.py

@@ -1,64 +1,33 @@
-"""The rate limiter that all replicas share: one token bucket for each EC2 action, one script a call.
+"""The rate limiter that all replicas share: what EC2 allows of each action, found out by sending.
 
-EC2 throttles per account, region and action by token bucket ("Request throttling", EC2 API Reference). A caller takes
-its turn and is told how long to wait: nobody polls, and turns are first come, first served.
+EC2 throttles per account, region and action by token bucket ("Request throttling", EC2 API Reference). The settings'
+table is where beliefs begin; the account may have more or less, and others may use some of it. Within the believed
+bucket calls are granted at once. Beyond it slow start asks for more, as TCP does: one call, then two, four, as long as
+none is refused. A refusal shows that the bucket is empty; calls are then paced by the believed refill, which every
+refusal corrects by what EC2 let through since the one before. Beliefs last for hours. ADR 12 has the curves.
 
-Turns are given only HORIZON_SECONDS ahead, so that a rate that changed takes effect at once. Whoever is further back
-is given a *place*: an estimate, made as if the rate went on growing. He comes back at that time with `turn`, goes
-before those without, and gets his turn, or a later place where EC2 did not let the rate grow. While callers wait and
-nothing is throttled the rate grows, slowly near the table (so that a probe at EC2's defaults costs a few calls), then
-faster; throttling sets a ceiling for some minutes.
-
-A place whose holder does not want it any more is given back; where holders die, their line is over as soon as nobody
-came for ABSENT_SECONDS though places were due.
+Nothing is granted ahead of its time, so that a refusal slows everybody down at once. Whoever has to wait gets a place
+in the line of the action, and asks again when told: pods first, then nodes, then the rest, each in the order in which
+they came. Places are kept while their holders are parked, and are free when these do not come back.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Protocol
 
-from common.metrics import EC2_RATE
+import msgspec
+
+from common.metrics import EC2_BURST, EC2_RATE
+from common.model.reservation import Reservation, Urgency
 from common.settings import DEFAULT_EC2_RATES
 from common.store import keys
 from common.store.link import Link, Value
 from common.store.milliseconds import milliseconds
 
-SPARE_BURST = 2.0
-"""Tokens of EC2's bucket that we leave: calls reach EC2 some 100 ms after their turn, bunched."""
-SPARE_REFILL = 0.02
-"""Share of the refill that we leave, so that EC2's bucket is never emptier than ours for long."""
-IMPATIENT_SECONDS = 1.0
-"""A queue longer than this is for pods and nodes; releases and warming come back later."""
-IMPATIENT_RETRY_SECONDS = 4.0
-"""The least that a refused caller is told to stay away: more than anybody waits for on the spot."""
-CUT_SECONDS = 60.0
-"""A rate that was cut after throttling has grown back after so long."""
-CUT_FLOOR = 0.1
-"""Of the refill; the account is shared with others, and some calls must get through to find out how it stands."""
-HORIZON_SECONDS = 1.5
-"""How far ahead turns are given when the rate may grow: what a change of the rate cannot reach any more."""
-PLACE_SECONDS = 3.05
-"""Least wait of a place: more than callers wait for on the spot (3 s), so that they see that it is no turn."""
-LINE_SECONDS = 40.0
-"""Places must amount to so much waiting before the rate grows: a probe costs two or three throttled calls."""
-BUSY_SECONDS = 8.0
-"""Of waiting before the rate grows: small bursts are over by then and cost no probe."""
-NEAR_GROWTH, FAR_GROWTH = 0.03, 0.15
-"""Growth a second, near the table and beyond."""
-BEYOND = 1.35
-"""Gain from which on EC2's limits are evidently raised: at its defaults throttling comes before."""
-LARGEST_GAIN = 20.0
-CEILING_SECONDS = 300.0
-"""For so long the gain at which EC2 throttled is not tried again."""
-CEILING_SHARE = 0.7
-"""Of a gain beyond at which EC2 throttled: what is kept."""
-PAUSE_SECONDS = 1.0
-"""After a probe: lets EC2's bucket fill by what the turns already given take too much."""
-ABSENT_SECONDS = 5.0
-"""Holders of places come back within so long: what is left of a turn's time until the run that takes it calls."""
-PLACES_SECONDS = 86400.0
-"""For so long it is remembered who has a place."""
-FOUND_SECONDS = HORIZON_SECONDS + 2.5
-"""Throttling so soon after a finding comes from turns given before it."""
+BELIEF = timedelta(hours=6)
+"""How long beliefs outlive the last call: limits of an account change by a person's request."""
+PLACES = timedelta(days=1)
+"""For so long it is remembered in which line somebody has a place."""
 
 
 class Rate(Protocol):
@@ -73,52 +42,86 @@ class Rate(Protocol):
         ...
 
 
+class BelievedLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """What is believed of EC2's limit for an action, and who waits for it."""
+
+    burst: float
+    refill: float
+    """Calls a second."""
+    configured_burst: float
+    configured_refill: float
+    waiting: int
+    """Calls in the line, of all replicas."""
+
+
 DEFAULT_RATES: Mapping[str, Rate] = DEFAULT_EC2_RATES
 
 
 class RateLimiter:
-    """Thread-safe. Time is Redis' own. Every method raises StoreUnavailable."""
+    """Thread-safe. Time is Redis' own. Every method raises StoreUnavailable, and KeyError for an action without a
+    limit."""
 
     def __init__(self, link: Link, prefix: keys.KeyPrefix, rates: Mapping[str, Rate]) -> None:
         self._link = link
         self._prefix = prefix
         self._rates = rates
 
-    def reserve(
-        self, action: str, cost: float = 1, *, patient: bool = True, turn: bool = False, who: str = ""
-    ) -> float:
-        """Take a turn: the seconds until it comes, 0 now. PLACE_SECONDS and more is a place: come back then with
-        `turn`, or `give_back`. `who`: a name in the whole cluster of what calls, for `give_back`; it has one place at a
-        time. Not `patient`: where the queue is longer than IMPATIENT_SECONDS nothing is taken, and the answer says when
-        to ask again. Raises KeyError for an action without a limit."""
-        spots = [keys.rate(self._prefix, action), keys.places(self._prefix)]
-        args: list[Value] = [*self._bucket(action), cost, int(patient), int(turn), IMPATIENT_SECONDS, HORIZON_SECONDS]
-        args += [CUT_SECONDS, BUSY_SECONDS, NEAR_GROWTH, FAR_GROWTH, BEYOND, LARGEST_GAIN, CEILING_SECONDS]
-        args += [PLACE_SECONDS, LINE_SECONDS, ABSENT_SECONDS, action, keys.rate(self._prefix, ""), who]
-        args.append(milliseconds(PLACES_SECONDS))
-        raw, now = self._script("reserve", spots, args)
-        EC2_RATE.labels(action).set(float(now))
-        wait = float(raw)
-        return max(wait, IMPATIENT_RETRY_SECONDS) if not patient and wait > IMPATIENT_SECONDS else wait
+    def reserve(self, action: str, who: str, urgency: Urgency) -> Reservation:
+        """Leave to call `action`, or a place in its line. `who`: a name in the whole cluster of what calls, by which
+        its place is found when it asks again."""
+        raw = self._script("reserve", action, self._belief(action, who, urgency), milliseconds(PLACES.total_seconds()))
+        granted, wait, at, waited, refill, burst = raw
+        EC2_RATE.labels(action).set(float(refill))
+        EC2_BURST.labels(action).set(float(burst))
+        return Reservation(granted=bool(granted), wait=float(wait), at=float(at), waited=float(waited))
+
+    def throttled(self, action: str, who: str, granted_at: float, urgency: Urgency) -> bool:
+        """EC2 refused the call that was granted at `granted_at` (Redis' time). `who` comes first when it asks again.
+        Whether that told anything new: not where the call was under way when EC2 refused another."""
+        return bool(self._script("throttled", action, self._belief(action, who, urgency), repr(granted_at)))
 
     def give_back(self, who: Iterable[str]) -> int:
         """These do not come back for their places. How many had one."""
-        args: list[Value] = [keys.rate(self._prefix, ""), *who]
-        return int(self._script("give_back", [keys.places(self._prefix)], args))
+        args: list[Value] = [keys.rate_line(self._prefix, ""), keys.rate_due(self._prefix, ""), *who]
+        return int(self._link.script("give_back", [keys.places(self._prefix)], args))
 
     def left(self, action: str) -> float:
-        """Share of the action's burst that is not used up, 0 to 1. Raises KeyError for an action without a limit."""
-        return float(self._script("left", [keys.rate(self._prefix, action)], self._bucket(action)))
+        """Share of the action's burst that is not used up, 0 to 1; 0 where callers wait."""
+        return float(self._script("left", action, self._configured(action)))
 
-    def penalise(self, action: str) -> None:
-        """EC2 throttled the action: everybody's rate for it is cut, at most once a second, and grows back."""
-        args: list[Value] = [CUT_SECONDS, CUT_FLOOR, milliseconds(CEILING_SECONDS)]
-        args += [BEYOND, CEILING_SHARE, PAUSE_SECONDS, FOUND_SECONDS]
-        self._script("penalise", [keys.rate(self._prefix, action)], args)
+    def believed(self) -> dict[str, BelievedLimit]:
+        """By action, in the table's order. Only reads."""
+        reads: list[tuple[str, ...]] = []
+        for action in self._rates:
+            reads.append(("HMGET", keys.rate(self._prefix, action), "table", "burst", "refill"))
+            reads.append(("ZCARD", keys.rate_line(self._prefix, action)))
+        answers = self._link.transaction(reads)
+        found = {}
+        for number, (action, rate) in enumerate(self._rates.items()):
+            (table, burst, refill), waiting = answers[2 * number : 2 * number + 2]
+            known = table is not None and table.decode() == _table(rate)
+            found[action] = BelievedLimit(
+                burst=float(burst) if known else rate.burst,
+                refill=float(refill) if known else rate.refill,
+                configured_burst=rate.burst,
+                configured_refill=rate.refill,
+                waiting=int(waiting),
+            )
+        return found
 
-    def _bucket(self, action: str) -> list[Value]:
+    def _configured(self, action: str) -> list[Value]:
         rate = self._rates[action]
-        return [max(1.0, rate.burst - SPARE_BURST), rate.refill * (1 - SPARE_REFILL)]
+        return list(_table(rate).split())
 
-    def _script(self, name: str, spots: list[str], args: list[Value]) -> Any:
-        return self._link.script(name, spots, args, after="rate_state")
+    def _belief(self, action: str, who: str, urgency: Urgency) -> list[Value]:
+        return [*self._configured(action), action, who, int(urgency), int(BELIEF.total_seconds())]
+
+    def _script(self, name: str, action: str, args: list[Value], *more: Value) -> Any:
+        p = self._prefix
+        spots = [keys.rate(p, action), keys.rate_line(p, action), keys.rate_due(p, action), keys.places(p)]
+        return self._link.script(name, spots, [*args, *more], after="rate_state")
+
+
+def _table(rate: Rate) -> str:
+    """As the scripts keep it."""
+    return f"{float(rate.burst)!r} {float(rate.refill)!r}"

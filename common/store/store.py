@@ -12,6 +12,7 @@ from common.model.ids import EniId, InstanceId, NodeName, PodUid
 from common.model.ledger import Ledger
 from common.model.node import NodeView
 from common.model.pod import PodWish
+from common.model.reservation import Reservation, Urgency
 from common.store import keys
 from common.store.broker import LOAD_INSTANCES, SWEEP_LEAKS
 from common.store.desired import DesiredState
@@ -23,7 +24,7 @@ from common.store.members import Members
 from common.store.messages import Absent, Messages
 from common.store.outages import Outages
 from common.store.queues import Queues
-from common.store.rate import DEFAULT_RATES, Rate, RateLimiter
+from common.store.rate import DEFAULT_RATES, BelievedLimit, Rate, RateLimiter
 from common.store.server import Server
 from common.store.snapshots import LOADING_SECONDS, Snapshots
 from common.store.sweep import SweepMemory
@@ -187,8 +188,8 @@ class Store:
 
     # --- rate limiter
 
-    def reserve(self, action: str, cost: int = 1, *, patient: bool = True, turn: bool = False, who: str = "") -> float:
-        return self._rate.reserve(action, cost, patient=patient, turn=turn, who=who)
+    def reserve(self, action: str, who: str, urgency: Urgency = Urgency.POD) -> Reservation:
+        return self._rate.reserve(action, who, urgency)
 
     def give_back(self, who: Iterable[str]) -> int:
         return self._rate.give_back(who)
@@ -196,8 +197,11 @@ class Store:
     def rate_left(self, action: str) -> float:
         return self._rate.left(action)
 
-    def penalise(self, action: str) -> None:
-        self._rate.penalise(action)
+    def throttled(self, action: str, who: str, granted_at: float, urgency: Urgency = Urgency.POD) -> bool:
+        return self._rate.throttled(action, who, granted_at, urgency)
+
+    def ec2_limits(self) -> dict[str, BelievedLimit]:
+        return self._rate.believed()
 
     # --- who is alive
 

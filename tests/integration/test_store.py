@@ -207,12 +207,17 @@ def test_every_change_is_seen_by_a_run(server: RedisServer) -> None:
     assert watcher.due(1e12, 10) == []
 
 
-def test_turns_taken_by_many_at_once_are_spaced_by_the_refill(server: RedisServer) -> None:
-    stores = [Store(connect(server.url), P, {"CreateTags": RateLimit(burst=12, refill=100)}) for _ in range(4)]
+def test_replicas_share_a_bucket_and_its_line(server: RedisServer) -> None:
+    stores = [Store(connect(server.url), P, {"CreateTags": RateLimit(burst=50, refill=0.01)}) for _ in range(4)]
     with ThreadPoolExecutor(16) as pool:
-        waits = sorted(pool.map(lambda n: stores[n % 4].reserve("CreateTags"), range(200)))
-    assert waits[9] == 0
-    assert waits[-1] == pytest.approx(190 / 98, abs=0.5)
+        answers = list(pool.map(lambda n: stores[n % 4].reserve("CreateTags", f"caller/{n}"), range(200)))
+    granted = [answer.at for answer in answers if answer.granted]
+    assert 48 <= len(granted) <= 60, "the bucket, less two, and the first rounds of slow start"
+    assert stores[0].throttled("CreateTags", "caller/refused", max(granted))
+    believed = stores[3].ec2_limits()["CreateTags"]
+    assert believed.waiting == 200 - len(granted) + 1
+    assert believed.burst == pytest.approx(len(granted), abs=1)
+    assert stores[1].reserve("CreateTags", "caller/refused").wait < stores[2].reserve("CreateTags", "caller/199").wait
 
 
 def test_snapshot_requests_of_many_are_each_taken_once(store: Store) -> None:

@@ -16,7 +16,7 @@ import msgspec
 import yaml
 
 from common.ec2.api import Ec2
-from common.ec2.gate import OpenGate, TurnGate
+from common.ec2.gate import OpenGate
 from common.kube.api import Kube
 from common.model.actions import Action
 from common.model.ids import NodeName
@@ -24,6 +24,7 @@ from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
 from common.model.outcome import Outcome
+from common.model.reservation import Urgency
 from common.node.state import Options
 from common.store import Store, keys
 from common.store.heartbeats import GONE_SECONDS
@@ -36,12 +37,13 @@ from tests.simulation.crashes import Crash, CrashPoints
 from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.outside import KubeInProcess, TaskQueue, invoker
 from tests.simulation.watcher import PumpedWatcher
+from workers.callers import caller, gate_for, urgency
 from workers.lookups import LookupCache
 from workers.lost_runs import LostRuns
 from workers.maintenance.load import load_instances
 from workers.maintenance.sweep import sweep_leaks
 from workers.outages import KnownOutages
-from workers.reconcile import Reconciler, place_of
+from workers.reconcile import Reconciler
 from workers.rooms import Rooms
 from workers.steps import Ports, carry_out
 from workers.waking import wake
@@ -180,10 +182,7 @@ class Cluster:
         )
 
         def perform(action: Action) -> Outcome:
-            who = place_of(action.subject)
-            gate = TurnGate(
-                lambda a, t: store.reserve(a, turn=t, who=who), store.penalise, self.clock, turn=action.turn
-            )
+            gate = gate_for(store, self.clock, caller(action), urgency(action))
             return carry_out(action, ports.through(gate))
 
         rooms = Rooms(THREADS, lambda node: wake(store, self.queue, self.clock, node))
@@ -307,9 +306,7 @@ class Cluster:
 
     def _maintenance_ec2(self) -> Ec2:
         store = self.ports.store
-        return self.ports.ec2.with_gate(
-            TurnGate(lambda a, _: store.reserve(a, patient=False), store.penalise, self.clock, patient=False)
-        )
+        return self.ports.ec2.with_gate(gate_for(store, self.clock, "maintenance", Urgency.RELEASE, defers=False))
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let so much time pass, or less where `until` holds sooner; whether it does."""

@@ -1,9 +1,14 @@
--- What waited for its turn does not want it any more: those behind move up. After rate_state.lua.
+-- What waits does not want its place any more: those behind move up.
 -- KEYS: places
--- ARGV: prefix of rate, who waited, who waited, ...
+-- ARGV: prefix of line, prefix of due, who waits, who waits, ...
 -- Result: how many had a place
 local given = 0
-for i = 2, #ARGV do
-  given = given + give_back(KEYS[1], ARGV[1], ARGV[i])
+for i = 3, #ARGV do
+  local action = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^%S+')
+  if action then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+    redis.call('ZREM', ARGV[2] .. action, ARGV[i])
+    given = given + redis.call('ZREM', ARGV[1] .. action, ARGV[i])
+  end
 end
 return given

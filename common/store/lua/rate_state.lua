@@ -1,7 +1,22 @@
--- Put before the limiter's scripts: Redis' time, and the state of an action's bucket as of that time.
--- Where Redis' clock was set back, so are the times of the state: else no call would be made, or throttling be ignored,
--- until the clock has caught up. Set forward it looks as if nobody had called meanwhile, which costs one burst at most.
-local TIMES = {'at', 'tail', 'late', 'gain_at', 'busy', 'ceiling_at', 'cut_at', 'found_at', 'seen'}
+-- Put before the limiter's scripts: Redis' time, what is believed of an action's bucket in EC2, and the line.
+-- ARGV of all but give_back: burst and refill by the settings, ...
+-- The hash `rate`: `table` what the settings say; `burst`, `refill` what is believed; `tokens` of the bucket at `at`;
+--   `since` when its content was last known: full (`filled` 1) or empty (0); `taken` calls granted after that;
+--   `probe_at` when slow start may begin again, `pause` before that; `window` calls beyond the bucket in this round of
+--   slow start (0: none), `used` those granted, `round_at` its begin; `settled` the refill at the last refusal;
+--   `basis` calls that it was counted by, and `sized` 1 if the burst was, too; `delay` from a call's grant to the news
+--   of its refusal; `tickets` numbers given; `seen` Redis' time at the last call. All times in epoch seconds.
+-- Two sorted sets, by who waits: `line` his ticket (urgency, then number), `due` when he asks again.
+local URGENCY = 1e12      -- tickets of one urgency are below this times the next
+local SPARE = 2           -- tokens left in EC2's bucket
+local LEAST = 0.05        -- of the settings' refill: some calls must be made to find out how the account stands
+local ROUND = 0.4         -- seconds of a round of slow start, where refusals are known sooner
+local CHANGED = 0.1       -- of the refill: less is taken for what was believed already
+local EXACT = 20          -- calls by which a refill is known well enough
+local FIRST_PAUSE, FULL_PAUSE, SETTLED_PAUSE, LONGEST_PAUSE = 2, 8, 30, 300  -- seconds until the next probe
+local ABSENT = 10         -- seconds after which a place is free whose holder did not ask again
+local LONGEST = 30        -- seconds after which everybody asks again: EC2 may have become more generous
+local TIMES = {'at', 'since', 'probe_at', 'round_at', 'seen'}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
@@ -9,39 +24,96 @@ local function text(number)
   return string.format('%.6f', number)
 end
 
-local function state_of(key)
-  local state = {}
-  local flat = redis.call('HGETALL', key)
-  for i = 1, #flat, 2 do
-    state[flat[i]] = tonumber(flat[i + 1])
+-- The state as of now. Beliefs begin with the settings, and begin anew where these change.
+local function load(key)
+  local burst, refill = ARGV[1], ARGV[2]
+  local configured = burst .. ' ' .. refill
+  local state = {table = configured, burst = tonumber(burst), refill = tonumber(refill), tokens = tonumber(burst),
+    taken = 0,
+    filled = 1, at = now, since = now, probe_at = 0, pause = 0, window = 0, used = 0, round_at = 0,
+    settled = tonumber(refill), basis = 1, sized = 0, delay = 0, tickets = 0, seen = now}
+  local found = redis.call('HGETALL', key)
+  local kept = {}
+  for i = 1, #found, 2 do
+    kept[found[i]] = found[i + 1]
   end
-  local back = (state.seen or now) - now
+  if kept.table == configured then
+    for field, value in pairs(kept) do
+      state[field] = tonumber(value) or value
+    end
+  elseif kept.tickets then
+    state.tickets = tonumber(kept.tickets)
+  end
+  -- Where Redis' clock was set back, so are the times: else no call would be made until it has caught up.
+  local back = state.seen - now
   if back > 0 then
     for _, field in ipairs(TIMES) do
-      if (state[field] or 0) > 0 then
-        state[field] = state[field] - back
-        redis.call('HSET', key, field, text(state[field]))
-      end
+      state[field] = state[field] - back
     end
+  end
+  state.seen = now
+  state.tokens = state.tokens + (now - state.at) * state.refill
+  state.at = now
+  if state.tokens >= state.burst then
+    state.tokens, state.filled, state.since, state.taken = state.burst, 1, now, 0
   end
   return state
 end
 
--- The place that somebody has in an action's line, if any, is free again.
-local function give_back(places_key, rate_prefix, who)
-  local action = redis.call('HGET', places_key, who)
-  if not action then
-    return 0
+local function save(key, state, lifetime)
+  local flat = {}
+  for field, value in pairs(state) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = type(value) == 'number' and text(value) or value
   end
-  redis.call('HDEL', places_key, who)
-  local key = rate_prefix .. action
-  local state = state_of(key)
-  local places = state.places or 0
-  if places > 0 then
-    -- Each place is an equal share of the line; what the next ones would take is not known.
-    local first = math.max(state.at or now, now)
-    local tail = first + math.max(0, (state.tail or now) - first) * (places - 1) / places
-    redis.call('HSET', key, 'places', places - 1, 'tail', text(tail))
+  redis.call('HSET', key, unpack(flat))
+  redis.call('PEXPIRE', key, lifetime)
+end
+
+-- Calls that EC2 lets through by what is believed, since its bucket's content was known.
+local function expected_since(state)
+  if state.filled == 1 then
+    return state.burst + state.refill * (now - state.since)
   end
-  return 1
+  return state.refill * math.max(1, now - state.since)
+end
+
+-- EC2 let `taken` calls through since its bucket's content was known. From full, burst and refill are scaled alike, as
+-- accounts differ; from empty, only the refill counted. At most halved: others may have used the bucket up for once.
+local function learn(state, taken)
+  local expected = expected_since(state)
+  local factor = math.max(0.5, taken / expected)
+  state.refill = math.max(state.refill * factor, tonumber(ARGV[2]) * LEAST)
+  if state.filled == 1 then
+    state.burst = math.max(1, state.burst * factor)
+  end
+end
+
+-- Tokens that stay in EC2's bucket where it is not slow start: calls reach it bunched.
+local function spare(state)
+  return math.min(SPARE, (state.burst - 1) / 4)
+end
+
+-- Since when somebody waits for this action; nil where he has no place, or his last one is in another line.
+local function waits_since(places, action, who)
+  local held, since = string.match(redis.call('HGET', places, who) or '', '^(%S+) (%S+)$')
+  return held == action and tonumber(since) or nil
+end
+
+local function leave(line, due, places, action, who)
+  redis.call('ZREM', line, who)
+  redis.call('ZREM', due, who)
+  if waits_since(places, action, who) then
+    redis.call('HDEL', places, who)
+  end
+end
+
+-- Places whose holders did not come, or are to come after a clock was set back, are free.
+local function drop_absent(line, due, places, action)
+  local long_ago, too_far = text(now - ABSENT), text(now + LONGEST + ABSENT)
+  for _, range in ipairs({{'-inf', long_ago}, {too_far, '+inf'}}) do
+    for _, who in ipairs(redis.call('ZRANGEBYSCORE', due, range[1], range[2])) do
+      leave(line, due, places, action, who)
+    end
+  end
 end

@@ -1,8 +1,9 @@
-"""Turns: waited for when near, deferred when far, and never queued for twice."""
+"""Waits for a grant: on the spot when near, deferred when far, and the place is asked for again by the same name."""
 
 import pytest
 
-from common.ec2.gate import Deferred, TurnGate
+from common.ec2.gate import Deferred, ReservingGate
+from common.model.reservation import Reservation
 
 
 class VirtualClock:
@@ -19,79 +20,72 @@ class VirtualClock:
         self.time += max(0.0, seconds)
 
 
-class Queue:
-    """A rate limiter whose next places are so many seconds off; places taken before are redeemed at once."""
+class Line:
+    """A rate limiter that answers with these waits, 0 for a grant. Its clock is 500 seconds ahead of ours."""
 
-    def __init__(self, *waits: float) -> None:
+    def __init__(self, clock: VirtualClock, *waits: float) -> None:
+        self._clock = clock
         self._waits = list(waits)
-        self.reserved: list[str] = []
-        self.redeemed: list[str] = []
-        self.penalised: list[str] = []
+        self.asked: list[str] = []
+        self.refused: list[tuple[str, float]] = []
 
-    def reserve(self, action: str, turn: bool) -> float:
-        if turn:
-            self.redeemed.append(action)
-            return 0.0
-        self.reserved.append(action)
-        return self._waits.pop(0)
+    def reserve(self, action: str) -> Reservation:
+        self.asked.append(action)
+        wait = self._waits.pop(0)
+        return Reservation(granted=wait == 0, wait=wait, at=self._clock.time + 500)
 
-
-def gate(queue: Queue, clock: VirtualClock, *, turn: bool = False, patient: bool = True) -> TurnGate:
-    return TurnGate(queue.reserve, queue.penalised.append, clock, turn=turn, patient=patient)
+    def throttled(self, action: str, at: float) -> None:
+        self.refused.append((action, at))
 
 
-def test_a_near_turn_is_waited_for() -> None:
-    clock, queue = VirtualClock(), Queue(2.5)
-    gate(queue, clock).enter("A")
-    assert clock.time == 1002.5
+def gate(line: Line, clock: VirtualClock, *, defers: bool = True) -> ReservingGate:
+    return ReservingGate(line.reserve, line.throttled, clock, defers=defers)
 
 
-def test_a_far_turn_is_deferred_at_once() -> None:
-    clock, queue = VirtualClock(), Queue(3.5)
+def test_a_near_grant_is_waited_for_as_often_as_it_is_put_off() -> None:
+    clock = VirtualClock()
+    line = Line(clock, 2.5, 0.5, 0)
+    gate(line, clock).enter("A")
+    assert (clock.time, line.asked) == (1003.0, ["A", "A", "A"])
+
+
+def test_a_far_grant_is_deferred_at_once() -> None:
+    clock = VirtualClock()
     with pytest.raises(Deferred) as deferred:
-        gate(queue, clock).enter("A")
+        gate(Line(clock, 3.5), clock).enter("A")
     assert (deferred.value.until, clock.time) == (1003.5, 1000.0)
 
 
-def test_who_may_come_last_asks_again_until_his_turn_is_near() -> None:
-    clock, queue = VirtualClock(), Queue(30.0, 20.0, 0.5)
-    gate(queue, clock, patient=False).enter("A")
-    assert (queue.reserved, clock.time) == (["A", "A", "A"], 1050.5)
+def test_a_grant_that_is_put_off_too_far_while_it_is_waited_for_is_deferred() -> None:
+    clock = VirtualClock()
+    with pytest.raises(Deferred) as deferred:
+        gate(Line(clock, 1.0, 20.0), clock).enter("A")
+    assert (deferred.value.until, clock.time) == (1021.0, 1001.0)
 
 
-def test_who_kept_his_turn_does_not_queue_again_but_for_the_next_call() -> None:
-    clock, queue = VirtualClock(), Queue(1.0)
-    kept = gate(queue, clock, turn=True)
-    kept.enter("DeleteNetworkInterface")
-    assert (queue.redeemed, queue.reserved, clock.time) == (["DeleteNetworkInterface"], [], 1000.0)
-    kept.enter("DeleteNetworkInterface")
-    assert (queue.reserved, clock.time) == (["DeleteNetworkInterface"], 1001.0)
-
-
-def test_a_kept_turn_is_not_spent_on_the_look_before_the_call() -> None:
-    clock, queue = VirtualClock(), Queue(30.0)
-    kept = gate(queue, clock, turn=True)
-    kept.enter("DescribeNetworkInterfaces")
-    kept.enter("AttachNetworkInterface")
-    assert (queue.reserved, clock.time) == ([], 1000.0)
-    assert queue.redeemed == ["DescribeNetworkInterfaces", "AttachNetworkInterface"]
-    with pytest.raises(Deferred):
-        kept.enter("DescribeNetworkInterfaces")
+def test_who_cannot_come_back_waits_however_long() -> None:
+    clock = VirtualClock()
+    line = Line(clock, 30.0, 20.0, 0.5, 0)
+    gate(line, clock, defers=False).enter("A")
+    assert clock.time == 1050.5
 
 
 def test_a_list_once_begun_is_finished_however_far_off_its_further_pages_are() -> None:
-    """The place of a page is waited for and redeemed; another action of the step is still Deferred."""
-    clock, queue = VirtualClock(), Queue(0.0, 40.0, 40.0)
-    one = gate(queue, clock)
+    """Another action of the step is still Deferred."""
+    clock = VirtualClock()
+    one = gate(Line(clock, 0, 40.0, 0, 40.0), clock)
     one.enter("DescribeTrunkInterfaceAssociations")
     one.enter("DescribeTrunkInterfaceAssociations")
     assert clock.time == 1040.0
-    assert queue.redeemed == ["DescribeTrunkInterfaceAssociations"]
     with pytest.raises(Deferred):
         one.enter("DisassociateTrunkInterface")
 
 
-def test_throttling_slows_the_action_down_for_everyone() -> None:
-    queue = Queue(0.0)
-    gate(queue, VirtualClock()).throttled("A")
-    assert queue.penalised == ["A"]
+def test_a_refusal_is_reported_with_the_time_of_the_grant_by_the_limiters_clock() -> None:
+    clock = VirtualClock()
+    line = Line(clock, 1.0, 0)
+    one = gate(line, clock)
+    one.enter("A")
+    clock.sleep(0.3)
+    one.throttled("A")
+    assert line.refused == [("A", 1501.0)]

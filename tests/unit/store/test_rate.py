@@ -1,287 +1,253 @@
-"""The rate limiter against a model of EC2's buckets, on a virtual clock, with latencies that jitter."""
+"""The line of an EC2 action in the rate limiter: who goes first, and what becomes of places and beliefs."""
 
-import heapq
 import itertools
-import random
 import time
-from dataclasses import dataclass, field
 
 import fakeredis
 import pytest
 
+from common.model.reservation import Reservation, Urgency
 from common.settings import RateLimit
 from common.store import Store, keys
-from common.store.rate import IMPATIENT_RETRY_SECONDS
+from tests.unit.store.rate_model import VirtualTime
 
 ACTION = "CreateNetworkInterface"
 TABLE = {ACTION: RateLimit(burst=100, refill=5), "DescribeSubnets": RateLimit(burst=100, refill=20)}
-ON_THE_SPOT = 3.0
-"""Longer waits are not slept: the caller comes back."""
-
-
-class VirtualTime:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1_800_000_000.0
-        monkeypatch.setattr(time, "time", lambda: self.now)
+AT_ONCE = 98
+"""Calls of a full bucket: two tokens are left in EC2's."""
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
-    return VirtualTime(monkeypatch)
+    virtual = VirtualTime()
+    monkeypatch.setattr(time, "time", lambda: virtual.now)
+    return virtual
 
 
-@dataclass
-class Bucket:
-    """EC2's."""
-
-    burst: float
-    refill: float
-    at: float
-    tokens: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tokens = self.burst
-
-    def take(self, now: float) -> bool:
-        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.refill)
-        self.at = now
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
+@pytest.fixture
+def store(clock: VirtualTime) -> Store:
+    return Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
 
 
-@dataclass
-class Result:
-    seconds: float = 0.0
-    calls: int = 0
-    throttled: int = 0
-    visits: int = 0
-
-    @property
-    def share(self) -> float:
-        return self.throttled / self.calls
+def ask(store: Store, who: str, urgency: Urgency = Urgency.POD) -> Reservation:
+    return store.reserve(ACTION, who, urgency)
 
 
-def run(
-    clock: VirtualTime,
-    *,
-    arrivals: list[float],
-    scale: float = 1.0,
-    action: str = ACTION,
-    seed: int = 1,
-    jitter: float = 0.4,
-) -> Result:
-    """Callers as the gate makes them: wait on the spot, or come back for their place, a little late; throttled ones
-    try again after a second or two."""
-    rng = random.Random(seed)
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-    began = clock.now
-    bucket = Bucket(burst=TABLE[action].burst * scale, refill=TABLE[action].refill * scale, at=began)
-    order = itertools.count()
-    agenda: list[tuple[float, int, str, bool]] = []
-
-    def plan(at: float, what: str, turn: bool = False) -> None:
-        heapq.heappush(agenda, (at, next(order), what, turn))
-
-    for arrival in arrivals:
-        plan(began + arrival, "ask")
-    result = Result()
-    while agenda:
-        clock.now, _, what, turn = heapq.heappop(agenda)
-        if what == "ask":
-            result.visits += 1
-            wait = store.reserve(action, turn=turn)
-            if wait > ON_THE_SPOT:
-                plan(clock.now + wait + rng.uniform(0, 0.3), "ask", turn=True)
-            else:
-                plan(clock.now + wait + rng.uniform(0.01, jitter), "call")
-            continue
-        result.calls += 1
-        result.seconds = clock.now - began
-        if not bucket.take(clock.now):
-            result.throttled += 1
-            store.penalise(action)
-            plan(clock.now + rng.uniform(1, 2), "ask")
-    return result
+def use_up(store: Store) -> float:
+    """All of the bucket, and EC2 has refused the last call, so that nothing is found out by trying. Redis' time of that
+    call's grant."""
+    last = 0.0
+    for number in range(AT_ONCE):
+        last = ask(store, f"early/{number}").at
+    store.throttled(ACTION, "early/refused", last)
+    store.give_back(["early/refused"])
+    return last
 
 
-def at_once(count: int) -> list[float]:
-    return [number * 0.002 for number in range(count)]
+def served(store: Store, clock: VirtualTime, waiting: dict[str, Urgency], seconds: float) -> list[str]:
+    """Who is granted a call, in order, where all ask again every 50 ms."""
+    order: list[str] = []
+    for _ in range(round(seconds / 0.05)):
+        clock.now += 0.05
+        order += [who for who, how in waiting.items() if who not in order and ask(store, who, how).granted]
+    return order
 
 
-def ideal(count: int, burst: float, refill: float) -> float:
-    return (count - burst) / refill
+def test_a_full_bucket_is_used_at_once_and_then_a_place_is_given(store: Store) -> None:
+    asked = [ask(store, f"branch/{number}") for number in range(AT_ONCE)]
+    assert all(answer.granted and answer.wait == 0 for answer in asked)
+    assert ask(store, "branch/tries").granted, "slow start begins with one call"
+    answer = ask(store, "branch/next")
+    assert not answer.granted
+    assert answer.wait > 0
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_another_table_is_kept_to_as_well(clock: VirtualTime, seed: int) -> None:
-    action, count = "DescribeSubnets", 1500
-    result = run(clock, arrivals=at_once(count), action=action, seed=seed)
-    assert result.share < 0.01
-    assert result.seconds <= 1.05 * ideal(count, TABLE[action].burst, TABLE[action].refill) + 1
+def test_pods_go_before_nodes_and_nodes_before_releases(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
+    waiting = {"a": Urgency.RELEASE, "b": Urgency.NODE, "c": Urgency.POD, "d": Urgency.NODE, "e": Urgency.POD}
+    for who, urgency in waiting.items():
+        assert not ask(store, who, urgency).granted
+    assert served(store, clock, waiting, 3) == ["c", "e", "b", "d", "a"]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_waves_after_pauses_are_hardly_throttled(clock: VirtualTime, seed: int) -> None:
-    waves = [start + number * 0.01 for start in (0, 30, 55, 90, 130) for number in range(120)]
-    result = run(clock, arrivals=waves, seed=seed)
-    assert result.share < 0.01
+def test_places_are_kept_by_those_who_come_back_late(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
+    waits = {who: ask(store, who).wait for who in ("first", "second")}
+    clock.now += waits["second"] + 9
+    newcomers = sum(ask(store, f"new/{number}").granted for number in range(100))
+    assert newcomers >= 40, "what nobody has a place for is theirs"
+    assert ask(store, "first").granted
+    assert ask(store, "second").granted
+    assert not ask(store, "third").granted
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("count", [200, 300, 500, 1000, pytest.param(2500, marks=pytest.mark.slow)])
-def test_growing_at_default_limits_is_hardly_throttled_and_hardly_slower(
-    clock: VirtualTime, count: int, seed: int
-) -> None:
-    result = run(clock, arrivals=at_once(count), seed=seed)
-    print(f"default limits, {count}: {result}")
-    assert result.share < 0.01
-    assert result.seconds <= 1.05 * ideal(count, 100, 5) + 1
-    assert result.visits <= 5 * count
+def test_newcomers_do_not_take_what_those_before_them_wait_for(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
+    before = [f"branch/{number}" for number in range(5)]
+    for who in before:
+        assert not ask(store, who).granted
+    clock.now += 1.3  # Of EC2's refill of six calls, two are left in the bucket.
+    assert not ask(store, "new").granted
+    assert [ask(store, who).granted for who in before] == [True, True, True, True, False]
 
 
-@pytest.mark.parametrize(("scale", "count", "most"), [(10, 500, 45), (10, 2000, 75), (4, 1000, 80)])
-def test_raised_limits_are_found_and_used(clock: VirtualTime, scale: float, count: int, most: float) -> None:
-    result = run(clock, arrivals=at_once(count), scale=scale)
-    print(f"limits times {scale}, {count}: {result}")
-    assert result.seconds < most < ideal(count, 100, 5)
-    assert result.share < 0.05
+def test_whoever_waits_is_told_when_his_call_comes(store: Store) -> None:
+    use_up(store)
+    waits = [ask(store, f"branch/{number}").wait for number in range(9)]
+    refill = store.ec2_limits()[ACTION].refill
+    spacing = [later - sooner for sooner, later in itertools.pairwise(waits)]
+    assert spacing == [pytest.approx(1 / refill, rel=0.01)] * 8
 
 
-def test_impatient_callers_come_after_the_queue(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-    assert store.reserve(ACTION, patient=False) == 0
-    waits = [store.reserve(ACTION) for _ in range(110)]
-    before = store.reserve(ACTION, patient=False)
-    assert before >= IMPATIENT_RETRY_SECONDS
-    assert store.reserve(ACTION, patient=False) == before, "a refused caller took a turn"
-    assert waits == sorted(waits)
-    clock.now += 60
-    assert store.reserve(ACTION, patient=False) == 0
+def test_how_long_somebody_waited_is_known_at_the_end(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
+    for who in ("first", "second"):
+        ask(store, who)
+    clock.now += 0.5
+    ask(store, "second")
+    clock.now += 2
+    assert [ask(store, who).waited for who in ("first", "second", "new")] == [pytest.approx(2.5), pytest.approx(2.5), 0]
 
 
-def test_throttling_halves_the_rate_which_grows_back_within_a_minute(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-
-    def spacing() -> float:
-        first = store.reserve(ACTION)
-        return store.reserve(ACTION) - first
-
-    store.reserve(ACTION)
-    for _ in range(5):
-        store.penalise(ACTION)
-    assert spacing() == pytest.approx(2 / 4.9, rel=0.01), "five at once count as one"
-    for _ in range(20):
-        clock.now += 1.1
-        store.penalise(ACTION)
-    assert spacing() == pytest.approx(10 / 4.9, rel=0.05), "never below a tenth"
-    clock.now += 61
-    store.reserve(ACTION)
-    waits = [store.reserve(ACTION) for _ in range(105)]
-    assert waits[-1] - waits[-2] == pytest.approx(1 / 4.9, rel=0.1)
+def test_nobody_is_told_to_stay_away_for_long_since_limits_may_be_raised(store: Store) -> None:
+    use_up(store)
+    assert max(ask(store, f"branch/{number}").wait for number in range(1000)) <= 60
 
 
-def test_what_is_left_of_a_burst_is_told(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+def test_whoever_was_refused_comes_first(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
+    for number in range(5):
+        ask(store, f"branch/{number}")
+    store.throttled(ACTION, "refused", clock.now)
+    waiting = {f"branch/{number}": Urgency.POD for number in range(5)} | {"refused": Urgency.POD}
+    assert served(store, clock, waiting, 2)[0] == "refused"
+
+
+def test_those_behind_places_given_back_move_up(store: Store) -> None:
+    use_up(store)
+    waiting = [f"branch/{number}" for number in range(20)]
+    for who in waiting:
+        ask(store, who)
+    before = ask(store, "last").wait
+    assert store.give_back([*waiting[:15], "branch/never-there"]) == 15
+    assert store.give_back(waiting[:15]) == 0
+    refill = store.ec2_limits()[ACTION].refill
+    assert ask(store, "last").wait == pytest.approx(before - 15 / refill, rel=0.01)
+
+
+def test_a_place_that_was_used_cannot_be_given_back(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
+    ask(store, "branch/1")
+    clock.now += 5
+    assert ask(store, "branch/1").granted
+    assert store.give_back(["branch/1"]) == 0
+
+
+def test_the_dead_are_waited_for_ten_seconds_and_forgotten(clock: VirtualTime) -> None:
+    """Their workers were killed with their nodes: nobody gives their places back, and nobody comes."""
+    redis = fakeredis.FakeRedis()
+    store = Store(redis, keys.prefix("c"), TABLE)
+    use_up(store)
+    waits = [ask(store, f"branch/{number}").wait for number in range(500)]
+    clock.now += max(waits) + 9
+    assert not ask(store, "new").granted
+    clock.now += 2
+    assert ask(store, "new").granted
+    assert store.ec2_limits()[ACTION].waiting == 0
+    assert redis.hlen(keys.places(keys.prefix("c"))) == 0
+
+
+def test_what_is_left_of_a_burst_is_told(store: Store, clock: VirtualTime) -> None:
     assert store.rate_left(ACTION) == 1.0
-    for _ in range(49):
-        store.reserve(ACTION)
+    for number in range(50):
+        ask(store, f"branch/{number}")
     assert store.rate_left(ACTION) == pytest.approx(0.5)
     clock.now += 5
-    assert store.rate_left(ACTION) == pytest.approx((49 + 5 * 4.9) / 98)
-    for _ in range(120):
-        store.reserve(ACTION)
+    assert store.rate_left(ACTION) == pytest.approx(0.75)
+    use_up(store)
+    ask(store, "branch/waits")
     assert store.rate_left(ACTION) == 0.0
-    clock.now += 3600
-    assert store.rate_left(ACTION) == 1.0
     with pytest.raises(KeyError):
         store.rate_left("DeleteVpc")
 
 
-# --- places that nobody comes back for
+# --- beliefs
 
 
-def crowd(store: Store) -> list[str]:
-    """A thousand ask at once; the names of those who were given places."""
-    return [f"branch/{n}" for n in range(1000) if store.reserve(ACTION, who=f"branch/{n}") > ON_THE_SPOT]
+def test_beliefs_are_those_of_the_settings_until_ec2_shows_others(store: Store) -> None:
+    assert store.ec2_limits()["DescribeSubnets"].refill == 20
+    granted_at = [ask(store, f"branch/{number}").at for number in range(40)][-1]
+    store.throttled(ACTION, "branch/39", granted_at)
+    believed = store.ec2_limits()[ACTION]
+    assert (believed.configured_burst, believed.configured_refill) == (100, 5)
+    assert believed.burst == pytest.approx(50)
+    assert believed.refill == pytest.approx(2.5)
 
 
-def test_places_given_back_delay_nobody(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-    waiting = crowd(store)
-    assert len(waiting) > 800
-    assert store.reserve(ACTION, who="branch/next") > 30
-    assert store.give_back([*waiting, "branch/next", "branch/never-there"]) == len(waiting) + 1
-    assert store.give_back(waiting) == 0
-    assert store.reserve(ACTION, who="branch/new") < 5
+def test_what_was_under_way_when_ec2_refused_says_nothing_new(store: Store, clock: VirtualTime) -> None:
+    granted = [ask(store, f"branch/{number}").at for number in range(90)]
+    assert store.throttled(ACTION, "branch/79", granted[79])
+    clock.now += 0.1
+    after_one = store.ec2_limits()[ACTION].refill
+    assert not any(store.throttled(ACTION, f"branch/{number}", granted[number]) for number in range(80, 90))
+    after_eleven = store.ec2_limits()[ACTION].refill
+    assert after_eleven == pytest.approx(after_one * 0.89, rel=0.02), "ten calls fewer were let through than thought"
 
 
-def test_those_behind_places_given_back_move_up(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-    waiting = crowd(store)
-    before = store.reserve(ACTION)
-    store.give_back(waiting[::2])
-    after = store.reserve(ACTION)
-    assert 0.3 * before < after < 0.8 * before
+def test_beliefs_outlive_the_burst_by_hours(store: Store, clock: VirtualTime) -> None:
+    granted_at = [ask(store, f"branch/{number}").at for number in range(40)][-1]
+    store.throttled(ACTION, "branch/39", granted_at)
+    clock.now += 5 * 3600
+    assert sum(ask(store, f"later/{number}").granted for number in range(100)) == pytest.approx(49, abs=1)
 
 
-def test_a_place_that_was_redeemed_cannot_be_given_back(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-    first = crowd(store)[0]
-    clock.now += 30
-    assert store.reserve(ACTION, turn=True, who=first) < ON_THE_SPOT
-    assert store.give_back([first]) == 0
-
-
-def test_places_of_the_dead_delay_nobody_for_long(clock: VirtualTime) -> None:
-    """Their workers were killed with their nodes: nobody gives them back, and nobody comes."""
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-    crowd(store)
-    clock.now += 20
-    assert [store.reserve(ACTION) for _ in range(20)] == [0.0] * 20
-    assert store.reserve(ACTION) < 5
+def test_new_settings_begin_new_beliefs(store: Store, clock: VirtualTime) -> None:
+    redis = fakeredis.FakeRedis()
+    old = Store(redis, keys.prefix("c"), TABLE)
+    use_up(old)
+    new = Store(redis, keys.prefix("c"), {ACTION: RateLimit(burst=300, refill=15)})
+    assert new.ec2_limits()[ACTION].burst == 300
+    assert all(ask(new, f"branch/{number}").granted for number in range(298))
 
 
 # --- Redis' clock
 
 
 @pytest.mark.parametrize("back", [5.0, 300.0, 86400.0])
-def test_a_clock_set_back_stops_no_calls_and_frees_none(clock: VirtualTime, back: float) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-    for _ in range(98):
-        store.reserve(ACTION)
-    before = store.reserve(ACTION)
+def test_a_clock_set_back_stops_no_calls_and_frees_none(store: Store, clock: VirtualTime, back: float) -> None:
+    use_up(store)
+    ask(store, "branch/1")
     clock.now -= back
-    assert store.rate_left(ACTION) == 0.0
-    after = store.reserve(ACTION)
-    assert after == pytest.approx(before + 1 / 4.9, abs=0.01)
-    clock.now += 10
-    assert store.reserve(ACTION) == 0
+    assert not ask(store, "branch/1").granted
+    clock.now += 1
+    assert ask(store, "branch/1").granted
 
 
-def test_throttling_is_heeded_after_a_clock_was_set_back(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+@pytest.mark.parametrize("back", [5.0, 300.0, 86400.0])
+def test_places_of_the_dead_do_not_outlast_a_clock_set_back(store: Store, clock: VirtualTime, back: float) -> None:
+    use_up(store)
+    for number in range(50):
+        ask(store, f"dead/{number}")
+    clock.now -= back
+    ask(store, "branch/1")
+    clock.now += 60
+    assert ask(store, "branch/1").granted
 
-    def spacing() -> float:
-        first = store.reserve(ACTION)
-        return store.reserve(ACTION) - first
 
-    store.reserve(ACTION)
-    store.penalise(ACTION)
+def test_refusals_are_heeded_after_a_clock_was_set_back(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
+    before = store.ec2_limits()[ACTION].refill
     clock.now -= 3600
-    store.reserve(ACTION)
+    ask(store, "branch/1")
     clock.now += 2
-    store.penalise(ACTION)
-    assert spacing() == pytest.approx(4 / 4.9, rel=0.1)
-    clock.now += 61
-    for _ in range(99):
-        store.reserve(ACTION)
-    assert spacing() == pytest.approx(1 / 4.9, rel=0.1), "the cut has grown back within its minute"
+    granted_at = ask(store, "branch/1").at
+    clock.now += 0.2
+    assert store.throttled(ACTION, "branch/1", granted_at)
+    assert store.ec2_limits()[ACTION].refill < before
 
 
-def test_a_clock_set_forward_frees_one_burst_at_most(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
-    crowd(store)
+def test_a_clock_set_forward_frees_one_burst_at_most(store: Store, clock: VirtualTime) -> None:
+    use_up(store)
     clock.now += 3600
-    assert sum(store.reserve(ACTION) == 0 for _ in range(300)) <= TABLE[ACTION].burst
+    granted = sum(ask(store, f"branch/{number}").granted for number in range(300))
+    assert granted <= 101

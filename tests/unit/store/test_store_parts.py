@@ -417,7 +417,8 @@ def test_no_redis_is_store_unavailable() -> None:
         store.ping,
         lambda: store.desired(NODE),
         lambda: store.acquire(NODE, "a", 30),
-        lambda: store.reserve("CreateTags"),
+        lambda: store.reserve("CreateTags", "caller"),
+        store.ec2_limits,
         store.known_nodes,
     ]
     for attempt in attempts:
