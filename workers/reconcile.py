@@ -241,9 +241,7 @@ class Reconciler:
                     self.store.park(run.node, look_again)
                 run.executor.wake(run.node, run.held.values())
                 return Ending.SETTLED
-            self.clock.sleep(min(max(wait, 0.0), POLL_SECONDS))
-            self._confirm(run)
-            changed = self._is_dirty(run)
+            changed = self._linger(run, look_again)
 
     def _is_over(self, run: _Run) -> bool:
         return self.clock.monotonic() - run.began > self.slice_seconds
@@ -262,6 +260,16 @@ class Reconciler:
             if any(map(run.executor.has_place, run.held.values())):
                 return False
 
+    def _linger(self, run: _Run, until: float) -> bool:
+        """With nothing under way: until the node becomes dirty (True), or it is time to look again or to end the slice.
+        To plan before would give the same plan."""
+        while (wait := until - self.clock.now()) > 0 and not self._is_over(run) and not self.stopping():
+            self.clock.sleep(min(wait, POLL_SECONDS))
+            self._confirm(run)
+            if self._is_dirty(run):
+                return True
+        return False
+
     def _is_dirty(self, run: _Run) -> bool:
         """Looked at no more often than `POLL_SECONDS`, however many actions end meanwhile."""
         now = self.clock.monotonic()
@@ -271,10 +279,8 @@ class Reconciler:
         return self.dirty_check.on(run.node, self.store, now)
 
     def _read(self, run: _Run) -> None:
-        """The mark is cleared before the state is read: what is written after that marks it again."""
-        self.store.clear_dirty(run.node)
+        run.desired = self.store.look(run.node, run.ledger)
         self.dirty_check.forget(run.node)
-        run.desired = self.store.desired(run.node, run.ledger)
         facts = run.desired.view.node
         wanted = facts is not None and facts.instance_id is not None and run.ledger.snapshot_after is not None
         run.snapshot = self.store.snapshot(facts.instance_id) if wanted and facts and facts.instance_id else None

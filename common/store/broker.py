@@ -9,7 +9,7 @@ import ssl
 from celery import Celery
 from kombu import Exchange, Queue
 
-from common.store import transport
+from common.store import task_events, transport
 from common.store.connect import CONNECT_SECONDS, HEALTH_CHECK_SECONDS, SOCKET_SECONDS, sentinels
 
 APP_NAME = "vpc-rc"
@@ -33,7 +33,10 @@ def celery_app(redis_url: str, incarnation: str = "", *, looks_on: bool = False)
     `looks_on`: it takes no tasks, and leaves messages of dead workers alone, which it may not touch."""
     transport.use()
     app = Celery(APP_NAME, set_as_current=False)
+    audience = task_events.Audience()
+    task_events.send_to(app, audience)
     options: dict[str, object] = {
+        task_events.OPTION: audience,
         transport.TAKER: incarnation,
         "visibility_timeout": VISIBILITY_SECONDS,
         "unacked_restore_interval": RESTORE_SECONDS,
@@ -83,7 +86,6 @@ def celery_app(redis_url: str, incarnation: str = "", *, looks_on: bool = False)
         # Off, workers hung after a restart of Redis.
         worker_enable_remote_control=True,
         worker_send_task_events=True,
-        task_send_sent_event=True,
         # Runs finish by themselves within a slice; the message that comes back then finds nothing to do.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,

@@ -7,7 +7,7 @@ when Redis was emptied, or that another leader overtook, does not set it: its ra
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from typing import Any
 
 import msgspec
 import structlog
@@ -85,12 +85,20 @@ class DesiredState:
         names = self._link.command("SUNION", keys.wished(self._prefix), keys.ledgers(self._prefix))
         return {NodeName(text(name)) for name in names}
 
-    def desired(self, name: NodeName, ledger: Ledger | None = None) -> Desired:
-        """As `desired_of`, of one node. With its ledger: and of the other node names of its instances."""
-        found = self.desired_of([name])[name]
+    def desired(self, name: NodeName, ledger: Ledger | None = None, first: Iterable[Sequence[Value]] = ()) -> Desired:
+        """As `desired_of`, of one node. With its ledger: and of the other node names of its instances. `first`:
+        commands that are carried out in the same step, before anything is read."""
+        before = list(first)
+        known = sorted(instances_of(NodeView(), ledger)) if ledger is not None else []
+        asked = [("SMEMBERS", keys.names_of(self._prefix, one)) for one in known]
+        answers = self._link.transaction([*before, *self._reading([name]), *asked])[len(before) :]
+        found = self._read([name], answers[: len(answers) - len(asked)])[name]
         if ledger is None:
             return found
-        sharers, whole = self._sharers(name, instances_of(found.view, ledger))
+        names = {NodeName(text(each)) for some in answers[len(answers) - len(asked) :] for each in some}
+        if unknown := sorted(instances_of(found.view, ledger) - set(known)):
+            names |= self._names_of(unknown)
+        sharers, whole = self._sharers(sorted(names - {name}))
         return msgspec.structs.replace(found, sharers=sharers, complete=found.complete and whole)
 
     def names_of(self, instance: InstanceId) -> set[NodeName]:
@@ -101,9 +109,8 @@ class DesiredState:
         found = self._link.transaction([("SMEMBERS", keys.names_of(self._prefix, one)) for one in instances])
         return {NodeName(text(name)) for names in found for name in names}
 
-    def _sharers(self, name: NodeName, instances: AbstractSet[InstanceId]) -> tuple[tuple[Sharer, ...], bool]:
-        """Those other than `name`, and whether all could be read."""
-        others = sorted(self._names_of(sorted(instances)) - {name}) if instances else []
+    def _sharers(self, others: Sequence[NodeName]) -> tuple[tuple[Sharer, ...], bool]:
+        """What is known of these, and whether all could be read."""
         if not others:
             return (), True
         wished = self.desired_of(others)
@@ -122,11 +129,18 @@ class DesiredState:
     def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]:
         """One consistent read. Where a value cannot be decoded (written by another version) it is left out and the
         answer is not `complete`, so that nothing is released for it."""
-        commands = [("GET", keys.config(self._prefix)), ("EXISTS", keys.complete(self._prefix))]
+        return self._read(names, self._link.transaction(self._reading(names)))
+
+    def _reading(self, names: Iterable[NodeName]) -> list[Sequence[Value]]:
+        commands: list[Sequence[Value]] = [("GET", keys.config(self._prefix)), ("EXISTS", keys.complete(self._prefix))]
         for name in names:
             view_key, pods_key, _ = self._of(name)
             commands += [("GET", view_key), ("HGETALL", pods_key)]
-        raw_config, marked, *raws = self._link.transaction(commands)
+        return commands
+
+    def _read(self, names: Sequence[NodeName], answers: Sequence[Any]) -> dict[NodeName, Desired]:
+        """What the answers to `_reading` say."""
+        raw_config, marked, *raws = answers
         found = zip(names, raws[::2], raws[1::2], strict=True)
         return {name: _decoded(name, view, pods, raw_config, bool(marked)) for name, view, pods in found}
 

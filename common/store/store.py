@@ -94,6 +94,10 @@ class Store:
     def desired(self, name: NodeName, ledger: Ledger | None = None) -> Desired:
         return self._desired.desired(name, ledger)
 
+    def look(self, name: NodeName, ledger: Ledger) -> Desired:
+        """Clear the node's dirty mark and read its desired state, in one step: what is written later marks it again."""
+        return self._desired.desired(name, ledger, [self._wakeups.clearing(name)])
+
     def names_of(self, instance: InstanceId) -> set[NodeName]:
         return self._desired.names_of(instance)
 

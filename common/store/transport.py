@@ -8,6 +8,7 @@
   is one: the worker connects again.
 - *A Redis that refuses* (full, read-only, unable to save: connection.py) is as one that is away: the worker tries again
   and does not end. What a worker needs to drain the queue is done in a full Redis, too.
+- *A client for each operation*: kombu's own makes one each time, which costs more than the operation.
 - *A message that cannot be read* is dropped and reported. It would end one worker after another.
 """
 
@@ -33,6 +34,7 @@ from common.store.connection import (
     SteadySSLConnection,
 )
 from common.store.link import source
+from common.store.task_events import EXCHANGE, OPTION, Audience
 
 SUBJECT = "vpc_rc_subject"
 """Header of a message: what it is about. One message for each waits at most."""
@@ -98,6 +100,30 @@ class SteadyChannel(Channel):
     _q_for_pri: Callable[[str, int], str]
     keyprefix_binding_permanent: str
     priority_steps: list[int]
+    pool: redis.ConnectionPool
+    _get_publish_topics: Callable[[str, str], list[str]]
+    _steady_client: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """One client for all that goes through the pool. Its calls are thread-safe."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[misc]
+        if self._steady_client is None or self._steady_client.connection_pool is not self.pool:
+            self._steady_client = super()._create_client()  # type: ignore[misc]
+        return self._steady_client
+
+    def _put_fanout(self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any) -> None:
+        """Publish; of an event, note whether it reached anybody."""
+        connection: Any = self.connection
+        audience = connection.client.transport_options.get(OPTION)
+        if exchange != EXCHANGE or not isinstance(audience, Audience):
+            super()._put_fanout(exchange, message, routing_key, **kwargs)  # type: ignore[misc]
+            return
+        payload = dumps(message)
+        with self.conn_or_acquire() as client:
+            audience.heard(
+                sum(client.publish(topic, payload) for topic in self._get_publish_topics(exchange, routing_key))
+            )
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         """Raises redis.ConnectionError where the connection is gone already."""

@@ -59,7 +59,11 @@ class WakeUps:
 
     def clear_dirty(self, name: NodeName) -> bool:
         """Before desired state is read, lock in hand. Whether the node was dirty."""
-        return bool(self._link.command("ZREM", keys.dirty(self._prefix), name))
+        return bool(self._link.command(*self.clearing(name)))
+
+    def clearing(self, name: NodeName) -> Sequence[Value]:
+        """The command of `clear_dirty`, to be carried out in one step with what reads after it."""
+        return ("ZREM", keys.dirty(self._prefix), name)
 
     def is_dirty(self, name: NodeName) -> bool:
         return self._link.command("ZSCORE", keys.dirty(self._prefix), name) is not None

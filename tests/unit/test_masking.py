@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from common import masking
 from common.masking import MASK, mask, masked
 
 SECRET = "hunter2"
@@ -77,3 +80,13 @@ def test_objects_are_masked_as_the_text_that_they_are_shown_as() -> None:
             return "Holder(password='hunter2')"
 
     assert masked("value", Holder()) == f"Holder(password={MASK})"
+
+
+@given(st.text(st.sampled_from("abz019._/-:=> @T'\"")) | st.sampled_from(["authorization-x", "a/AUTHORIZATION//b"]))
+@example("2026-11-28T09:00:00.000000Z")
+@example("a://b@c")
+def test_what_is_taken_for_plain_is_what_no_pattern_matches(text: str) -> None:
+    slow = text
+    for pattern, replacement in masking._IN_TEXT:
+        slow = pattern.sub(replacement, slow)
+    assert mask(text) == slow

@@ -4,9 +4,11 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 
 import fakeredis
+import msgspec
 import pytest
 
 from common.clock import SystemClock
@@ -205,3 +207,36 @@ def test_a_process_that_ends_begins_nothing_more(worker: Worker) -> None:
     assert worker.runs.run(GONE) == Ending.SLICED
     assert worker.begun == []
     assert worker.published.nodes == [GONE], "others go on"
+
+
+class Drawn(random.Random):
+    """Counts what is drawn: once for each plan."""
+
+    plans = 0
+
+    def random(self) -> float:
+        self.plans += 1
+        return super().random()
+
+
+def test_a_run_that_waits_for_a_near_moment_plans_again_when_it_has_come(worker: Worker) -> None:
+    drawn = Drawn(1)
+    reconciler = replace(worker.reconciler, rng=drawn)
+    worker.hanging = {act.Review}
+    worker.go_on.set()
+    worker.departed(GONE, 1)
+    reconciler.run(GONE)
+    ledger = worker.store.load_ledger(GONE)
+    assert ledger is not None
+    before = drawn.plans
+    moment = time.time() + 10 * reconcile.POLL_SECONDS
+    assert reconcile.LINGER_SECONDS >= 10 * reconcile.POLL_SECONDS
+    held = {subject: msgspec.structs.replace(pace, not_before=moment) for subject, pace in ledger.paces.items()}
+    assert held
+    token = worker.store.acquire(GONE, "setup", 15.0)
+    assert token is not None
+    worker.store.save_ledger(GONE, msgspec.structs.replace(ledger, paces=held), "setup", token)
+    worker.store.release(GONE, "setup", token)
+    reconciler.run(GONE)
+    assert time.time() >= moment
+    assert drawn.plans - before <= 5
