@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest -m "not slow"
 SHARED := -n 4 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test explore lint format types imports runtime integration e2e bench manifests check audit lock
+.PHONY: help setup demo test explore replay lint format types imports runtime integration e2e bench manifests check audit lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +49,10 @@ runtime: setup $(RUNTIME_READY) ## The product from the runtime lock alone: ever
 	VPC_RC_TEST_RUNTIME=$(abspath $(RUNTIME)) $(PYTEST) tests/runtime
 
 explore: setup ## Random cluster lives in simulation: make explore SEEDS=500
-	$(BIN)/python -m tests.simulation.explore --seeds $(or $(SEEDS),100)
+	$(BIN)/python -m tests.simulation.explore --seeds $(or $(SEEDS),100) --first $(or $(FIRST),0)
+
+replay: setup ## One life of make explore again, a failing one made short and printed as a test: make replay SEED=7
+	$(BIN)/python -m tests.simulation.explore --seed $(SEED) --shrink
 
 integration: setup ## Tests against a real Redis, the sandbox and, with KUBEBUILDER_ASSETS, a real API server
 	$(PYTEST) $(SHARED) tests/integration

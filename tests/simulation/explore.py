@@ -1,4 +1,5 @@
-"""Random cluster lives: `python -m tests.simulation.explore --seeds 200`, and `--seed N` replays one with its timeline.
+"""Random cluster lives: `python -m tests.simulation.explore --seeds 200`, and `--seed N` replays one with its timeline;
+with `--shrink` a failing one is made as short as it goes and printed as a test.
 
 The generator draws from everything that Kubernetes, EC2, Redis and machines do (happenings.py), at random moments,
 between a worker's calls and in the middle of them. Then there is peace, and what worlds.py asks of every life is asked.
@@ -10,7 +11,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 
@@ -18,7 +19,8 @@ from tests.simulation import happenings as it
 from tests.simulation import worlds
 from tests.simulation.clock import START, VirtualClock
 from tests.simulation.cluster import Cluster
-from tests.simulation.happenings import Happening, happen
+from tests.simulation.happenings import Happening
+from tests.simulation.shrink import Step, as_test, shrink, sort_of, take
 from watcher.kinds import Kind
 
 LINUX, WINDOWS = ("n1", "n2"), ("w1",)
@@ -76,28 +78,39 @@ def draw(rng: random.Random, cluster: Cluster) -> Happening | None:
     return how(rng, cluster)
 
 
-def live(cluster: Cluster, seed: int) -> None:
-    """One life: the same seed, the same life."""
-    rng = random.Random(seed)
+def begin(cluster: Cluster) -> None:
     cluster.configure({"enable-windows-ipam": "true", "branch-eni-cooldown": "30"})
-    joins = [it.NodeJoins(name, rng.choice(LINUX_TYPES)) for name in LINUX]
+    kinds = random.Random(cluster.seed)
+    joins = [it.NodeJoins(name, kinds.choice(LINUX_TYPES)) for name in LINUX]
     worlds.begin(cluster, *joins, *(it.NodeJoins(name, windows=True) for name in WINDOWS))
-    for _ in range(STEPS):
-        one = draw(rng, cluster)
-        if one is None:
-            continue
-        if rng.random() < 0.5:
-            happen(cluster, one)
-        else:  # In the middle of whatever a worker does then.
-            cluster.points.meanwhile = lambda one=one: happen(cluster, one)  # type: ignore[misc]
-            cluster.points.pause_before = len(cluster.points.calls) + rng.randrange(1, 80)
-        if rng.random() < 0.2:
-            cluster.points.cut = frozenset({2 * len(cluster.points.calls) + rng.randrange(1, 160)})
-        cluster.run(rng.choice(PAUSES))
+
+
+def drawn(rng: random.Random, cluster: Cluster) -> Step | None:
+    one = draw(rng, cluster)
+    within = rng.randrange(1, 80) if rng.random() < 0.5 else None
+    cut = rng.randrange(1, 160) if rng.random() < 0.2 else None
+    pause = rng.choice(PAUSES)
+    return None if one is None else Step(one, pause, within, cut)
+
+
+def live(cluster: Cluster, steps: Iterable[Step]) -> None:
+    begin(cluster)
+    for step in steps:
+        take(cluster, step)
         if cluster.judge.violations:
             break
     worlds.right(cluster)
     worlds.peace(cluster)
+
+
+def draws(seed: int, cluster: Cluster, taken: list[Step]) -> Iterator[Step]:
+    """The seed's steps, each drawn when the one before it is over; they are kept in `taken`."""
+    rng = random.Random(seed)
+    for _ in range(STEPS):
+        step = drawn(rng, cluster)
+        if step is not None:
+            taken.append(step)
+            yield step
 
 
 def made(seed: int) -> Cluster:
@@ -115,16 +128,34 @@ def made(seed: int) -> Cluster:
     )
 
 
-def explore(seed: int) -> tuple[Cluster, str | None]:
-    """What went wrong, if anything did: an assertion's words, or what the product raised."""
+def explore(seed: int) -> tuple[Cluster, str | None, list[Step]]:
+    """What went wrong, if anything did: an assertion's words, or what the product raised; and the steps taken."""
+    cluster, taken = made(seed), list[Step]()
+    return cluster, outcome(cluster, draws(seed, cluster, taken)), taken
+
+
+def relive(seed: int, steps: Sequence[Step]) -> tuple[Cluster, str | None]:
+    """The life of these steps, in the cluster that the seed makes."""
     cluster = made(seed)
+    return cluster, outcome(cluster, steps)
+
+
+def outcome(cluster: Cluster, steps: Iterable[Step]) -> str | None:
     try:
-        live(cluster, seed)
+        live(cluster, steps)
     except AssertionError as error:
-        return cluster, str(error) or "an assertion in the product"
+        return str(error) or "an assertion in the product"
     except Exception as error:  # noqa: BLE001 - whatever the product raises is a finding
-        return cluster, f"raised {error!r}"
-    return cluster, None
+        return f"raised {error!r}"
+    return None
+
+
+def shortened(seed: int, steps: Sequence[Step], wrong: str) -> list[Step]:
+    def fails(shorter: Sequence[Step]) -> bool:
+        _, again = relive(seed, shorter)
+        return again is not None and sort_of(again) == sort_of(wrong)
+
+    return shrink(steps, fails)
 
 
 def tell(cluster: Cluster, wrong: str) -> None:
@@ -141,15 +172,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many lives")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="replay this one, with its timeline")
+    parser.add_argument("--shrink", action="store_true", help="with --seed: the shortest life that fails, as a test")
     given = parser.parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if given.seed is not None:
-        cluster, wrong = explore(given.seed)
+        cluster, wrong, steps = explore(given.seed)
+        if wrong and given.shrink:
+            steps = shortened(given.seed, steps, wrong)
+            cluster, wrong = relive(given.seed, steps)
+            print(as_test(given.seed, steps))
         tell(cluster, wrong or "nothing went wrong")
         return int(wrong is not None)
     began, met, failed = time.perf_counter(), Counter[str](), 0
     for seed in range(given.first, given.first + given.seeds):
-        cluster, wrong = explore(seed)
+        cluster, wrong, _ = explore(seed)
         met.update(
             entry.text.partition("(")[0] for entry in cluster.judge.timeline.entries if entry.text.startswith("** ")
         )
