@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import fakeredis
 import pytest
 
 from common.model.errors import StoreUnavailable
 from common.model.ids import InstanceId, NodeName
 from common.model.node import NodeFacts, NodeView
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.ec2.scripted import Script, fault, filters_of
 from workers.maintenance.load import load_instances
 
@@ -46,7 +46,7 @@ class Cluster:
     """Nodes that ask for their instances, and an EC2 that knows them all."""
 
     def __init__(self, nodes: int) -> None:
-        self.store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+        self.store = Store(FakeRedis(), keys.prefix("c"))
         self.clock = VirtualClock()
         self.published = Published()
         self.nodes = {InstanceId(f"i-{n:017x}"): NodeName(f"node-{n}") for n in range(nodes)}

@@ -16,6 +16,7 @@ from common.model.names import CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_OURS, OW
 from common.model.node import CniNodeFacts, CniNodeSpec, NodeFacts, NodeView
 from common.model.pod import PodWish
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.ec2.scripted import fault, filters_of
 from workers.maintenance.inquiry import Inquiry
 from workers.maintenance.sweep import clean_instance, sweep_leaks
@@ -106,7 +107,7 @@ class Pods:
 
 def whole_store() -> Store:
     """Everything was listed."""
-    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
+    store = Store(FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
     store.begin_full_list()
     store.finish_full_list()
     return store

@@ -6,12 +6,12 @@ import random
 import time
 from dataclasses import dataclass, field
 
-import fakeredis
 import pytest
 
 from common.settings import RateLimit
 from common.store import Store, keys
 from common.store.rate import IMPATIENT_RETRY_SECONDS
+from tests.kit.fake_redis import FakeRedis
 
 ACTION = "CreateNetworkInterface"
 TABLE = {ACTION: RateLimit(burst=100, refill=5), "DescribeSubnets": RateLimit(burst=100, refill=20)}
@@ -75,7 +75,7 @@ def run(
     """Callers as the gate makes them: wait on the spot, or come back for their place, a little late; throttled ones
     try again after a second or two."""
     rng = random.Random(seed)
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     began = clock.now
     bucket = Bucket(burst=TABLE[action].burst * scale, refill=TABLE[action].refill * scale, at=began)
     order = itertools.count()
@@ -150,7 +150,7 @@ def test_raised_limits_are_found_and_used(clock: VirtualTime, scale: float, coun
 
 
 def test_impatient_callers_come_after_the_queue(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     assert store.reserve(ACTION, patient=False) == 0
     waits = [store.reserve(ACTION) for _ in range(110)]
     before = store.reserve(ACTION, patient=False)
@@ -162,7 +162,7 @@ def test_impatient_callers_come_after_the_queue(clock: VirtualTime) -> None:
 
 
 def test_throttling_halves_the_rate_which_grows_back_within_a_minute(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
 
     def spacing() -> float:
         first = store.reserve(ACTION)
@@ -183,7 +183,7 @@ def test_throttling_halves_the_rate_which_grows_back_within_a_minute(clock: Virt
 
 
 def test_what_is_left_of_a_burst_is_told(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     assert store.rate_left(ACTION) == 1.0
     for _ in range(49):
         store.reserve(ACTION)
@@ -208,7 +208,7 @@ def crowd(store: Store) -> list[str]:
 
 
 def test_places_given_back_delay_nobody(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     waiting = crowd(store)
     assert len(waiting) > 800
     assert store.reserve(ACTION, who="branch/next") > 30
@@ -218,7 +218,7 @@ def test_places_given_back_delay_nobody(clock: VirtualTime) -> None:
 
 
 def test_those_behind_places_given_back_move_up(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     waiting = crowd(store)
     before = store.reserve(ACTION)
     store.give_back(waiting[::2])
@@ -227,7 +227,7 @@ def test_those_behind_places_given_back_move_up(clock: VirtualTime) -> None:
 
 
 def test_a_place_that_was_redeemed_cannot_be_given_back(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     first = crowd(store)[0]
     clock.now += 30
     assert store.reserve(ACTION, turn=True, who=first) < ON_THE_SPOT
@@ -236,7 +236,7 @@ def test_a_place_that_was_redeemed_cannot_be_given_back(clock: VirtualTime) -> N
 
 def test_places_of_the_dead_delay_nobody_for_long(clock: VirtualTime) -> None:
     """Their workers were killed with their nodes: nobody gives them back, and nobody comes."""
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     crowd(store)
     clock.now += 20
     assert [store.reserve(ACTION) for _ in range(20)] == [0.0] * 20
@@ -248,7 +248,7 @@ def test_places_of_the_dead_delay_nobody_for_long(clock: VirtualTime) -> None:
 
 @pytest.mark.parametrize("back", [5.0, 300.0, 86400.0])
 def test_a_clock_set_back_stops_no_calls_and_frees_none(clock: VirtualTime, back: float) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     for _ in range(98):
         store.reserve(ACTION)
     before = store.reserve(ACTION)
@@ -261,7 +261,7 @@ def test_a_clock_set_back_stops_no_calls_and_frees_none(clock: VirtualTime, back
 
 
 def test_throttling_is_heeded_after_a_clock_was_set_back(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
 
     def spacing() -> float:
         first = store.reserve(ACTION)
@@ -281,7 +281,7 @@ def test_throttling_is_heeded_after_a_clock_was_set_back(clock: VirtualTime) -> 
 
 
 def test_a_clock_set_forward_frees_one_burst_at_most(clock: VirtualTime) -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    store = Store(FakeRedis(), keys.prefix("c"), TABLE)
     crowd(store)
     clock.now += 3600
     assert sum(store.reserve(ACTION) == 0 for _ in range(300)) <= TABLE[ACTION].burst

@@ -11,6 +11,7 @@ from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.model.notice import Notice
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.kube.in_process import InProcess, VirtualClock, cluster
 from watcher.announcer import Announcer
 from watcher.desires import Desires
@@ -73,7 +74,7 @@ class Watch:
         self.clock = clock or VirtualClock()
         self.api = api or cluster(self.clock)
         self.redis = redis or fakeredis.FakeServer()
-        self.store = store or Store(fakeredis.FakeRedis(server=self.redis), keys.prefix("bench"))
+        self.store = store or Store(FakeRedis(server=self.redis), keys.prefix("bench"))
         self.published = Published()
         self.problems: list[str] = []
         self.notices: list[Notice] = []

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 
-import fakeredis
 import pytest
 
 from common.clock import SystemClock
@@ -21,6 +20,7 @@ from common.model.limits import load_limits
 from common.model.notice import Notice
 from common.model.outcome import Done, Failed, Outcome
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 from workers import reconcile
 from workers.crew import ThreadCrew
 from workers.lost_runs import LostRuns
@@ -50,7 +50,7 @@ class Worker:
     """A process' runs. Calls of the kinds in `hanging` last until `go_on`."""
 
     def __init__(self) -> None:
-        self.client = fakeredis.FakeRedis()
+        self.client = FakeRedis()
         self.store = Store(self.client, keys.prefix("c"))
         self.notices: list[Notice] = []
         self.published = Published()

@@ -3,12 +3,12 @@
 import threading
 from dataclasses import dataclass, field
 
-import fakeredis
 import pytest
 
 from common.clock import SharedClock, SystemClock
 from common.store import Store, keys
 from common.store.shared_time import SharedTime
+from tests.kit.fake_redis import FakeRedis
 from workers.heartbeat import Heartbeat
 from workers.progress import Progress
 
@@ -29,7 +29,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.clock = SharedClock(self.own)
-        self.store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+        self.store = Store(FakeRedis(), keys.prefix("c"))
         self.progress = Progress(self.clock)
         self.time = SharedTime(self.store, self.clock)
         self.heartbeat = Heartbeat(self.store, self.progress, self.time, "w", self.takes)
