@@ -16,7 +16,7 @@ from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from tests.integration.redis_server import RedisServer
 from tests.integration.test_worker_process import get, nodes, until, worker
-from tests.unit.kube.in_process import node
+from tests.kit.api import node
 from tests.unit.watcher.bench import NODES, Watch
 
 PREFIX = keys.prefix("bench")

@@ -31,8 +31,8 @@ from sandbox.ec2.behaviour import Ec2Behaviour
 from sandbox.ec2.world import Ec2World
 from sandbox.judge import Judge
 from sandbox.kube.world import KubeWorld
+from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
-from tests.simulation.clock import VirtualClock
 from tests.simulation.crashes import Crash, CrashPoints
 from tests.simulation.crew import SimulatedCrew
 from tests.simulation.outside import KubeInProcess, TaskQueue, invoker

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import structlog
 
+from tests.kit.clock import START, VirtualClock
 from tests.simulation import happenings as it
 from tests.simulation import worlds
-from tests.simulation.clock import START, VirtualClock
 from tests.simulation.cluster import Cluster
 from tests.simulation.happenings import Happening, happen
 from watcher.kinds import Kind

@@ -9,9 +9,10 @@ from common.model.actions import CleanDeparted
 from common.model.ids import InstanceId, NodeName
 from common.model.outcome import Failed, Waits
 from common.store import Store, keys
+from tests.kit.api import cluster
+from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
 from tests.unit.ec2.scripted import Script, fault
-from tests.unit.kube.in_process import VirtualClock, cluster
 from tests.unit.watcher.bench import Published
 from workers.answers import Answers
 from workers.steps import Ports, carry_out

@@ -9,25 +9,12 @@ from common.model.errors import StoreUnavailable
 from common.model.ids import InstanceId, NodeName
 from common.model.node import NodeFacts, NodeView
 from common.store import Store, keys
+from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
 from tests.unit.ec2.scripted import Script, fault, filters_of
 from workers.maintenance.load import load_instances
 
 KNOWN = ("m5.large",)
-
-
-class VirtualClock:
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 class Published:

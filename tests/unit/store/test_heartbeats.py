@@ -9,8 +9,8 @@ from common.model.errors import StaleToken
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.store import Store, keys
+from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
-from tests.simulation.clock import VirtualClock
 from tests.unit.store import broker_model as broker
 
 NODE = NodeName("n1")

@@ -11,8 +11,9 @@ from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.model.notice import Notice
 from common.store import Store, keys
+from tests.kit.api import InProcess, cluster
+from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
-from tests.unit.kube.in_process import InProcess, VirtualClock, cluster
 from watcher.announcer import Announcer
 from watcher.desires import Desires
 from watcher.kinds import Kind

@@ -15,8 +15,9 @@ from common.kube.transport import Response
 from common.model.desired import Desired
 from common.model.errors import Unsure
 from common.model.ids import NodeName
+from tests.kit.api import cluster, node, pod
+from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
-from tests.unit.kube.in_process import VirtualClock, cluster, node, pod
 from tests.unit.watcher.bench import CNINODES, ENI_CONFIGS, MERGE, NODES, NOW_GONE, PODS, Watch
 from watcher.desires import Desires
 from watcher.kinds import Kind

@@ -11,8 +11,9 @@ from common.model.ids import NodeName, PodUid
 from common.model.node import CniNodeFacts, NodeView
 from common.model.pod import PodWish
 from common.store import Store, keys
+from tests.kit.api import cluster, cut, node, pod
+from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
-from tests.unit.kube.in_process import VirtualClock, cluster, cut, node, pod
 from tests.unit.store import broker_model as broker
 from tests.unit.watcher.bench import (
     CNINODES,

@@ -8,23 +8,15 @@ import pytest
 from common.clock import SharedClock, SystemClock
 from common.store import Store, keys
 from common.store.shared_time import SharedTime
+from tests.kit.clock import WrongClock
 from tests.kit.fake_redis import FakeRedis
 from workers.heartbeat import Heartbeat
 from workers.progress import Progress
 
 
-class OwnClock(SystemClock):
-    """Of a machine whose time is wrong by so many seconds."""
-
-    error = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.error
-
-
 @dataclass
 class Process:
-    own: OwnClock = field(default_factory=OwnClock)
+    own: WrongClock = field(default_factory=WrongClock)
     taken: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
