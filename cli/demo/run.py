@@ -18,8 +18,9 @@ from sandbox.processes import Usage, usage
 LOOK_SECONDS = 0.5
 SLACK_SECONDS = 120.0
 """Beyond twice what EC2's limits ask for: slow machines."""
-BLAME_SECONDS = 3.0
-"""The sandbox notices within a second that a part of it ended."""
+BLAME_SECONDS = 30.0
+"""The sandbox notices within a second that a part of it ended, and ends itself when the other parts have ended, each of
+which it gives five seconds."""
 PROBLEMS_SHOWN = 10
 
 
