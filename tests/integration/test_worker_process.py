@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from common.store import Store, connect
 from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from tests.integration.redis_server import RedisServer, free_port
+from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,13 +60,6 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         return error.code, b""
     except OSError:
         return 0, b""
-
-
-def until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
 
 
 def ran(server: RedisServer) -> list[str]:
