@@ -6,9 +6,9 @@ import copy
 
 from sandbox.kube import defaults, schema
 from sandbox.kube.naming import check_metadata, check_name, check_references, timestamp
-from sandbox.kube.resources import DEFINITIONS, Resource, of_definition
+from sandbox.kube.resources import DEFINITIONS, Object, Resource, of_definition
 from sandbox.kube.schema import Cause
-from sandbox.kube.status import ApiError, Object, bad_request, invalid
+from sandbox.kube.status import ApiError, bad_request, invalid
 
 SERVER_OWNED = ("uid", "creationTimestamp", "namespace", "name", "generateName", "deletionTimestamp",
                 "deletionGracePeriodSeconds", "generation", "selfLink")  # fmt: skip

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from sandbox.kube.resources import Resource
-
-Object = dict[str, Any]
+from sandbox.kube.resources import Object, Resource
 
 
 class ApiError(Exception):
