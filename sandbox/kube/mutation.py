@@ -1,4 +1,4 @@
-"""What of a wished object an API server accepts: pure functions from the old and the new object to the stored one."""
+"""What an API server accepts of an object that somebody writes: pure functions from the old and the new object to the stored one."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _status_metadata(resource: Resource, old: Object, new: Object) -> Object:
 
 
 def count_generation(resource: Resource, old: Object, new: Object) -> None:
-    """Raises the generation in place where what is wished has changed."""
+    """Raises the generation in place where the desired state has changed."""
     if not resource.counts_generation:
         return
     apart = {"metadata", "kind", "apiVersion"} | ({"status"} if resource.has_status else set())

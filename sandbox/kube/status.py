@@ -1,4 +1,4 @@
-"""Errors as an API server tells them: a `Status` object with code, reason and details."""
+"""Errors as an API server answers them: a `Status` object with code, reason and details."""
 
 from __future__ import annotations
 
