@@ -1,4 +1,4 @@
-"""What an API server makes of what somebody writes: pure functions from the old and the new object to the stored one."""
+"""What an API server makes of what somebody writes: pure functions from old and new object to the stored one."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ class FakeRedis(fakeredis.FakeRedis):
         super().__init__(server=self._server)
         self._lock = threading.Lock()
         self._socket: Any = None
+        self._encode: Any = None
+        self._answers: list[Any] = []
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         name, *values = args
@@ -32,10 +34,12 @@ class FakeRedis(fakeredis.FakeRedis):
             if self._socket is None:
                 connection = self.connection_pool.get_connection()
                 self._socket, self._encode = connection._sock, connection.encoder.encode
+                self._socket.put_response = self._answers.append
             if name.startswith("EVAL"):
                 _compile_once(self._socket, self._server)
-            self._socket._process_command([*name.encode().split(), *map(self._encode, values)])
-            answer = self._socket.responses.get_nowait()
+            encoded = [value.encode() if type(value) is str else self._encode(value) for value in values]
+            self._socket._process_command([*name.encode().split(), *encoded])
+            answer = self._answers.pop()
         if isinstance(answer, Exception):
             raise answer
         options.pop("keys", None)
