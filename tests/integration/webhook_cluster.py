@@ -22,6 +22,7 @@ from tests.kit.waiting import until
 from webhook.certificates import self_signed
 
 ROOT = Path(__file__).parents[2]
+START_SECONDS = 60.0
 POLICIES = "/apis/vpcresources.k8s.aws/v1beta1/namespaces/{}/securitygrouppolicies"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/{}configurations"
 
@@ -124,7 +125,11 @@ class WebhookProcess:
 
     def start(self) -> None:
         self.process = subprocess.Popen([sys.executable, "-m", "cli.main", "webhook"], cwd=ROOT, env=self._environment)
-        until(lambda: self.get("/readyz") == 200, 30)
+        try:
+            until(lambda: self.get("/readyz") == 200, START_SECONDS, "the webhook is not ready")
+        except AssertionError:
+            self.kill()
+            raise
 
     def get(self, path: str) -> int:
         try:
