@@ -7,14 +7,19 @@ READY := $(VENV)/.ready
 RUNTIME := .venv-runtime
 RUNTIME_READY := $(RUNTIME)/.ready
 
-# Tests that only compute; tests that share servers and mostly wait for them.
+# Tests that only compute, and tests that share servers and mostly wait for them. The former take what CPU time the
+# latter leave, and no more: whoever waits for a server must not wait for them.
 PURE_TESTS := tests/unit tests/simulation tests/golden
 SERVED_TESTS := tests/sandbox tests/integration tests/e2e
 PYTEST := $(BIN)/pytest -m "not slow"
 SHARED := -n 4 --dist loadscope --no-loadscope-reorder
+BEHIND := nice -n 10
+# Each target's output in one piece; all of them, whatever fails.
+TOGETHER := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test explore replay lint format types imports runtime integration e2e bench manifests check audit lock
+.PHONY: help setup demo test pure served explore replay lint format types imports runtime runtime-environment \
+	runtime-tests integration e2e bench manifests check audit lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,14 +43,24 @@ demo: setup ## Run the whole product against its own sandbox on this machine
 	$(BIN)/vpc-rc demo
 
 test: setup ## Unit, simulation, golden, sandbox, integration and end-to-end tests
-	$(PYTEST) -n 2 --dist worksteal $(PURE_TESTS)
+	@$(TOGETHER) -j2 served pure
+
+pure: setup ## Unit, simulation and golden tests: they only compute
+	$(BEHIND) $(PYTEST) -n 2 --dist worksteal $(PURE_TESTS)
+
+served: setup ## Sandbox, integration and end-to-end tests: they run servers and processes
 	$(PYTEST) $(SHARED) $(SERVED_TESTS)
 
 # The product as a wheel, as the image gets it: what is forgotten in it is missed here.
-runtime: setup $(RUNTIME_READY) ## The product from the runtime lock alone: every module, every role, one pod served
+runtime: runtime-environment ## The product from the runtime lock alone: every module, every role, one pod served
+	@$(MAKE) --no-print-directory runtime-tests
+
+runtime-environment: setup $(RUNTIME_READY)
 	rm -rf build/runtime && mkdir -p build/runtime
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/runtime .
 	$(RUNTIME)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall build/runtime/*.whl
+
+runtime-tests:
 	VPC_RC_TEST_RUNTIME=$(abspath $(RUNTIME)) $(PYTEST) tests/runtime
 
 explore: setup ## Random cluster lives in simulation: make explore SEEDS=500
@@ -69,7 +84,7 @@ format: setup ## Put the style right
 	$(BIN)/ruff format .
 
 types: setup ## Types, strictly
-	$(BIN)/mypy
+	$(BEHIND) $(BIN)/mypy
 
 imports: setup ## Layers: who may import what
 	$(BIN)/lint-imports
@@ -86,7 +101,9 @@ audit: setup ## Known vulnerabilities of what the image gets
 	build/audit/bin/python -m pip install --quiet pip-audit
 	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 
-check: lint types imports runtime manifests test ## What CI runs
+# The wheel is built first, as building it changes files beside those that tests and linters read.
+check: runtime-environment ## What CI runs: lint, types, imports, runtime, manifests, test
+	@$(TOGETHER) -j3 served pure lint types imports runtime-tests manifests
 
 # Needs uv (https://docs.astral.sh/uv/). The result names no package index.
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet

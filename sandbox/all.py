@@ -22,7 +22,7 @@ from sandbox.redis import RedisServer, free_port
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 CRDS = Path(__file__).resolve().parent.parent / "deploy" / "crds"
-"""In a checkout. An image has no such folder: it is told where they are."""
+"""In a checkout. An image has no such folder: there an option names it."""
 CLUSTER = "demo"
 ACCOUNT = "123456789012"
 FACTS = "sandbox.json"

@@ -5,11 +5,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 FIRST = ("e2e", "test_windows", "test_kills", "test_outages", "test_life", "test_demo", "test_watcher")
 """They wait long. What is short fills the time beside them."""
+
+
+# How long an example takes depends on what else the machine does. pytest-timeout ends what hangs.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 class ByServers(LoadScopeScheduling):  # type: ignore[misc]

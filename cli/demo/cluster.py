@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from cli.demo.annotations import Given
 from cli.demo.plan import DEPLOYMENTS, NAMESPACE, DemoFailed
 from common.clock import Clock
 from common.kube.transport import MERGE_PATCH, HttpTransport
 from common.model.names import CONFIG_MAP, POD_ENI, SYSTEM_NAMESPACE
+from sandbox.judge.present import Given
 
 LABELS = {"app": "demo"}
 _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"

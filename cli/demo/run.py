@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cli.demo.annotations import Given, World, leftovers, problems
 from cli.demo.ideal import POD_ACTIONS, ideal_seconds, level, percentile, scaled
 from cli.demo.plan import DemoFailed, Plan
 from cli.demo.screen import Screen
@@ -12,14 +11,16 @@ from common.clock import Clock
 from common.model.config import MINIMUM_COOLDOWN_SECONDS
 from common.model.errors import ControllerError
 from sandbox.calls import Refused
+from sandbox.judge.present import Ec2State, Given, leftovers, problems
 from sandbox.nodes import POD_GROUPS
 from sandbox.processes import Usage, usage
 
 LOOK_SECONDS = 0.5
 SLACK_SECONDS = 120.0
 """Beyond twice what EC2's limits ask for: slow machines."""
-BLAME_SECONDS = 3.0
-"""The sandbox notices within a second that a part of it ended."""
+BLAME_SECONDS = 30.0
+"""The sandbox notices within a second that a part of it ended, and ends itself when the other parts have ended, each of
+which it gives five seconds."""
 PROBLEMS_SHOWN = 10
 
 
@@ -118,8 +119,8 @@ class Demo:
 
     def _check_served(self) -> list[Given]:
         given = self._stage.cluster.given()
-        world = World(self._stage.ec2("state"))
-        found = problems(given, world, POD_GROUPS) + leftovers(given, world, self._plan.nodes)
+        ec2 = Ec2State(self._stage.ec2("state"))
+        found = problems(given, ec2, POD_GROUPS) + leftovers(given, ec2, self._plan.nodes)
         _none_of(found, "with all pods served")
         self._screen.begin(f"All {len(given)} annotations are valid and agree with EC2")
         return given
@@ -132,21 +133,21 @@ class Demo:
         cluster.scale(plan.rest)
         releases = ideal_seconds(plan.pods, dict.fromkeys(POD_ACTIONS, 0.0), scaled(plan.ec2_factor))
         self._until(
-            lambda: len(cluster.live()) == plan.rest and len(self._world().branches()) <= plan.rest,
+            lambda: len(cluster.live()) == plan.rest and len(self._ec2().branches()) <= plan.rest,
             cooldown + 2 * releases + SLACK_SECONDS,
-            lambda: f"{len(cluster.live())} pods are left and EC2 holds {len(self._world().branches())} branches",
+            lambda: f"{len(cluster.live())} pods are left and EC2 holds {len(self._ec2().branches())} branches",
         )
         released = self._clock.monotonic() - began
         given = cluster.given()
         known = {one.uid: one for one in before}
         found = [f"{one.pod} has another annotation than before" for one in given if known.get(one.uid) != one]
-        found += problems(given, self._world(), POD_GROUPS) + leftovers(given, self._world(), plan.nodes)
+        found += problems(given, self._ec2(), POD_GROUPS) + leftovers(given, self._ec2(), plan.nodes)
         _none_of(found, "after scaling down")
         self._screen.begin(f"EC2 holds exactly {plan.nodes} trunks and the {len(given)} branches of live pods")
         return released
 
-    def _world(self) -> World:
-        return World(self._stage.ec2("state"))
+    def _ec2(self) -> Ec2State:
+        return Ec2State(self._stage.ec2("state"))
 
     def _until(self, condition: Callable[[], bool], seconds: float, state: Callable[[], str]) -> None:
         deadline = self._clock.monotonic() + seconds

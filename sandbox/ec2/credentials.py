@@ -1,4 +1,4 @@
-"""STS and who is calling: assumed roles get keys of their own, and the key of a request tells the identity."""
+"""STS and who is calling: assumed roles get keys of their own, and the key of a request shows the identity."""
 
 from __future__ import annotations
 

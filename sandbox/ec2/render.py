@@ -220,7 +220,7 @@ def permission(record: Permission) -> dict[str, Any]:
 
 
 def instance_type(name: str, limits: InstanceLimits) -> dict[str, Any]:
-    """An InstanceTypeInfo, as far as networking goes. EC2 does not tell the number of branch interfaces."""
+    """An InstanceTypeInfo, as far as networking goes. EC2 does not show the number of branch interfaces."""
     answer: dict[str, Any] = {
         "InstanceType": name,
         "CurrentGeneration": limits.nitro,

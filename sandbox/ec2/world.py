@@ -23,7 +23,7 @@ from sandbox.ec2.tokens import ClientTokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a call ended: a result or a failure, to be told to the caller after `latency` seconds."""
+    """How a call ended: a result or a failure, which the caller gets after `latency` seconds."""
 
     latency: float
     result: Result | None = None

@@ -10,9 +10,9 @@ import msgspec
 
 from sandbox.kube.naming import Names
 from sandbox.kube.patches import json_patch
-from sandbox.kube.resources import MUTATING, NAMESPACES, VALIDATING, Resource
+from sandbox.kube.resources import MUTATING, NAMESPACES, VALIDATING, Object, Resource
 from sandbox.kube.selectors import Matches, structured_selector
-from sandbox.kube.status import ApiError, Object
+from sandbox.kube.status import ApiError
 from sandbox.kube.store import Store
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.kube.patches import MERGE_KEYS, MERGED_SETS
-from sandbox.kube.status import ApiError, Object
+from sandbox.kube.resources import Object
+from sandbox.kube.status import ApiError
 
 Path = tuple[Any, ...]
 _SERVER_OWNED = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace"), ("metadata", "uid"),

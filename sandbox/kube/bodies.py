@@ -9,7 +9,8 @@ import msgspec
 import yaml
 
 from sandbox.kube import patches, protobuf
-from sandbox.kube.status import ApiError, Object, bad_request
+from sandbox.kube.resources import Object
+from sandbox.kube.status import ApiError, bad_request
 
 PATCH_TYPES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_PATCH, patches.APPLY_PATCH)
 Body = bytes | Object | list[Any] | None

@@ -6,8 +6,9 @@ import base64
 import copy
 from typing import Any
 
+from sandbox.kube.resources import Object
 from sandbox.kube.schema import Cause
-from sandbox.kube.status import Object, bad_request
+from sandbox.kube.status import bad_request
 
 
 def fill(kind: str, obj: Object) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sandbox.kube.patches import MERGE_PATCH
+from sandbox.kube.resources import Object
 from sandbox.kube.selectors import structured_selector
-from sandbox.kube.status import Object
 from sandbox.kube.world import KubeWorld, User
 
 CONTROLLER = User(name="system:kube-controller-manager", groups=("system:authenticated",))

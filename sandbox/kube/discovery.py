@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.kube.resources import Registry, Resource
-from sandbox.kube.status import Object
+from sandbox.kube.resources import Object, Registry, Resource
 
 VERSION: Object = {
     "major": "1", "minor": "35", "gitVersion": "v1.35.0-sandbox", "gitCommit": "", "gitTreeState": "clean",

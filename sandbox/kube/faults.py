@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from sandbox.kube.status import Object
+from sandbox.kube.resources import Object
 from sandbox.kube.world import RequestInfo
 
 MATCHED = ("verb", "group", "resource", "subresource", "namespace", "name")

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from sandbox.kube.patches import MERGE_PATCH
-from sandbox.kube.resources import NAMESPACES, Resource
-from sandbox.kube.status import Object
+from sandbox.kube.resources import NAMESPACES, Object, Resource
 from sandbox.kube.watch import Watch
 from sandbox.kube.world import KubeWorld, User
 

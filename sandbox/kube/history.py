@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sandbox.kube.resources import Resource
+from sandbox.kube.resources import Object, Resource
 from sandbox.kube.selectors import Matches, field_value
-from sandbox.kube.status import ApiError, Object, expired
+from sandbox.kube.status import ApiError, expired
 
 NOTHING: Mapping[str, str] = {}
 

@@ -12,8 +12,8 @@ from sandbox.kube.deployments import DeploymentController
 from sandbox.kube.garbage import GarbageCollector
 from sandbox.kube.naming import timestamp
 from sandbox.kube.patches import STRATEGIC_PATCH
+from sandbox.kube.resources import Object
 from sandbox.kube.scheduler import Scheduler
-from sandbox.kube.status import Object
 from sandbox.kube.world import KubeWorld, User
 
 REMOVAL_SECONDS = 0.2

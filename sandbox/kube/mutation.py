@@ -1,4 +1,4 @@
-"""What of a wished object an API server accepts: pure functions from the old and the new object to the stored one."""
+"""What an API server makes of what somebody writes: pure functions from old and new object to the stored one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import copy
 
 from sandbox.kube import defaults, schema
 from sandbox.kube.naming import check_metadata, check_name, check_references, timestamp
-from sandbox.kube.resources import DEFINITIONS, Resource, of_definition
+from sandbox.kube.resources import DEFINITIONS, Object, Resource, of_definition
 from sandbox.kube.schema import Cause
-from sandbox.kube.status import ApiError, Object, bad_request, invalid
+from sandbox.kube.status import ApiError, bad_request, invalid
 
 SERVER_OWNED = ("uid", "creationTimestamp", "namespace", "name", "generateName", "deletionTimestamp",
                 "deletionGracePeriodSeconds", "generation", "selfLink")  # fmt: skip
@@ -147,7 +147,7 @@ def _status_metadata(resource: Resource, old: Object, new: Object) -> Object:
 
 
 def count_generation(resource: Resource, old: Object, new: Object) -> None:
-    """Raises the generation in place where what is wished has changed."""
+    """Raises the generation in place where the desired state has changed."""
     if not resource.counts_generation:
         return
     apart = {"metadata", "kind", "apiVersion"} | ({"status"} if resource.has_status else set())

@@ -7,9 +7,9 @@ import uuid
 from datetime import UTC, datetime
 from random import Random
 
-from sandbox.kube.resources import Resource
+from sandbox.kube.resources import Object, Resource
 from sandbox.kube.schema import Cause
-from sandbox.kube.status import Object, bad_request, invalid
+from sandbox.kube.status import bad_request, invalid
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"

@@ -9,7 +9,8 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
-from sandbox.kube.status import ApiError, Object
+from sandbox.kube.resources import Object
+from sandbox.kube.status import ApiError
 
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\0"

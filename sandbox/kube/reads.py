@@ -11,8 +11,9 @@ import msgspec
 from sandbox.kube import selectors
 from sandbox.kube.history import Record, Scope
 from sandbox.kube.representation import Represent, list_body
+from sandbox.kube.resources import Object
 from sandbox.kube.routing import Target, truthy
-from sandbox.kube.status import ApiError, Object, bad_request, expired, invalid_options, not_found, too_large_version
+from sandbox.kube.status import ApiError, bad_request, expired, invalid_options, not_found, too_large_version
 from sandbox.kube.store import Store
 from sandbox.kube.watch import Watch
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from sandbox.kube.naming import seconds_of
-from sandbox.kube.resources import Resource
-from sandbox.kube.status import ApiError, Object
+from sandbox.kube.resources import Object, Resource
+from sandbox.kube.status import ApiError
 
 Represent = Callable[[bytes], bytes]
 Cells = Callable[[Object], list[Any]]

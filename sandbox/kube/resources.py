@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sandbox.kube.status import Object
+Object = dict[str, Any]
+"""As JSON has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.kube.status import Object
+from sandbox.kube.resources import Object
 
 
 def scale_of(deployment: Object) -> Object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 
-from sandbox.kube.status import Object
+from sandbox.kube.resources import Object
 from sandbox.kube.world import KubeWorld, User
 
 SCHEDULER = User(name="system:kube-scheduler", groups=("system:authenticated",))

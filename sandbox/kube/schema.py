@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox.kube.status import Object
+from sandbox.kube.resources import Object
 
 Cause = tuple[str, str, str]
 _TYPES: dict[str, tuple[type, ...]] = {

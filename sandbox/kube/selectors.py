@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sandbox.kube.status import Object, bad_request
+from sandbox.kube.resources import Object
+from sandbox.kube.status import bad_request
 
 Matches = Callable[[Mapping[str, str]], bool]
 _TOKEN = re.compile(r"\s*(?:(?P<op>!=|==|=|!|\(|\)|,|<|>)|(?P<word>[^\s=!(),<>]+))")

@@ -70,7 +70,7 @@ class KubeServer:
         if fault is not None and fault.when == "after":
             answer = await self._misbehave(request, fault.effect, fault.message)
             if answer:
-                entry["status"] = f"{response.status}, told {fault.effect}"
+                entry["status"] = f"{response.status}, answered {fault.effect}"
                 return answer
         answer = web.Response(status=response.status, body=response.body, content_type=response.content_type)
         for warning in response.warnings:

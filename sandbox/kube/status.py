@@ -1,13 +1,8 @@
-"""Errors as an API server tells them: a `Status` object with code, reason and details."""
+"""Errors as an API server answers them: a `Status` object with code, reason and details."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from sandbox.kube.resources import Resource
-
-Object = dict[str, Any]
+from sandbox.kube.resources import Object, Resource
 
 
 class ApiError(Exception):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from threading import RLock
 
 from sandbox.kube.history import Change, Log, Record, Scope, record_of
-from sandbox.kube.resources import Resource
-from sandbox.kube.status import Object, expired
+from sandbox.kube.resources import Object, Resource
+from sandbox.kube.status import expired
 
 HISTORY_LIMIT = 50_000
 """Changes kept per resource: some minutes of the busiest benchmark (etcd keeps five minutes)."""

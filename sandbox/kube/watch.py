@@ -9,8 +9,8 @@ from threading import RLock
 import msgspec
 
 from sandbox.kube.history import Log, Record, Scope, error_line, event_line, seen_as
-from sandbox.kube.resources import Resource
-from sandbox.kube.status import ApiError, Object, expired
+from sandbox.kube.resources import Object, Resource
+from sandbox.kube.status import ApiError, expired
 
 Represent = Callable[[bytes], bytes]
 """Turns an object's JSON into what the client asked for (a table, metadata only)."""

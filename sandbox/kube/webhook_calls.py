@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sandbox.kube.admission import WebhookUnreachable
-from sandbox.kube.status import Object
+from sandbox.kube.resources import Object
 
 
 class WebhookCaller:

@@ -16,9 +16,9 @@ from sandbox.kube.history import Change
 from sandbox.kube.naming import Names
 from sandbox.kube.reads import Reader
 from sandbox.kube.representation import list_body, representation, table, wanted_form
-from sandbox.kube.resources import DEFINITIONS, NAMESPACES, Registry, Resource, of_definition
+from sandbox.kube.resources import DEFINITIONS, NAMESPACES, Object, Registry, Resource, of_definition
 from sandbox.kube.scale import scale_of, scaled
-from sandbox.kube.status import ApiError, Object, bad_request, invalid_options, no_such_path, success
+from sandbox.kube.status import ApiError, bad_request, invalid_options, no_such_path, success
 from sandbox.kube.store import HISTORY_LIMIT, Stale, Store
 from sandbox.kube.watch import Watch
 from sandbox.kube.writes import Write, Writer

@@ -12,9 +12,9 @@ from sandbox.kube.admission import Admission, Attempt, User
 from sandbox.kube.apply import Appliers
 from sandbox.kube.history import Record
 from sandbox.kube.naming import Names, check_metadata, timestamp
-from sandbox.kube.resources import NAMESPACES, Resource
+from sandbox.kube.resources import NAMESPACES, Object, Resource
 from sandbox.kube.routing import Target
-from sandbox.kube.status import ApiError, Object, already_exists, bad_request, conflict, invalid, not_found
+from sandbox.kube.status import ApiError, already_exists, bad_request, conflict, invalid, not_found
 from sandbox.kube.store import Stale, Store
 
 ATTEMPTS = 20

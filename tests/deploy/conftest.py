@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.kit.control_plane import control_plane
+
 ROOT = Path(__file__).resolve().parents[2]
-CONTROL_PLANE = ROOT.parent / "shared" / "envtest" / "control-plane"
-START_SECONDS = 60
 
 
 @pytest.fixture(scope="session")
@@ -45,27 +45,8 @@ def base() -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A real API server of one's own."""
-    if not os.environ.get("KUBEBUILDER_ASSETS") or not CONTROL_PLANE.exists():
-        pytest.skip("KUBEBUILDER_ASSETS names no control plane")
-    folder = tmp_path_factory.mktemp("control-plane") / "run"
-    with subprocess.Popen(
-        [str(CONTROL_PLANE), str(folder), "--watch-stdin"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if line.startswith("ready "):
-                    yield Path(line.removeprefix("ready ").strip())
-                    break
-            else:
-                pytest.fail(f"the control plane ended with {process.wait(START_SECONDS)}")
-        finally:
-            process.stdin.close()
-            process.wait(START_SECONDS)
+    with control_plane(tmp_path_factory.mktemp("control-plane") / "run") as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ from common.model.ids import NodeName, PodUid
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec
 from common.model.notice import NodeNotice
-from tests.integration.webhook_cluster import Cluster, until
+from tests.integration.webhook_cluster import Cluster
+from tests.kit.waiting import until
 from watcher.kinds import RESOURCES
 from webhook.view import ACCOUNTS, CONFIG, LEGACY, POLICIES
 

@@ -11,7 +11,8 @@ from cli.doctor import guards
 from cli.doctor.finding import State
 from common.clock import SystemClock
 from common.kube.transport import connect
-from tests.integration.webhook_cluster import Answer, Cluster, until
+from tests.integration.webhook_cluster import Answer, Cluster
+from tests.kit.waiting import until
 from tests.unit.webhook.stand import ENI, FARGATE, IP, OWN_ACCOUNT
 from tests.unit.webhook.updates import CREATED, OTHERS, UPDATED, USERS
 

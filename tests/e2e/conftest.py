@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.plane import Plane, control_plane
+from tests.e2e.plane import Plane, full_plane
 from tests.e2e.product import Product, running
 from tests.e2e.scene import Scene
 
@@ -16,7 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="package")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    with control_plane(tmp_path_factory.mktemp("e2e") / "plane") as started:
+    with full_plane(tmp_path_factory.mktemp("e2e") / "plane") as started:
         yield started
 
 

@@ -9,14 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.integration.webhook_cluster import Cluster
+from tests.kit.control_plane import control_plane
 
 ROOT = Path(__file__).parents[2]
-SCRIPT_VARIABLE = "VPC_RC_TEST_CONTROL_PLANE"
-"""Names another script than the one beside the checkout."""
-STOP_SECONDS = 60
 _ATTEMPTS = re.compile(r'^authorization_attempts_total\{result="(?P<result>[a-z-]+)"\} (?P<count>\S+)$', re.MULTILINE)
 
 
@@ -59,25 +55,7 @@ class Plane:
 
 
 @contextmanager
-def control_plane(folder: Path) -> Iterator[Plane]:
+def full_plane(folder: Path) -> Iterator[Plane]:
     """Skips where there are no programs for it."""
-    script = Path(os.environ.get(SCRIPT_VARIABLE) or ROOT.parent / "shared" / "envtest" / "control-plane")
-    if not os.environ.get("KUBEBUILDER_ASSETS"):
-        pytest.skip("KUBEBUILDER_ASSETS names no control plane")
-    if not script.exists():
-        pytest.skip(f"no script that starts a control plane at {script}; {SCRIPT_VARIABLE} names another")
-    with subprocess.Popen(
-        [str(script), str(folder), "--full", "--watch-stdin"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            words = process.stdout.readline().split()
-            assert words[:1] == ["ready"], f"the control plane does not start: {words}"
-            yield Plane(Path(words[1]))
-        finally:
-            process.stdin.close()
-            process.wait(STOP_SECONDS)
+    with control_plane(folder, "--full") as kubeconfig:
+        yield Plane(kubeconfig)

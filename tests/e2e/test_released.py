@@ -7,7 +7,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.e2e.invariants import INSTANCE_TAG, come_to_rest
+from common.model.names import INSTANCE_TAG
+from tests.e2e.invariants import come_to_rest
 from tests.e2e.product import COOL_DOWN, NODE_RELEASE, Product
 from tests.e2e.scene import Scene, given
 from tests.integration.rig import SUBNET

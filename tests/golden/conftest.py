@@ -7,7 +7,7 @@ import pytest
 
 from tests.golden.facts import Facts, facts_of
 from tests.golden.scene import Scene
-from tests.simulation.clock import VirtualClock
+from tests.kit.clock import VirtualClock
 from tests.simulation.cluster import Cluster
 
 

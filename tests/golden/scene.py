@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import fakeredis
-
 from common.model.names import (
     CNINODE_CLUSTER_TAG,
     FEATURE_POD_GROUPS,
@@ -21,6 +19,7 @@ from common.model.names import (
 )
 from sandbox.ec2.behaviour import FaultRule
 from sandbox.kube.world import Response
+from tests.kit.fake_redis import FakeRedis
 from tests.simulation.cluster import CLUSTER, SUBNET, VPC, Cluster
 from tests.simulation.watcher import PumpedWatcher
 
@@ -84,7 +83,7 @@ class Scene:
         """`kill -9` of watcher and workers: what they had in hand is lost. They start when time next passes."""
         cluster = self.cluster
         if lose_redis:
-            fakeredis.FakeRedis(server=cluster.server).flushall()
+            FakeRedis(server=cluster.server).flushall()
         cluster.queue.tasks.clear()
         cluster.start_worker()
         cluster.watcher = PumpedWatcher(cluster.kube, cluster.plain, cluster.queue, cluster.clock)

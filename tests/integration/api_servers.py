@@ -1,35 +1,26 @@
 """API servers over HTTP, the sandbox's and, where there is one, a kube-apiserver, with the product's own transport."""
 
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from common.clock import SystemClock
 from common.kube.transport import HttpTransport, connect
 from sandbox.kube import KubeWorld
 from sandbox.kube.running import in_thread, load_manifests
+from tests.kit.control_plane import control_plane
+from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
 NODES, PODS = "/api/v1/nodes", "/api/v1/namespaces/default/pods"
 CNINODES = "/apis/vpcresources.k8s.aws/v1alpha1/cninodes"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/cp-vpc-resource-controller"
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 class Cluster:
@@ -61,20 +52,10 @@ def api_server(which: str, folder: Path) -> Iterator[Cluster]:
         with in_thread(world, tls_folder=folder / "tls") as listening:
             yield Cluster(listening.write_kubeconfig(folder / "kubeconfig"))
         return
-    script = Path(os.environ.get("VPC_RC_TEST_CONTROL_PLANE") or ROOT.parent / "shared/envtest/control-plane")
-    if not script.exists() or not os.environ.get("KUBEBUILDER_ASSETS"):
-        pytest.skip("no kube-apiserver to start")
-    command = [sys.executable, str(script), str(folder / "plane"), "--watch-stdin"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        words = process.stdout.readline().split()
-        assert words[:1] == ["ready"], words
-        cluster = Cluster(Path(words[1]), real=True)
+    with control_plane(folder / "plane") as kubeconfig:
+        cluster = Cluster(kubeconfig, real=True)
         _serve_definitions(cluster)
         yield cluster
-        process.stdin.close()
-        process.wait(30)
 
 
 def _serve_definitions(cluster: Cluster) -> None:

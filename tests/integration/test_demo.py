@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.calls import call
+from tests.kit.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -26,11 +27,11 @@ def start(*arguments: str, log: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+def when_ready(folder: Path) -> dict[str, Any]:
+    """The sandbox's facts."""
+    until((folder / "sandbox.json").exists, START_SECONDS, "the sandbox is not ready")
+    found = facts_of(folder)
+    assert found is not None
     return found
 
 
@@ -64,7 +65,7 @@ def test_the_sandbox_serves_nodes_on_both_sides_and_takes_everything_with_it(
     log = tmp_path / "log"
     process = start("sandbox", "--folder", str(tmp_path), "--nodes", "2", "--instance-type", "c5n.large", log=log)
     processes.append(process)
-    facts = until(lambda: facts_of(tmp_path), "the sandbox is not ready")
+    facts = when_ready(tmp_path)
 
     nodes = call("GET", f"{facts['kube_url']}/api/v1/nodes")["items"]
     instances = call("GET", f"{facts['ec2_url']}/_sandbox/state")["instances"]
@@ -83,17 +84,17 @@ def test_the_sandbox_serves_nodes_on_both_sides_and_takes_everything_with_it(
 def test_parts_end_with_a_sandbox_that_was_killed(tmp_path: Path, processes: list["subprocess.Popen[bytes]"]) -> None:
     process = start("sandbox", "--folder", str(tmp_path), "--no-redis", log=tmp_path / "log")
     processes.append(process)
-    facts = until(lambda: facts_of(tmp_path), "the sandbox is not ready")
+    facts = when_ready(tmp_path)
     process.kill()
     process.wait()
-    until(lambda: not any(alive(pid) for pid in facts["pids"].values()), "a part lives on")
+    until(lambda: not any(alive(pid) for pid in facts["pids"].values()), START_SECONDS, "a part lives on")
 
 
 def test_a_sandbox_that_lost_a_part_says_so(tmp_path: Path, processes: list["subprocess.Popen[bytes]"]) -> None:
     log = tmp_path / "log"
     process = start("sandbox", "--folder", str(tmp_path), "--no-redis", log=log)
     processes.append(process)
-    facts = until(lambda: facts_of(tmp_path), "the sandbox is not ready")
+    facts = when_ready(tmp_path)
     os.kill(facts["pids"]["ec2"], signal.SIGKILL)
     assert process.wait(30) == 1
     assert "ec2 ended by itself" in log.read_text()
@@ -103,7 +104,7 @@ def test_a_sandbox_that_lost_a_part_says_so(tmp_path: Path, processes: list["sub
 def test_a_taken_port_is_one_line(tmp_path: Path, processes: list["subprocess.Popen[bytes]"]) -> None:
     first = start("sandbox", "--folder", str(tmp_path / "1"), "--no-redis", "--no-kube", log=tmp_path / "log1")
     processes.append(first)
-    facts = until(lambda: facts_of(tmp_path / "1"), "the sandbox is not ready")
+    facts = when_ready(tmp_path / "1")
     port = facts["ec2_url"].rpartition(":")[2]
     log = tmp_path / "log2"
     second = start("sandbox", "--folder", str(tmp_path / "2"), "--no-redis", "--ec2-port", port, log=log)
@@ -119,7 +120,7 @@ def test_the_demo_serves_all_pods_releases_them_and_leaves_nothing_running(
     folder, log = tmp_path / "demo", tmp_path / "log"
     process = start("demo", "--nodes", "3", "--pods", "20", "--folder", str(folder), log=log)
     processes.append(process)
-    facts = until(lambda: facts_of(folder), "the sandbox is not ready")
+    facts = when_ready(folder)
     assert process.wait(280) == 0, log.read_text()
     said = log.read_text()
     assert "All 20 annotations are valid and agree with EC2" in said
@@ -136,8 +137,8 @@ def test_a_demo_that_is_told_to_end_ends_its_processes(
     folder, log = tmp_path / "demo", tmp_path / "log"
     process = start("demo", "--nodes", "1", "--pods", "1", "--folder", str(folder), log=log)
     processes.append(process)
-    facts = until(lambda: facts_of(folder), "the sandbox is not ready")
-    until((folder / "flower.log").exists, "the product does not start")
+    facts = when_ready(folder)
+    until((folder / "flower.log").exists, START_SECONDS, "the product does not start")
     process.send_signal(number)
     time.sleep(0.3)
     # One more does not keep it from ending the others.
@@ -153,7 +154,7 @@ def test_a_demo_whose_process_dies_says_whose_and_shows_its_log(
     folder, log = tmp_path / "demo", tmp_path / "log"
     process = start("demo", "--nodes", "1", "--pods", "1", "--folder", str(folder), log=log)
     processes.append(process)
-    facts = until(lambda: facts_of(folder), "the sandbox is not ready")
+    facts = when_ready(folder)
     os.kill(facts["pids"]["ec2"], signal.SIGKILL)
     assert process.wait(60) == 1
     assert "The demo failed: sandbox ended by itself with status 1" in log.read_text()

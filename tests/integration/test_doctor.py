@@ -32,6 +32,7 @@ from tests.integration.planted import (
     Planted,
     healthy,
 )
+from tests.kit.clock import WrongClock
 
 SELECTOR = {"matchLabels": {"app": "shop"}}
 GROUPS = {"groupIds": [POD_GROUPS[0]]}
@@ -237,17 +238,10 @@ def test_a_misconfiguration_is_named(planted: Planted, name: str) -> None:
     assert all(one["advice"] for one in found), "each says what to do"
 
 
-class FastClock(SystemClock):
-    """Ten seconds ahead of everybody."""
-
-    def now(self) -> float:
-        return super().now() + 10
-
-
 def test_clocks_that_differ_are_named(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in planted.environment.items():
         monkeypatch.setenv(name, value)
-    found = [one for one in examine(load_settings(), (), FastClock()) if one.state is State.WRONG]
+    found = [one for one in examine(load_settings(), (), WrongClock(10.0)) if one.state is State.WRONG]
     assert {one.what for one in found} == {"clock of Redis", "clock of the API server", "clock of EC2"}
     # Headers leave fractions of a second out, and the call takes time.
     assert all(re.search(r"\b(9|10|11) s behind", one.advice) for one in found), found

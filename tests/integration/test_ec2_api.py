@@ -314,7 +314,7 @@ def test_a_snapshot_has_trunk_and_branches_until_the_instance_terminates(cloud: 
 
 def test_with_a_role_associations_alone_go_with_the_own_identity(cloud_of: Callable[..., Cloud]) -> None:
     cloud = cloud_of(role=f"arn:aws:iam::{ACCOUNT}:role/vpc-rc")
-    cloud.site.clock.seconds = time.time()  # STS' credentials live by the SDK's clock
+    cloud.site.clock.time = time.time()  # STS' credentials live by the SDK's clock
     trunk, _ = cloud.attached_trunk()
     branch = cloud.permitted_branch(trunk, 1)
     cloud.ec2.associate_trunk_interface(branch=branch, trunk=trunk, vlan=VlanId(1), token=ClientToken("t"))

@@ -13,7 +13,8 @@ from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from tests.integration.address import Address
 from tests.integration.redis_server import RedisServer
-from tests.integration.test_worker_process import get, nodes, until, worker
+from tests.integration.test_worker_process import get, nodes, worker
+from tests.kit.waiting import until
 
 PREFIX = keys.prefix("c")
 

@@ -12,7 +12,8 @@ import pytest
 from common.clock import SystemClock
 from common.kube.transport import connect
 from common.model.ids import NodeName
-from tests.integration.api_servers import API_SERVERS, CNINODES, NODES, PODS, Cluster, api_server, until
+from tests.integration.api_servers import API_SERVERS, CNINODES, NODES, PODS, Cluster, api_server
+from tests.kit.waiting import until
 from watcher.cluster_cache import ClusterCache
 from watcher.kinds import Kind
 from watcher.reflecting import follow, reflector

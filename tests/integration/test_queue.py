@@ -15,8 +15,9 @@ from common.store import Store, connect, keys
 from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from tests.integration.redis_server import RedisServer
-from tests.integration.test_worker_process import get, nodes, until, worker
-from tests.unit.kube.in_process import node
+from tests.integration.test_worker_process import get, nodes, worker
+from tests.kit.api import node
+from tests.kit.waiting import until
 from tests.unit.watcher.bench import NODES, Watch
 
 PREFIX = keys.prefix("bench")

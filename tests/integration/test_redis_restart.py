@@ -5,7 +5,7 @@ import redis
 
 from common.store import Store, connect, keys
 from tests.integration.redis_server import RedisServer
-from tests.unit.kube.in_process import node, pod
+from tests.kit.api import node, pod
 from tests.unit.watcher.bench import N1, NODES, PODS, Watch
 
 PREFIX = keys.prefix("bench")

@@ -22,7 +22,7 @@ from common.kube.transport import NoCluster, connect
 from common.logging import configure_logging, get_logger, report_crashes
 from common.store.broker import celery_app
 from tests.integration.redis_server import RedisServer, free_port
-from tests.unit.kube.in_process import VirtualClock
+from tests.kit.clock import VirtualClock
 
 ROOT = Path(__file__).parents[2]
 SECRET, AWS_SECRET, TOKEN, QUERY = "pl4nted-redis", "pl4nted-aws-key", "pl4nted-kube-token", "pl4nted-query"

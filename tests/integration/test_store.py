@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -17,6 +17,7 @@ from common.model.pod import PodWish
 from common.settings import RateLimit
 from common.store import Store, connect, keys
 from tests.integration.redis_server import RedisServer
+from tests.kit.waiting import until
 
 NODE = NodeName("ip-10-0-0-1.ec2.internal")
 P = keys.prefix("c")
@@ -37,13 +38,6 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
 @pytest.fixture
 def store(client: redis.Redis) -> Store:
     return Store(client, P)
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def fill(store: Store) -> int:

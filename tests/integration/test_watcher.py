@@ -26,8 +26,9 @@ from common.model.node import CniNodeSpec, Feature
 from common.model.notice import NodeNotice
 from common.store import Store, keys
 from common.store import connect as connect_redis
-from tests.integration.api_servers import API_SERVERS, LEASE, NODES, PODS, ROOT, Cluster, api_server, until
+from tests.integration.api_servers import API_SERVERS, LEASE, NODES, PODS, ROOT, Cluster, api_server
 from tests.integration.redis_server import RedisServer, free_port
+from tests.kit.waiting import until
 
 POD_ENI = "vpc.amazonaws.com/pod-eni"
 N1 = NodeName("n1")

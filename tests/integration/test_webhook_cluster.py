@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.webhook_cluster import POLICIES, Answer, Cluster, WebhookProcess, cluster, until
+from tests.integration.webhook_cluster import POLICIES, Answer, Cluster, WebhookProcess, cluster
+from tests.kit.waiting import until
 
 ENI, IP = "vpc.amazonaws.com/pod-eni", "vpc.amazonaws.com/PrivateIPv4Address"
 CONTROLLER = "system:serviceaccount:kube-system:vpc-resource-controller"

@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 
 from common.clock import SystemClock
 from common.metrics import REGISTRY
-from tests.unit.kube.in_process import VirtualClock
+from tests.kit.clock import VirtualClock
 from tests.unit.webhook.any_review import REVIEWS
 from tests.unit.webhook.stand import EVERYTHING, OWN_ACCOUNT, StandView, pod, policy, review
 from webhook import bodies

@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from common.store import Store, connect
 from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from tests.integration.redis_server import RedisServer, free_port
+from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
+START_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -31,20 +33,20 @@ def server() -> Iterator[RedisServer]:
 
 
 class WorkerProcess:
-    def __init__(self, url: str, *, ready: bool = True) -> None:
+    def __init__(self, url: str) -> None:
         self.health, self.introspection = free_port(), free_port()
         script = str(ROOT / "tests/integration/worker_process.py")
         command = [sys.executable, script, url, str(self.health), str(self.introspection)]
         self.process = subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
-        if ready:
-            until(lambda: get(self.health, "/readyz")[0] == 200, 30)
 
 
 @contextmanager
 def worker(url: str, *, ready: bool = True) -> Iterator[WorkerProcess]:
     """`ready`: wait until it is."""
-    running = WorkerProcess(url, ready=ready)
+    running = WorkerProcess(url)
     try:
+        if ready:
+            until(lambda: get(running.health, "/readyz")[0] == 200, START_SECONDS, "the worker is not ready")
         yield running
     finally:
         running.process.kill()
@@ -59,13 +61,6 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         return error.code, b""
     except OSError:
         return 0, b""
-
-
-def until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
 
 
 def ran(server: RedisServer) -> list[str]:

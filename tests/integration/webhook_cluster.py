@@ -6,23 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
 import urllib3
 import yaml
 
 from tests.integration.redis_server import free_port
+from tests.kit.control_plane import control_plane
+from tests.kit.waiting import until
 from webhook.certificates import self_signed
 
 ROOT = Path(__file__).parents[2]
-CONTROL_PLANE = ROOT.parent / "shared" / "envtest" / "control-plane"
+START_SECONDS = 60.0
 POLICIES = "/apis/vpcresources.k8s.aws/v1beta1/namespaces/{}/securitygrouppolicies"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/{}configurations"
 
@@ -83,19 +83,18 @@ class Cluster:
 @contextmanager
 def cluster(kind: str, folder: Path) -> Iterator[Cluster]:
     """`sandbox` or `real`; skips where there is no real one."""
+    if kind == "real":
+        with control_plane(folder / "plane") as real:
+            yield Cluster(real)
+        return
     kubeconfig = folder / "kubeconfig"
-    if kind == "sandbox":
-        command = [sys.executable, "-m", "sandbox.kube", "--kubeconfig", str(kubeconfig)]
-    else:
-        if not os.environ.get("KUBEBUILDER_ASSETS") or not CONTROL_PLANE.exists():
-            pytest.skip("KUBEBUILDER_ASSETS names no control plane")
-        command = [sys.executable, str(CONTROL_PLANE), str(folder / "plane")]
+    command = [sys.executable, "-m", "sandbox.kube", "--kubeconfig", str(kubeconfig)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         words = process.stdout.readline().split()
         assert words[:1] == ["ready"]
-        yield Cluster(kubeconfig if kind == "sandbox" else Path(words[1]))
+        yield Cluster(kubeconfig)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -126,7 +125,11 @@ class WebhookProcess:
 
     def start(self) -> None:
         self.process = subprocess.Popen([sys.executable, "-m", "cli.main", "webhook"], cwd=ROOT, env=self._environment)
-        until(lambda: self.get("/readyz") == 200, 30)
+        try:
+            until(lambda: self.get("/readyz") == 200, START_SECONDS, "the webhook is not ready")
+        except AssertionError:
+            self.kill()
+            raise
 
     def get(self, path: str) -> int:
         try:
@@ -148,11 +151,3 @@ class WebhookProcess:
                 webhook["clientConfig"] = {"url": url, "caBundle": base64.b64encode(self.ca).decode()}
             kind = configuration["kind"].removesuffix("Configuration").lower()
             api.make(CONFIGURATIONS.format(kind), configuration)
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    """Asks again and again; fails when the time is up."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.05)

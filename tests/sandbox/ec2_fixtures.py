@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from sandbox.ec2 import Ec2Behaviour, Ec2World
 from sandbox.ec2.server import serving_in_thread
+from tests.kit.clock import VirtualClock
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -20,20 +21,6 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 UNKNOWN_ENI = "eni-00000000000000000"
-START = 1_700_000_000.0
-
-
-@dataclass
-class ManualClock:
-    """Time that stands still until it is moved."""
-
-    seconds: float = START
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 @dataclass
@@ -41,7 +28,7 @@ class Ec2:
     """A small world: a /24 subnet, five groups beside the default one, an m5.large instance."""
 
     world: Ec2World
-    clock: ManualClock
+    clock: VirtualClock
     vpc: str
     subnet: str
     groups: list[str]
@@ -100,8 +87,8 @@ class Ec2:
 
 def small_world(behaviour: Ec2Behaviour | None = None, *, cidr: str = "10.0.0.0/24", ipv6: bool = False) -> Ec2:
     """The world of `Ec2` without a server."""
-    clock = ManualClock()
-    world = Ec2World(clock=clock, settings=behaviour or Ec2Behaviour.instant())
+    clock = VirtualClock()
+    world = Ec2World(clock=clock.now, settings=behaviour or Ec2Behaviour.instant())
     vpc = world.add_vpc()
     subnet = world.add_subnet(vpc_id=vpc, cidr=cidr, ipv6_cidr="2001:db8:0:1::/64" if ipv6 else None, assign_ipv6=ipv6)
     groups = [world.add_security_group(vpc_id=vpc, name=f"group-{n}") for n in range(6)]

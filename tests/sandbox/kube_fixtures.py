@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +12,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pytest
 import urllib3
 
 from sandbox.kube import KubeWorld
 from sandbox.kube.running import Listening, in_thread
+from tests.kit.control_plane import control_plane
+from tests.kit.waiting import until
 
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 ROOT = Path(__file__).resolve().parents[2]
-ASSETS = "KUBEBUILDER_ASSETS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,28 +94,12 @@ def sandbox_server(**options: Any) -> Iterator[Listening]:
 @contextmanager
 def real_control_plane(folder: Path) -> Iterator[Api]:
     """A real kube-apiserver with etcd; skips where there are no binaries or no script to start them."""
-    if not os.environ.get(ASSETS):
-        pytest.skip(f"{ASSETS} names no folder with kube-apiserver and etcd")
-    script = Path(os.environ.get("VPC_RC_TEST_CONTROL_PLANE") or ROOT.parent / "shared/envtest/control-plane")
-    if not script.exists():
-        pytest.skip(f"no control-plane script at {script}")
-    command = [sys.executable, str(script), str(folder), "--watch-stdin"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        words = process.stdout.readline().split()
-        assert words[:1] == ["ready"], f"the control plane said {words}"
-        config = json.loads(Path(words[1]).read_text())
+    with control_plane(folder) as kubeconfig:
+        config = json.loads(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         api = Api(cluster["server"], token=user["token"], authority=cluster["certificate-authority"])
-        deadline = time.monotonic() + 30
-        while api("GET", "/api/v1/namespaces/default").status != 200:
-            assert time.monotonic() < deadline, "no default namespace"
+        until(lambda: api("GET", "/api/v1/namespaces/default").status == 200, 30, "no default namespace")
         yield api
-    finally:
-        process.stdin.close()
-        process.wait(30)
 
 
 def pod(name: str, *, node: str | None = None, **metadata: Any) -> dict[str, Any]:

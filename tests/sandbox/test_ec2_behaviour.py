@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from sandbox.ec2 import Bucket, Denial, Ec2Behaviour, Ec2ConnectionReset, Ec2Fault, Ec2World, FaultRule
-from tests.sandbox.ec2_fixtures import ManualClock, refused, served, small_world
+from tests.kit.clock import VirtualClock
+from tests.sandbox.ec2_fixtures import refused, served, small_world
 
 
 def _codes(ec2_world: Ec2World, action: str, params: dict[str, Any], times: int) -> list[str]:
@@ -52,7 +53,7 @@ def test_calls_past_the_bucket_are_refused_until_it_refills(
     }
     throttled = [code == "RequestLimitExceeded" for code in _codes(ec2.world, action, asked, size + 2)]
     assert throttled == [False] * size + [True] * 2
-    ec2.clock.advance(1.0)
+    ec2.clock.sleep(1.0)
     throttled = [code == "RequestLimitExceeded" for code in _codes(ec2.world, action, asked, refill + 1)]
     assert throttled == [False] * refill + [True]
     assert ec2.world.journal.throttled() == 3
@@ -92,7 +93,7 @@ def test_latencies_are_told_not_slept_and_the_same_in_every_run() -> None:
     def run() -> list[tuple[str, float]]:
         told: list[tuple[str, float]] = []
         world = Ec2World(
-            clock=ManualClock(),
+            clock=VirtualClock().now,
             settings=Ec2Behaviour(),
             on_latency=lambda action, seconds: told.append((action, seconds)),
         )
@@ -121,14 +122,14 @@ def test_the_same_calls_give_the_same_world() -> None:
 
 def test_describe_calls_lag_behind_writes() -> None:
     ec2 = small_world()
-    ec2.clock.advance(60)
+    ec2.clock.sleep(60)
     ec2.world.behave(ec2.world.behaviour.changed({"describe_lag": (5.0, 5.0)}))
     trunk = ec2.trunk()
     ids = {"NetworkInterfaceIds": [trunk]}
     assert _codes(ec2.world, "DescribeNetworkInterfaces", ids, 1) == ["InvalidNetworkInterfaceID.NotFound"]
     by_instance = {"Filters": [{"Name": "attachment.instance-id", "Values": [ec2.instance]}]}
     assert len(ec2.world.invoke("DescribeNetworkInterfaces", by_instance)["NetworkInterfaces"]) == 1
-    ec2.clock.advance(5)
+    ec2.clock.sleep(5)
     assert len(ec2.world.invoke("DescribeNetworkInterfaces", by_instance)["NetworkInterfaces"]) == 2
     ec2.world.arrange("TerminateInstances", {"InstanceIds": [ec2.instance]})
     (shown,) = ec2.world.invoke("DescribeInstances", {"InstanceIds": [ec2.instance]})["Reservations"]
@@ -138,10 +139,10 @@ def test_describe_calls_lag_behind_writes() -> None:
 
 def test_a_later_describe_may_show_an_older_state() -> None:
     ec2 = small_world()
-    ec2.clock.advance(60)
+    ec2.clock.sleep(60)
     ec2.world.behave(ec2.world.behaviour.changed({"describe_lag": (0.0, 10.0)}))
     interface = ec2.create()
-    ec2.clock.advance(5)
+    ec2.clock.sleep(5)
     ids = {"NetworkInterfaceIds": [interface]}
     seen = _codes(ec2.world, "DescribeNetworkInterfaces", ids, 40)
     assert "InvalidNetworkInterfaceID.NotFound" in seen[seen.index("ok") :]
@@ -242,7 +243,7 @@ def test_the_journal_counts_outcomes_by_action() -> None:
 
 def test_a_call_that_names_what_was_just_made_finds_it_only_after_the_lag() -> None:
     ec2 = small_world()
-    ec2.clock.advance(2.0)
+    ec2.clock.sleep(2.0)
     ec2.world.behave(Ec2Behaviour.instant(write_lag=(2.0, 2.0)))
     made = ec2.world.invoke("CreateNetworkInterface", {"SubnetId": ec2.subnet})["NetworkInterface"]
     group = ec2.world.add_security_group(vpc_id=ec2.vpc, name="young")
@@ -254,7 +255,7 @@ def test_a_call_that_names_what_was_just_made_finds_it_only_after_the_lag() -> N
         ["InvalidSecurityGroupID.NotFound"],
         ["InvalidNetworkInterfaceID.NotFound"],
     ]
-    ec2.clock.advance(2.0)
+    ec2.clock.sleep(2.0)
     assert [_codes(ec2.world, *call, 1) for call in calls] == [["ok"], ["ok"]]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sandbox.ec2 import Ec2Behaviour
-from tests.sandbox.ec2_fixtures import ACCOUNT, START, Ec2, refused, served, small_world
+from tests.kit.clock import START
+from tests.sandbox.ec2_fixtures import ACCOUNT, Ec2, refused, served, small_world
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_trunk_is_attaching_then_attached() -> None:
             "NetworkCardIndex": 0,
             "Status": "attaching",
         }
-        ec2.clock.advance(2.0)
+        ec2.clock.sleep(2.0)
         assert ec2.shown(trunk)["Attachment"]["Status"] == "attached"
         assert _steps(ec2, trunk) == ["created", "permitted", "attaching", "modified", "attached"]
 
@@ -96,7 +97,7 @@ def test_a_detached_interface_is_available_after_the_delay() -> None:
         attachment = ec2.attach(interface)
         ec2.client.detach_network_interface(AttachmentId=attachment)
         assert ec2.shown(interface)["Attachment"]["Status"] == "detaching"
-        ec2.clock.advance(1.0)
+        ec2.clock.sleep(1.0)
         assert ec2.shown(interface)["Status"] == "available"
 
 
@@ -144,7 +145,7 @@ def test_termination_deletes_or_frees_interfaces_and_leaves_branches_available(e
     (reservation,) = ec2.client.describe_instances(InstanceIds=[ec2.instance])["Reservations"]
     instance = reservation["Instances"][0]
     assert (instance["State"]["Name"], instance["NetworkInterfaces"]) == ("terminated", [])
-    ec2.clock.advance(3600)
+    ec2.clock.sleep(3600)
     with refused("InvalidInstanceID.NotFound"):
         ec2.client.describe_instances(InstanceIds=[ec2.instance])
 

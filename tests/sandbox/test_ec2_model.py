@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sandbox.ec2 import Ec2Behaviour, Ec2Fault, Ec2World
-from tests.sandbox.ec2_fixtures import ManualClock, small_world
+from tests.kit.clock import VirtualClock
+from tests.sandbox.ec2_fixtures import small_world
 
 SUBNET_ADDRESSES = 64
 EXPECTED_REFUSALS = frozenset(
@@ -186,11 +187,11 @@ def test_a_freed_address_is_not_given_again_at_once() -> None:
 def test_every_time_of_the_past_two_minutes_can_be_shown() -> None:
     """A reader with a lag of L sees exactly what was there L ago."""
     ec2 = small_world()
-    ec2.clock.advance(10)
+    ec2.clock.sleep(10)
     counts: list[int] = []
     for _ in range(30):
         counts.append(len(ec2.world.interfaces()))
-        ec2.clock.advance(1)
+        ec2.clock.sleep(1)
         ec2.create()
     for lag, expected in enumerate([len(ec2.world.interfaces()), *reversed(counts)]):
         ec2.world.behave(ec2.world.behaviour.changed({"describe_lag": (lag, lag)}))
@@ -201,7 +202,7 @@ def test_every_time_of_the_past_two_minutes_can_be_shown() -> None:
 def test_next_due_tells_when_an_attachment_completes() -> None:
     ec2 = small_world(Ec2Behaviour.instant(attach_delay=(1.5, 1.5)))
     interface = ec2.create()
-    start = ec2.clock()
+    start = ec2.clock.now()
     assert ec2.world.next_due() is None
     ec2.world.invoke(
         "AttachNetworkInterface", {"NetworkInterfaceId": interface, "InstanceId": ec2.instance, "DeviceIndex": 1}
@@ -211,7 +212,7 @@ def test_next_due_tells_when_an_attachment_completes() -> None:
 
 def test_a_world_is_made_quickly_and_describes_a_page_quickly() -> None:
     started = time.perf_counter()
-    world = Ec2World(clock=ManualClock(), settings=Ec2Behaviour.instant())
+    world = Ec2World(clock=VirtualClock().now, settings=Ec2Behaviour.instant())
     made = time.perf_counter() - started
     subnet = world.add_subnet(vpc_id=world.add_vpc(), cidr="10.0.0.0/16")
     for _ in range(1000):

@@ -18,23 +18,16 @@ import urllib3
 from sandbox.kube import KubeWorld, User
 from sandbox.kube.certificates import make_certificates
 from sandbox.kube.webhook_calls import WebhookCaller
+from tests.kit.clock import VirtualClock
 from tests.sandbox.kube_fixtures import MERGE, Api, config_map, pod, sandbox_server
 
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
-class StoppedClock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def api() -> Iterator[Api]:
-    with sandbox_server(world=KubeWorld(clock=StoppedClock())) as listening:
+    with sandbox_server(world=KubeWorld(clock=VirtualClock().now)) as listening:
         yield Api(listening.url)
 
 
@@ -126,7 +119,7 @@ def test_the_journal_tells_who_did_what(api: Api) -> None:
 
 def test_tokens_say_who_asks() -> None:
     tokens = {"t1": User(name="system:serviceaccount:kube-system:vpc", groups=("system:authenticated",))}
-    with sandbox_server(world=KubeWorld(clock=StoppedClock()), tokens=tokens) as listening:
+    with sandbox_server(world=KubeWorld(clock=VirtualClock().now), tokens=tokens) as listening:
         assert Api(listening.url)("GET", PODS).status == 401
         assert Api(listening.url, token="wrong")("GET", PODS).status == 401
         assert Api(listening.url, token="t1")("GET", PODS).status == 200
@@ -189,7 +182,7 @@ def test_a_mutating_webhook_patches_and_warns(tmp_path: Path) -> None:
     patch = base64.b64encode(json.dumps([{"op": "add", "path": "/metadata/labels", "value": {"m": "1"}}]).encode())
     reply = {"allowed": True, "patchType": "JSONPatch", "patch": patch.decode(), "warnings": ["careful"]}
     with webhook(tmp_path, lambda _: reply) as (url, bundle, seen):
-        world = KubeWorld(clock=StoppedClock(), call_webhook=WebhookCaller({"default/hook": url}))
+        world = KubeWorld(clock=VirtualClock().now, call_webhook=WebhookCaller({"default/hook": url}))
         with sandbox_server(world=world) as listening:
             api = Api(listening.url)
             client = {"service": {"namespace": "default", "name": "hook", "path": "/mutate"}, "caBundle": bundle}
@@ -214,7 +207,7 @@ def test_a_validating_webhook_refuses_with_its_words_and_sees_who_asks(tmp_path:
         return {"allowed": not changed, "status": {"code": 403, "message": "hands off"}}
 
     with webhook(tmp_path, answer) as (url, bundle, seen):
-        with sandbox_server(world=KubeWorld(clock=StoppedClock(), call_webhook=WebhookCaller())) as listening:
+        with sandbox_server(world=KubeWorld(clock=VirtualClock().now, call_webhook=WebhookCaller())) as listening:
             api = Api(listening.url)
             hook = configuration("ValidatingWebhookConfiguration", {"url": f"{url}/validate", "caBundle": bundle})
             api("POST", VALIDATING, hook)
@@ -228,7 +221,7 @@ def test_a_validating_webhook_refuses_with_its_words_and_sees_who_asks(tmp_path:
 
 @pytest.mark.parametrize(("policy", "status"), [("Ignore", 201), ("Fail", 500)])
 def test_the_failure_policy_decides_when_a_webhook_is_away(policy: str, status: int) -> None:
-    with sandbox_server(world=KubeWorld(clock=StoppedClock(), call_webhook=WebhookCaller())) as listening:
+    with sandbox_server(world=KubeWorld(clock=VirtualClock().now, call_webhook=WebhookCaller())) as listening:
         api = Api(listening.url)
         client = {"url": "https://127.0.0.1:1/x", "caBundle": ""}
         api("POST", VALIDATING, configuration("ValidatingWebhookConfiguration", client, failurePolicy=policy))
@@ -239,7 +232,7 @@ def test_a_webhook_of_another_authority_is_not_trusted(tmp_path: Path) -> None:
     with webhook(tmp_path / "a", lambda _: {"allowed": True}) as (url, _, seen):
         other = make_certificates(tmp_path / "b", datetime.now(UTC))
         bundle = base64.b64encode(other.authority.read_bytes()).decode()
-        with sandbox_server(world=KubeWorld(clock=StoppedClock(), call_webhook=WebhookCaller())) as listening:
+        with sandbox_server(world=KubeWorld(clock=VirtualClock().now, call_webhook=WebhookCaller())) as listening:
             api = Api(listening.url)
             api("POST", VALIDATING, configuration("ValidatingWebhookConfiguration", {"url": url, "caBundle": bundle}))
             answer = api("POST", PODS, pod("a"))

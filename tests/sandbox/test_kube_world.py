@@ -8,15 +8,15 @@ import pytest
 
 from sandbox.kube import KubeWorld
 from sandbox.kube.admission import WebhookUnreachable
+from tests.kit.clock import VirtualClock
 from tests.sandbox.kube_fixtures import MERGE, config_map, pod
 
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
-START = 1_700_000_000.0
 
 
 def new_world(seed: int = 0, **options: Any) -> KubeWorld:
-    return KubeWorld(clock=lambda: START, seed=seed, **options)
+    return KubeWorld(clock=VirtualClock().now, seed=seed, **options)
 
 
 def history(seed: int) -> list[Any]:

@@ -32,7 +32,8 @@ from sandbox.ec2.behaviour import Ec2Behaviour
 from sandbox.ec2.world import Ec2World
 from sandbox.judge import Judge
 from sandbox.kube.world import KubeWorld
-from tests.simulation.clock import VirtualClock
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
 from tests.simulation.crashes import Crash, CrashPoints
 from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.outside import KubeInProcess, TaskQueue, invoker
@@ -62,7 +63,7 @@ Labels = dict[str, str | None]
 MERGE = "application/merge-patch+json"
 
 
-class CountedRedis(fakeredis.FakeRedis):
+class CountedRedis(FakeRedis):
     """Each command is an outside call of whoever issues it."""
 
     points: CrashPoints | None = None
@@ -73,7 +74,7 @@ class CountedRedis(fakeredis.FakeRedis):
         def effect() -> Any:
             if args[0] == "INFO":
                 return {"run_id": self.run}
-            return fakeredis.FakeRedis.execute_command(self, *args, **options)  # type: ignore[no-untyped-call]
+            return FakeRedis.execute_command(self, *args, **options)
 
         return effect() if self.points is None else self.points.call(f"Redis {args[0]}", effect)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.clock import VirtualClock
+from tests.kit.clock import VirtualClock
 from tests.simulation.cluster import Cluster
 
 

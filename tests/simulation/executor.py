@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from common.model.actions import Action
 from common.model.ids import NodeName
-from tests.simulation.clock import VirtualClock
+from tests.kit.clock import VirtualClock
 from workers.executor import Ended, Perform, performed
 from workers.rooms import Rooms
 

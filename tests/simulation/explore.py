@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 
+from tests.kit.clock import START, VirtualClock
 from tests.simulation import happenings as it
 from tests.simulation import worlds
-from tests.simulation.clock import START, VirtualClock
 from tests.simulation.cluster import Cluster
 from tests.simulation.happenings import Happening
 from tests.simulation.shrink import Step, as_test, shrink, sort_of, take

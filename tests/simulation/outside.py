@@ -11,7 +11,7 @@ from common.model.ids import NodeName
 from sandbox.ec2.errors import Ec2ConnectionReset, Ec2Fault
 from sandbox.ec2.world import Ec2World
 from sandbox.kube.world import KubeWorld
-from tests.simulation.clock import VirtualClock
+from tests.kit.clock import VirtualClock
 from tests.simulation.crashes import CrashPoints
 
 

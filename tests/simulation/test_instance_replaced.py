@@ -9,7 +9,7 @@ import pytest
 from common.model.actions import Action
 from common.model.ids import NodeName
 from common.model.names import BRANCH_DESCRIPTION, TRUNK_DESCRIPTION
-from tests.simulation.clock import VirtualClock
+from tests.kit.clock import VirtualClock
 from tests.simulation.cluster import GROUP, SUBNET, Cluster
 from tests.simulation.crashes import CrashPoints
 from tests.simulation.lives import done, forgotten, served

@@ -4,9 +4,9 @@ import random
 
 from common.store import Store
 from sandbox.kube.world import KubeWorld
-from tests.simulation.clock import VirtualClock
+from tests.kit.api import InProcess
+from tests.kit.clock import VirtualClock
 from tests.simulation.outside import TaskQueue
-from tests.unit.kube.in_process import InProcess
 from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.kinds import Kind

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.model.names import BRANCH_DESCRIPTION, POD_ENI, PRIVATE_IPV4
+from tests.kit.clock import START
 from tests.simulation import happenings as it
-from tests.simulation.clock import START
 from tests.simulation.cluster import Cluster
 from tests.simulation.happenings import Happening, happen
 from tests.simulation.lives import Life

@@ -13,7 +13,7 @@ from cli.doctor.finding import State
 from cli.doctor.permissions import ROLES, Permission, needed
 from common.kube.transport import Response
 from common.model.errors import Denied
-from tests.unit.kube.in_process import VirtualClock
+from tests.kit.clock import VirtualClock
 
 BASE = Path(__file__).parents[3] / "deploy" / "base"
 

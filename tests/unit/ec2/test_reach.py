@@ -4,30 +4,24 @@ import pytest
 
 from common.ec2 import reach
 from common.ec2.reach import FORGOTTEN_SECONDS, SILENT_SECONDS, Reach
-
-
-class Time:
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.kit.clock import VirtualClock
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    made = Time()
+def time(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+    made = VirtualClock()
     monkeypatch.setattr(reach, "time", made)
     return made
 
 
-def test_a_call_without_an_answer_is_a_problem_until_any_is_answered(time: Time) -> None:
+def test_a_call_without_an_answer_is_a_problem_until_any_is_answered(time: VirtualClock) -> None:
     one = Reach()
     assert one.problem() is None
     one.asked()
-    time.now += SILENT_SECONDS - 1
+    time.sleep(SILENT_SECONDS - 1)
     one.asked()
     assert one.problem() is None
-    time.now += 2
+    time.sleep(2)
     assert "not answered for 9 s: no answer" in str(one.problem())
     one.failed("ReadTimeoutError")
     assert "ReadTimeoutError" in str(one.problem())
@@ -35,11 +29,11 @@ def test_a_call_without_an_answer_is_a_problem_until_any_is_answered(time: Time)
     assert one.problem() is None
 
 
-def test_what_failed_long_ago_says_nothing(time: Time) -> None:
+def test_what_failed_long_ago_says_nothing(time: VirtualClock) -> None:
     one = Reach()
     one.asked()
-    time.now += SILENT_SECONDS + 1
+    time.sleep(SILENT_SECONDS + 1)
     one.failed("ConnectTimeoutError")
     assert one.problem() is not None
-    time.now += FORGOTTEN_SECONDS + 1
+    time.sleep(FORGOTTEN_SECONDS + 1)
     assert one.problem() is None

@@ -14,7 +14,7 @@ import pytest
 from common.kube.access import in_cluster, of_file
 from common.kube.client_access import by_client
 from common.kube.credentials import Credentials
-from tests.unit.kube.in_process import VirtualClock
+from tests.kit.clock import VirtualClock
 from webhook.certificates import self_signed
 
 PAIR = self_signed(["api.test"], datetime(2026, 1, 1, tzinfo=UTC))

@@ -11,7 +11,8 @@ from common.model.errors import Conflict, Denied, Invalid, NotFound, OutsideErro
 from common.model.ids import NodeName, PodUid
 from common.model.names import CNINODE_FINALIZER
 from common.model.node import CniNodeSpec, Feature
-from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, node, pod
+from tests.kit.api import InProcess, cluster, node, pod
+from tests.kit.clock import VirtualClock
 
 PODS = "/api/v1/namespaces/default/pods"
 CNINODES = "/apis/vpcresources.k8s.aws/v1alpha1/cninodes"

@@ -9,7 +9,8 @@ from common.kube.transport import Response
 from common.metrics import EVENTS_DROPPED
 from common.model.ids import NodeName, PodUid
 from common.model.notice import CniNodeNotice, NodeNotice, PodNotice
-from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, cut
+from tests.kit.api import InProcess, cluster, cut
+from tests.kit.clock import VirtualClock
 
 NODE = NodeNotice(node=NodeName("n1"), reason="NodeTrunkInitiated", message="ready")
 POD = PodNotice(namespace="kube-system", name="p", uid=PodUid("u"), reason="ResourceAllocated", message="m")
@@ -49,7 +50,7 @@ def test_a_node_event_is_where_kubectl_describe_looks(api: InProcess, sink: Even
     assert (event["reason"], event["message"], event["type"], event["count"]) == (
         "NodeTrunkInitiated", "ready", "Normal", 1,
     )  # fmt: skip
-    assert event["firstTimestamp"] == event["lastTimestamp"] == "2023-11-14T22:13:20Z"
+    assert event["firstTimestamp"] == event["lastTimestamp"] == "2025-06-15T15:06:40Z"
 
 
 def test_a_pod_event_lives_in_the_pods_namespace_with_its_uid(api: InProcess, sink: EventSink) -> None:
@@ -78,7 +79,7 @@ def test_the_same_again_raises_the_count_of_one_event(api: InProcess, sink: Even
     sink.drain()
     (event,) = events(api)
     assert event["count"] == 3
-    assert (event["firstTimestamp"], event["lastTimestamp"]) == ("2023-11-14T22:13:20Z", "2023-11-14T22:14:20Z")
+    assert (event["firstTimestamp"], event["lastTimestamp"]) == ("2025-06-15T15:06:40Z", "2025-06-15T15:07:40Z")
     writes = [method for method, _ in api.calls]
     assert writes == ["POST", "PATCH"]
 

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from common.kube.lease import STANDBY_SECONDS, Lease, LeaseTerms
 from common.kube.transport import Response
 from common.model.errors import OutsideError, Unsure
-from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, cut
+from tests.kit.api import InProcess, cluster, cut
+from tests.kit.clock import VirtualClock
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/cp-vpc-resource-controller"
 TERMS = LeaseTerms(duration=30, renew_within=15, retry=5)
@@ -63,8 +64,8 @@ def test_the_first_one_makes_the_lease_in_client_gos_shape(api: InProcess, clock
     assert spec(api) == {
         "holderIdentity": "a",
         "leaseDurationSeconds": 30,
-        "acquireTime": "2023-11-14T22:13:20.000000Z",
-        "renewTime": "2023-11-14T22:13:20.000000Z",
+        "acquireTime": "2025-06-15T15:06:40.000000Z",
+        "renewTime": "2025-06-15T15:06:40.000000Z",
         "leaseTransitions": 0,
     }
 
@@ -74,8 +75,8 @@ def test_a_renewal_keeps_the_time_of_acquisition(api: InProcess, clock: VirtualC
     a.attempt()
     clock.sleep(5)
     assert a.attempt()
-    assert spec(api)["acquireTime"] == "2023-11-14T22:13:20.000000Z"
-    assert spec(api)["renewTime"] == "2023-11-14T22:13:25.000000Z"
+    assert spec(api)["acquireTime"] == "2025-06-15T15:06:40.000000Z"
+    assert spec(api)["renewTime"] == "2025-06-15T15:06:45.000000Z"
     assert spec(api)["leaseTransitions"] == 0
 
 
@@ -102,8 +103,8 @@ def test_a_lease_of_client_go_is_understood(api: InProcess, clock: VirtualClock)
         "spec": {
             "holderIdentity": "reference_0b1",
             "leaseDurationSeconds": 2,
-            "acquireTime": "2023-11-14T22:00:00.000000Z",
-            "renewTime": "2023-11-14T22:13:20.000000Z",
+            "acquireTime": "2025-06-15T14:53:20.000000Z",
+            "renewTime": "2025-06-15T15:06:40.000000Z",
             "leaseTransitions": 4,
         },
     }

@@ -12,7 +12,8 @@ from common.kube.project import identity
 from common.kube.reflector import LAST_BACKOFF_SECONDS, MISSING_SECONDS, Reflector, Resource
 from common.kube.transport import Response, WatchRefused
 from common.model.errors import Unsure
-from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, cut, node, pod
+from tests.kit.api import InProcess, cluster, cut, node, pod
+from tests.kit.clock import VirtualClock
 
 PODS = Resource(name="pods", path="/api/v1/pods")
 CNINODES = Resource(name="cninodes", path="/apis/vpcresources.k8s.aws/v1alpha1/cninodes", optional=True)

@@ -15,7 +15,7 @@ from common.clock import Clock, SystemClock
 from common.kube.pace import RequestPace
 from common.kube.transport import MERGE_PATCH, HttpTransport, NoCluster, WatchRefused, connect
 from common.model.errors import Unsure
-from tests.unit.kube.in_process import VirtualClock
+from tests.kit.clock import VirtualClock
 
 Script = Callable[[socket.socket, bytes], None]
 """Answers one request, given its bytes; the connection is closed when it raises or asks for it by closing."""

@@ -1,7 +1,5 @@
 """The clean-up of a node that is gone, as the metric of the reference counts it."""
 
-import fakeredis
-
 from common.clock import SystemClock
 from common.ec2.api import Ec2
 from common.ec2.gate import Deferred, OpenGate
@@ -11,8 +9,10 @@ from common.model.actions import CleanDeparted
 from common.model.ids import InstanceId, NodeName
 from common.model.outcome import Failed, Waits
 from common.store import Store, keys
+from tests.kit.api import cluster
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.ec2.scripted import Script, fault
-from tests.unit.kube.in_process import VirtualClock, cluster
 from tests.unit.watcher.bench import Published
 from workers.lookups import LookupCache
 from workers.steps import Ports, carry_out
@@ -37,7 +37,7 @@ def ports(ec2: Ec2) -> Ports:
     return Ports(
         ec2=ec2,
         kube=kube,
-        store=Store(fakeredis.FakeRedis(), keys.prefix("c")),
+        store=Store(FakeRedis(), keys.prefix("c")),
         publisher=Published(),
         lookups=LookupCache(kube, SystemClock()),
         clock=SystemClock(),

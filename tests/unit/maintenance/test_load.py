@@ -3,31 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-import fakeredis
 import pytest
 
 from common.model.errors import StoreUnavailable
 from common.model.ids import InstanceId, NodeName
 from common.model.node import NodeFacts, NodeView
 from common.store import Store, keys
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.ec2.scripted import Script, fault, filters_of
 from workers.maintenance.load import load_instances
 
 KNOWN = ("m5.large",)
-
-
-class VirtualClock:
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 class Published:
@@ -46,7 +33,7 @@ class Cluster:
     """Nodes that ask for their instances, and an EC2 that knows them all."""
 
     def __init__(self, nodes: int) -> None:
-        self.store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+        self.store = Store(FakeRedis(), keys.prefix("c"))
         self.clock = VirtualClock()
         self.published = Published()
         self.nodes = {InstanceId(f"i-{n:017x}"): NodeName(f"node-{n}") for n in range(nodes)}

@@ -16,6 +16,8 @@ from common.model.names import CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_OURS, OW
 from common.model.node import CniNodeFacts, CniNodeSpec, NodeFacts, NodeView
 from common.model.pod import PodWish
 from common.store import Store, keys
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.ec2.scripted import fault, filters_of
 from workers.maintenance.inquiry import Inquiry
 from workers.maintenance.sweep import clean_instance, sweep_leaks
@@ -23,20 +25,6 @@ from workers.maintenance.sweep import clean_instance, sweep_leaks
 INSTANCE = InstanceId("i-0123456789abcdef0")
 OURS = {OWNER_TAG: OWNER_OURS, cluster_tag("blue"): "owned", INSTANCE_TAG: INSTANCE}
 CNI = {OWNER_TAG: OWNER_VPC_CNI, CNINODE_CLUSTER_TAG: "blue", INSTANCE_TAG: INSTANCE}
-
-
-class VirtualClock:
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 class Cloud:
@@ -106,7 +94,7 @@ class Pods:
 
 def whole_store() -> Store:
     """Everything was listed."""
-    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
+    store = Store(FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
     store.begin_full_list()
     store.finish_full_list()
     return store

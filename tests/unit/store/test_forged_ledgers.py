@@ -36,6 +36,7 @@ from common.model.ledger import (
     TrunkState,
 )
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 
 NODE = NodeName("n1")
 P = keys.prefix("c")
@@ -120,7 +121,7 @@ FORGED: dict[str, Callable[[], Ledger]] = {
 
 @pytest.fixture
 def client() -> Iterator[Any]:
-    with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as made:
+    with FakeRedis(server=fakeredis.FakeServer()) as made:
         yield made
 
 

@@ -2,7 +2,6 @@
 
 import time
 
-import fakeredis
 import pytest
 import redis
 
@@ -10,7 +9,8 @@ from common.model.errors import StaleToken
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.store import Store, keys
-from tests.simulation.clock import VirtualClock
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.store import broker_model as broker
 
 NODE = NodeName("n1")
@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
 
 @pytest.fixture
 def client(clock: VirtualClock) -> redis.Redis:
-    return fakeredis.FakeRedis()
+    return FakeRedis()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import fakeredis
 import msgspec
 import pytest
 
@@ -10,18 +9,19 @@ from common.model.errors import LedgerNewer, LedgerUnreadable
 from common.model.ids import NodeName
 from common.model.ledger import LEDGER_VERSION, Ledger
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 
 DATA = Path(__file__).parents[2] / "data"
 SPOT = keys.ledger(keys.KeyPrefix(keys.prefix("c")), NodeName("n"))
 
 
 @pytest.fixture
-def client() -> fakeredis.FakeRedis:
-    return fakeredis.FakeRedis()
+def client() -> FakeRedis:
+    return FakeRedis()
 
 
 @pytest.fixture
-def store(client: fakeredis.FakeRedis) -> Store:
+def store(client: FakeRedis) -> Store:
     return Store(client, keys.prefix("c"))
 
 
@@ -35,7 +35,7 @@ def within(part: object, whole: object) -> bool:
 
 
 @pytest.mark.parametrize("os", ["linux", "windows"])
-def test_a_ledger_of_the_release_before_is_read_whole(client: fakeredis.FakeRedis, store: Store, os: str) -> None:
+def test_a_ledger_of_the_release_before_is_read_whole(client: FakeRedis, store: Store, os: str) -> None:
     node = NodeName(os)
     client.set(keys.ledger(keys.prefix("c"), node), (DATA / f"ledger-{os}.msgpack").read_bytes())
     ledger = store.load_ledger(node)
@@ -60,14 +60,14 @@ def test_what_is_written_has_our_version(store: Store) -> None:
         pytest.param({"trunk": "of another shape"}, id="that could not"),
     ],
 )
-def test_a_newer_ledger_is_said_to_be_newer(client: fakeredis.FakeRedis, store: Store, more: dict[str, str]) -> None:
+def test_a_newer_ledger_is_said_to_be_newer(client: FakeRedis, store: Store, more: dict[str, str]) -> None:
     client.set(SPOT, msgspec.msgpack.encode({"node": "n", "version": LEDGER_VERSION + 1, **more}))
     with pytest.raises(LedgerNewer):
         store.load_ledger(NodeName("n"))
 
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x01", b'{"node": "n"}'])
-def test_other_bytes_are_unreadable_and_not_newer(client: fakeredis.FakeRedis, store: Store, body: bytes) -> None:
+def test_other_bytes_are_unreadable_and_not_newer(client: FakeRedis, store: Store, body: bytes) -> None:
     client.set(SPOT, body)
     with pytest.raises(LedgerUnreadable) as unreadable:
         store.load_ledger(NodeName("n"))

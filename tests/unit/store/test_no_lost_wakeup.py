@@ -8,11 +8,11 @@ again, so the search is exhaustive, not a sample. Expiries happen at any moment 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-import fakeredis
 import pytest
 
 from common.model.ids import NodeName
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.store import broker_model as broker
 
 NODE = NodeName("n")
@@ -54,7 +54,7 @@ class Model:
     def __init__(
         self, *, changes: int, faults: int, clear_first: bool = True, put: Callable[..., object] = broker.put
     ) -> None:
-        self.client = fakeredis.FakeRedis()
+        self.client = FakeRedis()
         self.store = Store(self.client, P)
         self.changes, self.faults, self.clear_first, self.put = changes, faults, clear_first, put
 
@@ -281,7 +281,7 @@ def test_clearing_the_mark_after_reading_would_lose_wishes(changes: int) -> None
 def test_putting_without_looking_would_let_two_messages_wait() -> None:
     """That the search finds what it looks for."""
 
-    def push(client: fakeredis.FakeRedis, subject: str, number: str) -> None:
+    def push(client: FakeRedis, subject: str, number: str) -> None:
         client.lpush("nodes", broker.message(subject, number))
 
     _, _, wrong = explore(Model(changes=2, faults=1, put=push))

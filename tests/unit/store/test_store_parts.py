@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import fakeredis
 import pytest
 import redis
 
@@ -18,6 +17,7 @@ from common.store import Store, keys
 from common.store.broker import LOAD_INSTANCES
 from common.store.connect import connect, sentinels
 from common.store.messages import Absent
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.store import broker_model as broker
 
 NODE = NodeName("ip-10-0-0-1.ec2.internal")
@@ -32,7 +32,7 @@ def wish(uid: str, *, finished: bool = False) -> PodWish:
 
 @pytest.fixture
 def client() -> redis.Redis:
-    return fakeredis.FakeRedis()
+    return FakeRedis()
 
 
 @pytest.fixture

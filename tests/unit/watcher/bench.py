@@ -11,7 +11,9 @@ from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.model.notice import Notice
 from common.store import Store, keys
-from tests.unit.kube.in_process import InProcess, VirtualClock, cluster
+from tests.kit.api import InProcess, cluster
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
 from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.kinds import Kind
@@ -73,7 +75,7 @@ class Watch:
         self.clock = clock or VirtualClock()
         self.api = api or cluster(self.clock)
         self.redis = redis or fakeredis.FakeServer()
-        self.store = store or Store(fakeredis.FakeRedis(server=self.redis), keys.prefix("bench"))
+        self.store = store or Store(FakeRedis(server=self.redis), keys.prefix("bench"))
         self.published = Published()
         self.problems: list[str] = []
         self.notices: list[Notice] = []

@@ -15,7 +15,9 @@ from common.kube.transport import Response
 from common.model.desired import Desired
 from common.model.errors import Unsure
 from common.model.ids import NodeName
-from tests.unit.kube.in_process import VirtualClock, cluster, node, pod
+from tests.kit.api import cluster, node, pod
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.watcher.bench import CNINODES, ENI_CONFIGS, MERGE, NODES, NOW_GONE, PODS, Watch
 from watcher.cluster_cache import ClusterCache
 from watcher.kinds import Kind
@@ -82,7 +84,7 @@ def test_cuts_losses_restarts_and_outages_end_in_what_the_cluster_says(seed: int
         redis.connected = rng.random() > 0.1
         watch.published.away = rng.random() < 0.1
         if rng.random() < 0.05 and redis.connected:
-            fakeredis.FakeRedis(server=redis).flushall()
+            FakeRedis(server=redis).flushall()
         if rng.random() < 0.05:
             published |= watch.published.names()
             watch = Watch(api, redis, clock, seed)

@@ -7,7 +7,7 @@ import pytest
 from common.kube.lease import Lease, LeaseTerms
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
-from tests.unit.kube.in_process import node, pod
+from tests.kit.api import node, pod
 from tests.unit.watcher.bench import N1, NODES, NOW_GONE, PODS, Watch
 from watcher.announcer import NODES_A_TURN
 

@@ -6,7 +6,7 @@ import pytest
 
 from common.kube.events import involved_in
 from common.model.notice import PolicyNotice, Severity
-from tests.unit.kube.in_process import node
+from tests.kit.api import node
 from tests.unit.watcher.bench import NODES, POLICIES, Watch
 
 GROUPS = {"groupIds": ["sg-1"]}

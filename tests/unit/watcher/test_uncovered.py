@@ -12,7 +12,7 @@ from common.model.notice import PodNotice, Severity
 from common.model.policy import LabelSelector, Policy
 from common.rules.security_groups import PolicySet
 from common.rules.unprotected import uncovered_by
-from tests.unit.kube.in_process import node, pod
+from tests.kit.api import node, pod
 from tests.unit.watcher.bench import MERGE, NODES, NOW_GONE, PODS, POLICIES, Watch
 from watcher.leader import BEAT_SECONDS
 from watcher.uncovered import FRESH_SECONDS

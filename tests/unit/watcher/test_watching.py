@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-import fakeredis
 import pytest
 
 from common.kube.transport import Response
@@ -12,7 +11,9 @@ from common.model.ids import NodeName, PodUid
 from common.model.node import CniNodeFacts, NodeView
 from common.model.pod import PodWish
 from common.store import Store, keys
-from tests.unit.kube.in_process import VirtualClock, cluster, cut, node, pod
+from tests.kit.api import cluster, cut, node, pod
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.store import broker_model as broker
 from tests.unit.watcher.bench import (
     CNINODES,
@@ -388,7 +389,7 @@ def test_a_leader_without_its_lease_writes_nothing(watch: Watch) -> None:
 
 def test_an_emptied_redis_is_filled_again_and_the_mark_comes_last(watch: Watch) -> None:
     before = watch.desired(N1)
-    fakeredis.FakeRedis(server=watch.redis).flushall()
+    FakeRedis(server=watch.redis).flushall()
     assert not watch.desired(N1).complete
     watch.turn(15)
     assert watch.desired(N1) == before
@@ -396,7 +397,7 @@ def test_an_emptied_redis_is_filled_again_and_the_mark_comes_last(watch: Watch) 
 
 
 def test_redis_emptied_again_while_it_is_filled(watch: Watch) -> None:
-    client = fakeredis.FakeRedis(server=watch.redis)
+    client = FakeRedis(server=watch.redis)
     client.flushall()
     for number in range(120):
         watch.api.ok("POST", NODES, node(f"m{number}", f"i-{number:017x}"))
@@ -417,7 +418,7 @@ def test_nodes_of_a_full_list_are_published_when_it_is_complete(watch: Watch) ->
     for number in range(120):
         watch.api.ok("POST", NODES, node(f"m{number}", f"i-{number:017x}"))
     watch.reflect()
-    fakeredis.FakeRedis(server=watch.redis).flushall()
+    FakeRedis(server=watch.redis).flushall()
     watch.clock.sleep(2)
     watch.writer.check_redis()
     watch.writer.flush(batches=1)
@@ -486,7 +487,7 @@ def test_a_due_node_is_not_forgotten_while_the_broker_is_away(watch: Watch) -> N
 
 
 def test_a_node_whose_message_was_lost_is_published_again(watch: Watch) -> None:
-    client = fakeredis.FakeRedis(server=watch.redis)
+    client = FakeRedis(server=watch.redis)
     watch.store.mark_dirty([N1], watch.clock.now())
     assert broker.put(client, N1, "m1")
     assert broker.pop(client) == "m1", "a worker takes it, and dies"
@@ -498,7 +499,7 @@ def test_a_node_whose_message_was_lost_is_published_again(watch: Watch) -> None:
 
 
 def test_a_node_whose_message_waits_gets_no_other_however_long(watch: Watch) -> None:
-    client = fakeredis.FakeRedis(server=watch.redis)
+    client = FakeRedis(server=watch.redis)
     watch.store.mark_dirty([N1], watch.clock.now())
     assert broker.put(client, N1, "m1")
     watch.store.park(N1, watch.clock.now() + 30)
@@ -584,7 +585,7 @@ class ForgetfulStore(Store):
 
 
 def test_a_node_whose_mark_was_taken_but_not_answered_is_published_all_the_same() -> None:
-    store = ForgetfulStore(fakeredis.FakeRedis(), keys.prefix("bench"))
+    store = ForgetfulStore(FakeRedis(), keys.prefix("bench"))
     published = Published()
     announcer = Announcer(store, published, VirtualClock())
     store.loses = True

@@ -11,25 +11,12 @@ import pytest
 from common.kube.transport import Response, WatchRefused
 from common.model.errors import OutsideError, Unsure
 from common.rules.security_groups import PolicySet
+from tests.kit.clock import VirtualClock
 from webhook.facts import NoSuchAccount, NoSuchKind, Unreadable
 from webhook.view import ACCOUNTS, CONFIG, LEGACY, POLICIES, ClusterView
 from webhook.watched import ABSENT_SECONDS, LONGEST_WAIT_SECONDS
 
 LABELS = {"app": "web"}
-
-
-class StandClock:
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def now(self) -> float:
-        return self.seconds
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 class StandApi:
@@ -74,7 +61,7 @@ SILENT = Unsure("NewConnectionError", "connection refused")
 
 class Stand:
     def __init__(self) -> None:
-        self.api, self.clock = StandApi(), StandClock()
+        self.api, self.clock = StandApi(), VirtualClock()
         self.view = ClusterView(self.api, self.api.look_up, clock=self.clock, rng=random.Random(0))
 
     def read(self) -> float:

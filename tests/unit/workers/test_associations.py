@@ -9,6 +9,7 @@ from common.model.actions import DisassociateBranch
 from common.model.errors import Unsure
 from common.model.ids import BranchKey, ClientToken, EniId
 from common.model.outcome import Done, Failed, Waits
+from tests.kit.clock import VirtualClock
 from tests.unit.ec2.scripted import Script, fault
 from tests.unit.node.builders import leave
 from workers.lookups import LookupCache
@@ -18,24 +19,11 @@ PAGE = 255
 COUNT = 400
 
 
-class Clock:
-    time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
 class Account:
     """Associations `trunk-assoc-<n>` of branches `eni-<n>`, in pages."""
 
     def __init__(self, *, listing: Any = None) -> None:
-        self.clock = Clock()
+        self.clock = VirtualClock()
         self.shown = COUNT
         self.script = Script(
             DescribeTrunkInterfaceAssociations=listing or self._list, DisassociateTrunkInterface={"Return": True}

@@ -6,6 +6,7 @@ from common.model.actions import AwaitTrunk
 from common.model.errors import NotFound, Unsure
 from common.model.ids import EniId, InstanceId
 from common.model.outcome import Done, Failed
+from tests.kit.clock import VirtualClock
 from tests.unit.ec2.scripted import Script, fault
 from workers.lookups import LookupCache
 from workers.steps import Ports, carry_out
@@ -14,24 +15,11 @@ POLL_SECONDS = 0.4
 ATTACHING_SECONDS = 1.5
 
 
-class Clock:
-    time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
 class Joining:
     """Trunks `eni-<n>` of instances `i-<n>`, each attached some time after it was begun."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = VirtualClock()
         self.begun: dict[str, float] = {}
         self.fault: Exception | None = None
         self.script = Script(DescribeNetworkInterfaces=self._describe)

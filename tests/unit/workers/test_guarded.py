@@ -11,7 +11,7 @@ from common.model.ids import BranchKey, ClientToken, EniId, GroupId, InstanceId,
 from common.model.notice import Notice
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.store import Store, keys
-from tests.simulation.clock import VirtualClock
+from tests.kit.clock import VirtualClock
 from workers.executor import Ended
 from workers.guarded import GuardedExecutor
 from workers.outages import FRESH_SECONDS, KnownOutages

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 
-import fakeredis
 import msgspec
 import pytest
 
@@ -23,6 +22,7 @@ from common.model.notice import Notice
 from common.model.outcome import Done, Failed, Outcome
 from common.node.state import Options
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 from workers import reconcile
 from workers.executor import ThreadExecutor
 from workers.lost_runs import LostRuns
@@ -53,7 +53,7 @@ class Worker:
     """A process' runs. Calls of the kinds in `hanging` last until `go_on`."""
 
     def __init__(self) -> None:
-        self.client = fakeredis.FakeRedis()
+        self.client = FakeRedis()
         self.store = Store(self.client, keys.prefix("c"))
         self.notices: list[Notice] = []
         self.published = Published()

@@ -3,33 +3,25 @@
 import threading
 from dataclasses import dataclass, field
 
-import fakeredis
 import pytest
 
 from common.clock import SharedClock, SystemClock
 from common.store import Store, keys
 from common.store.shared_time import SharedTime
+from tests.kit.clock import WrongClock
+from tests.kit.fake_redis import FakeRedis
 from workers.heartbeat import Heartbeat
 from workers.progress import Progress
 
 
-class OwnClock(SystemClock):
-    """Of a machine whose time is wrong by so many seconds."""
-
-    error = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.error
-
-
 @dataclass
 class Process:
-    own: OwnClock = field(default_factory=OwnClock)
+    own: WrongClock = field(default_factory=WrongClock)
     taken: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = SharedClock(self.own)
-        self.store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+        self.store = Store(FakeRedis(), keys.prefix("c"))
         self.progress = Progress(self.clock)
         self.time = SharedTime(self.store, self.clock)
         self.heartbeat = Heartbeat(self.store, self.progress, self.time, "w", self.takes)

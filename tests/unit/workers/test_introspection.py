@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import fakeredis
-
 from common.model.ec2 import Subnet
 from common.model.ids import (
     AssociationId,
@@ -31,6 +29,7 @@ from common.model.ledger import (
     TrunkState,
 )
 from common.store import Store, connect, keys
+from tests.kit.fake_redis import FakeRedis
 from workers.introspection import introspection
 
 NODE, WINDOWS = NodeName("n1"), NodeName("w1")
@@ -63,7 +62,7 @@ def branch(number: int, state: BranchState) -> Branch:
 
 
 def ask(ledgers: list[Ledger], path: str) -> Any:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+    store = Store(FakeRedis(), keys.prefix("c"))
     for ledger in ledgers:
         token = store.acquire(ledger.node, "a", 60)
         assert token is not None

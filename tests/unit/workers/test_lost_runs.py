@@ -2,7 +2,6 @@
 
 import random
 
-import fakeredis
 import pytest
 
 from common.clock import SystemClock
@@ -11,6 +10,7 @@ from common.model.ids import NodeName
 from common.model.limits import load_limits
 from common.node.state import Options
 from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.workers.test_hanging_calls import Published
 from workers.executor import ActionExecutor
 from workers.lost_runs import LostRuns
@@ -22,7 +22,7 @@ NODE = NodeName("n1")
 
 @pytest.mark.parametrize("lost", ["load_ledger", "desired", "clear_dirty", "release"])
 def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, published, clock = Store(fakeredis.FakeRedis(), keys.prefix("c")), Published(), SystemClock()
+    store, published, clock = Store(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
     runs = LostRuns(store, published, clock.now)
 
     def executor() -> ActionExecutor:

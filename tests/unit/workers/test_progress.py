@@ -2,37 +2,24 @@
 
 import pytest
 
+from tests.kit.clock import VirtualClock
 from workers.health import health
 from workers.progress import STALL_SECONDS, START_SECONDS, Progress
 
 
-class StillClock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
 
 
 @pytest.fixture
-def clock() -> StillClock:
-    return StillClock()
-
-
-@pytest.fixture
-def progress(clock: StillClock) -> Progress:
+def progress(clock: VirtualClock) -> Progress:
     made = Progress(clock)
     made.connected()
     return made
 
 
-def pass_time(progress: Progress, clock: StillClock, seconds: float, *, waiting: int = 0, trouble: str = "") -> None:
+def pass_time(progress: Progress, clock: VirtualClock, seconds: float, *, waiting: int = 0, trouble: str = "") -> None:
     """With a heartbeat each second."""
     for _ in range(int(seconds)):
         clock.sleep(1)
@@ -42,7 +29,7 @@ def pass_time(progress: Progress, clock: StillClock, seconds: float, *, waiting:
             progress.heard(waiting)
 
 
-def test_an_idle_worker_is_healthy_for_ever(progress: Progress, clock: StillClock) -> None:
+def test_an_idle_worker_is_healthy_for_ever(progress: Progress, clock: VirtualClock) -> None:
     pass_time(progress, clock, 1000)
     assert progress.problem() is None
     pass_time(progress, clock, STALL_SECONDS - 1, waiting=5)
@@ -50,7 +37,7 @@ def test_an_idle_worker_is_healthy_for_ever(progress: Progress, clock: StillCloc
     assert health(progress)("/readyz").status == 200
 
 
-def test_messages_that_nobody_takes_are_a_problem(progress: Progress, clock: StillClock) -> None:
+def test_messages_that_nobody_takes_are_a_problem(progress: Progress, clock: VirtualClock) -> None:
     pass_time(progress, clock, STALL_SECONDS + 1, waiting=5)
     assert "5 messages wait" in str(progress.problem())
     assert health(progress)("/healthz").status == 503
@@ -58,7 +45,9 @@ def test_messages_that_nobody_takes_are_a_problem(progress: Progress, clock: Sti
     assert health(progress)("/healthz").status == 200
 
 
-def test_redis_out_of_reach_is_no_reason_to_restart_and_none_to_be_ready(progress: Progress, clock: StillClock) -> None:
+def test_redis_out_of_reach_is_no_reason_to_restart_and_none_to_be_ready(
+    progress: Progress, clock: VirtualClock
+) -> None:
     pass_time(progress, clock, 5, waiting=5)
     pass_time(progress, clock, STALL_SECONDS * 10, trouble="redis: Refused: OOM")
     assert progress.problem() is None
@@ -70,7 +59,7 @@ def test_redis_out_of_reach_is_no_reason_to_restart_and_none_to_be_ready(progres
     assert progress.problem() is not None
 
 
-def test_a_redis_that_hangs_hangs_no_probe(progress: Progress, clock: StillClock) -> None:
+def test_a_redis_that_hangs_hangs_no_probe(progress: Progress, clock: VirtualClock) -> None:
     """The heartbeat waits for its answer, and nothing is heard of it."""
     pass_time(progress, clock, 5, waiting=5)
     clock.sleep(STALL_SECONDS * 10)
@@ -78,7 +67,7 @@ def test_a_redis_that_hangs_hangs_no_probe(progress: Progress, clock: StillClock
     assert health(progress)("/readyz").status == 503
 
 
-def test_a_consumer_that_never_gets_ready_is_a_problem(clock: StillClock) -> None:
+def test_a_consumer_that_never_gets_ready_is_a_problem(clock: VirtualClock) -> None:
     progress = Progress(clock)
     assert health(progress)("/readyz").status == 503
     pass_time(progress, clock, START_SECONDS + 1)

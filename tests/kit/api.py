@@ -10,24 +10,11 @@ from common.kube.transport import JSON, Response, WatchRefused
 from common.model.errors import Unsure
 from sandbox.kube import KubeWorld
 from sandbox.kube.status import ApiError
+from tests.kit.clock import VirtualClock
 
-CRDS = Path(__file__).parents[3] / "deploy" / "crds"
+CRDS = Path(__file__).parents[2] / "deploy" / "crds"
 Fault = Callable[[str, str, Mapping[str, str]], Response | None]
 """Given method, path and query: an answer in place of the server's, or an exception."""
-
-
-class VirtualClock:
-    def __init__(self, start: float = 1_700_000_000.0) -> None:
-        self.time = start
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += max(0.0, seconds)
 
 
 class InProcess:
