@@ -229,7 +229,7 @@ def test_a_certificate_of_ones_own_reaches_server_and_registration(template: Tem
 
 def test_what_a_cluster_adds_reaches_the_pods(template: Template) -> None:
     toleration = {"key": "infra", "operator": "Exists"}
-    added = {
+    added: dict[str, Any] = {
         "tolerations": [toleration],
         "volumes": [{"name": "ca", "configMap": {"name": "redis-ca"}}],
         "volumeMounts": [{"name": "ca", "mountPath": "/etc/redis-ca"}],
