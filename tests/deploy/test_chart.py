@@ -195,7 +195,7 @@ def test_renewed_credentials_and_changed_settings_start_pods_again(template: Tem
     )
 
 
-WRONG = {
+WRONG: dict[str, dict[str, Any]] = {
     "no cluster": {"clusterName": ""},
     "a value that is none": {"wroker": {"replicas": 3}},
     "a setting in the wrong place": {"settings": {"VPC_RC_REDIS_URL": "redis://x"}},
