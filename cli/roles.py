@@ -11,7 +11,10 @@ import click
 from cli.files import write
 from common.clock import SystemClock
 from common.logging import configure_logging, get_logger, report_crashes
-from common.settings import Settings, load_settings, unknown_settings
+from common.settings import Settings, SettingsError, load_settings, unknown_settings, variable
+
+FIRST_LOOK_SECONDS = 2.0
+"""A Redis that is slower than that is looked at by its role."""
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
@@ -31,10 +34,26 @@ def _prepared() -> Settings:
     return settings
 
 
+def _refuse_unfit_redis(settings: Settings) -> None:
+    """Raises SettingsError. A Redis that does not answer now is waited for by the role itself."""
+    from common.model.errors import StoreUnavailable
+    from common.store import connect
+    from common.store.link import Link
+    from common.store.server import Server
+
+    try:
+        why = Server(Link(connect(settings.redis_url.get_secret_value(), FIRST_LOOK_SECONDS))).unfit()
+    except StoreUnavailable:
+        return
+    if why:
+        raise SettingsError([f"{variable('redis_url')}: this Redis cannot be used: {why}"])
+
+
 @click.command()
 def watcher() -> None:
     """Keep in Redis what Kubernetes wants of each node, and publish a task for every node that changed."""
     settings = _prepared()
+    _refuse_unfit_redis(settings)
     from watcher.run import main
 
     sys.exit(main(settings))
@@ -44,6 +63,7 @@ def watcher() -> None:
 def worker() -> None:
     """Work on nodes: compare what is wished with what EC2 has, and make the calls that are missing."""
     settings = _prepared()
+    _refuse_unfit_redis(settings)
     from workers.run import main
 
     sys.exit(main(settings))

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 START_SECONDS = 10.0
@@ -41,9 +42,12 @@ class RedisServer:
         directory: Path | None = None,
         program: str = "",
         acl_file: Path | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         """`port` 0 takes a free one. `directory` holds the data; a temporary one of its own by default. `program` is
-        another server than ours; `acl_file` has its users."""
+        another server than ours; `acl_file` has its users; `options` go
+        over the configuration."""
+        self._options = options or {}
         self._program = program
         self._acl_file = acl_file
         self.port = port or free_port()
@@ -75,6 +79,7 @@ class RedisServer:
         }
         if self._acl_file:
             options["aclfile"] = self._acl_file
+        options |= self._options
         command = [self._program or redis_server()]
         for name, value in options.items():
             command += [f"--{name}", str(value)]

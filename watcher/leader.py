@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from common import metrics
 from common.clock import Clock
+from common.kube.lease import NOBODY, Holder
 from common.logging import get_logger
 from common.model.errors import StaleTerm, StoreUnavailable
 from common.model.notice import Notice
@@ -41,11 +42,11 @@ class Leader:
         tell: Callable[[Notice], None],
         on_deposed: Callable[[], None],
         ask_time: Callable[[], None] = lambda: None,
-        holder: Callable[[], str] = str,
+        holder: Callable[[], Holder] = lambda: NOBODY,
     ) -> None:
         """`held`: whether the lease is ours now. `tell` is given what people should know of pods. `on_deposed` is
         called once, when another leads. `ask_time` is called at each heartbeat; it raises StoreUnavailable. `holder`:
-        which other process holds the lease, "" for none."""
+        which other process holds the lease."""
         self._cache, self._store, self._writer, self._ticker = cache, store, writer, ticker
         self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
         self._tell, self._on_deposed, self._ask_time, self._holder = tell, on_deposed, ask_time, holder
@@ -152,9 +153,11 @@ class Leader:
         return any(not self._store.is_dead(each, self._identity) for each in synced)
 
     def _about(self) -> Mapping[str, str]:
+        holder = self._holder()
         return {
             "leader": "true" if self._leading and self._held() else "false",
             "synced": "true" if self._cache.complete else "false",
             "started": self._started,
-            "holder": self._holder(),
+            "holder": holder.name,
+            "holder_since": holder.since,
         }

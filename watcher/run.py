@@ -12,7 +12,7 @@ from functools import partial
 
 from common.clock import SharedClock
 from common.kube.events import EventSink, Involved
-from common.kube.lease import Lease, LeaseTerms
+from common.kube.lease import NOBODY, Lease, LeaseTerms
 from common.kube.reflector import Reflector
 from common.kube.transport import HttpTransport, connect
 from common.logging import get_logger
@@ -127,7 +127,7 @@ class _Process:
             self._cache, store, writer, ticker, clock=clock, identity=identity, held=held,
             tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
             on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"), ask_time=self._time.look,
-            holder=self._lease.other_holder if self._lease is not None else str,
+            holder=self._lease.other_holder if self._lease is not None else (lambda: NOBODY),
         )  # fmt: skip
         self._reflectors: dict[Kind, Reflector] = {
             kind: reflector(

@@ -15,6 +15,7 @@ WANTED = {
         ("persistence", "aof_enabled", "1"),
         "without a log on disk a restart loses queue and records: all nodes are read from EC2 anew",
     ),
+    "no cluster mode": (("cluster", "cluster_enabled", "0"), "Celery's transport cannot use it: no role starts"),
     "maxmemory-policy noeviction": (
         ("memory", "maxmemory_policy", "noeviction"),
         "evicting keys would lose records and messages silently",

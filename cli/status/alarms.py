@@ -21,6 +21,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool = False
     holder: str = ""
     """A watcher that stands by: who holds the lease."""
+    holder_since: str = ""
+    """When that one says that it took the lease."""
 
 
 def member(role: str, about: Mapping[str, str]) -> Member:
@@ -32,6 +34,7 @@ def member(role: str, about: Mapping[str, str]) -> Member:
         age=age,
         stale=age > STALE_SECONDS[role],
         holder=about.get("holder", ""),
+        holder_since=about.get("holder_since", ""),
     )
 
 
@@ -43,13 +46,17 @@ def alarms(watchers: Mapping[str, Member], workers: Mapping[str, Member], *, com
     """A sentence each."""
     said: list[str] = []
     lead = [name for name in leaders(watchers) if not watchers[name].stale]
-    foreign = sorted({one.holder for one in watchers.values() if one.holder and one.holder not in watchers})
+    foreign = sorted(
+        (one.holder, one.holder_since) for one in watchers.values() if one.holder and one.holder not in watchers
+    )
     if not watchers:
         said.append("No watcher runs: nothing new is seen.")
     elif len(lead) > 1:
         said.append(f"{len(lead)} watchers lead: {', '.join(lead)}.")
     elif foreign:
-        said.append(f"The lease is held by {foreign[0]}, none of our watchers (it died just now, or is another's).")
+        holder, since = foreign[0]
+        since = f" since {since}" if since else ""
+        said.append(f"The lease is held by {holder}{since}, none of our watchers (it died just now, or is another's).")
     elif not lead:
         said.append("No watcher leads: nothing new is published.")
     if not workers:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,17 @@ STANDBY_SECONDS = 0.5
 so much longer the cluster has no leader."""
 
 _log = get_logger(__name__)
+
+
+class Holder(NamedTuple):
+    """Who holds a lease."""
+
+    name: str
+    since: str
+    """As the holder wrote it (RFC 3339), "" where it did not."""
+
+
+NOBODY = Holder("", "")
 
 
 class LeaseTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +77,8 @@ class Lease:
         self._seen_at = clock.monotonic()
         """Monotonic seconds at which the lease was last seen to change."""
         self._held_until = float("-inf")
-        self._holder = ""
-        """The other candidate that was last seen to hold the lease."""
+        self._other = NOBODY
+        """The candidate that was last seen to hold the lease in our place."""
         self._won = 0
         """How often the lease became ours, renewals apart."""
 
@@ -75,9 +86,9 @@ class Lease:
         """Whether we hold the lease now. False also in a holder that slept longer than the lease."""
         return self._clock.monotonic() < self._held_until
 
-    def other_holder(self) -> str:
-        """Who was last seen to hold the lease, "" where it is ours or nobody's."""
-        return "" if self.held() else self._holder
+    def other_holder(self) -> Holder:
+        """Who was last seen to hold the lease, NOBODY where it is ours."""
+        return NOBODY if self.held() else self._other
 
     def attempt(self) -> bool:
         """Take or renew the lease. False: another holds it, or was faster. Raises OutsideError."""
@@ -95,9 +106,10 @@ class Lease:
             old = found.get("spec") or {}
             holder = old.get("holderIdentity") or ""
             if holder not in ("", self.identity) and not self._ran_out(old) and not self._is_dead(holder):
-                if holder != self._holder:
-                    self._holder = holder
-                    _log.info("lease_held_by_another", lease=self._path, holder=holder)
+                other = Holder(holder, str(old.get("acquireTime") or ""))
+                if other != self._other:
+                    self._other = other
+                    _log.info("lease_held_by_another", lease=self._path, holder=other.name, since=other.since)
                 self._held_until = float("-inf")
                 return False
             mine = holder == self.identity

@@ -5,6 +5,17 @@ import redis
 from common.model.errors import StoreUnavailable
 from common.store.link import Link
 
+UNFIT = (
+    (
+        "cluster",
+        "cluster_enabled",
+        "0",
+        "Celery's transport has no cluster mode; use a primary, or Sentinel",
+    ),
+    ("memory", "maxmemory_policy", "noeviction", "it would drop locks and messages to make room; set it to noeviction"),
+)
+"""Section and field of INFO, the value that is needed, and why."""
+
 
 class Server:
     """Thread-safe."""
@@ -28,6 +39,20 @@ class Server:
                 return None
             raise
         return str(told["run_id"])
+
+    def unfit(self) -> str | None:
+        """Why work on this server would be lost, None where it would not, or where an ACL keeps it from us. Raises
+        StoreUnavailable where it does not answer."""
+        for section, field, wanted, why in UNFIT:
+            try:
+                told = self._link.command("INFO", section)
+            except StoreUnavailable as error:
+                if isinstance(error.__cause__, redis.exceptions.ResponseError):
+                    continue
+                raise
+            if (value := str(told.get(field, wanted))) != wanted:
+                return f"{field} is {value}: {why}"
+        return None
 
     def lets_us_in(self) -> bool:
         """False: it wants another password, or any. Raises StoreUnavailable where it does not answer."""

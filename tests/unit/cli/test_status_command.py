@@ -185,7 +185,9 @@ LEADER, STANDBY = Member(leader=True), Member()
         pytest.param({"a": Member(leader=True, stale=True, age=14.0), "b": LEADER}, {"w": Member()},
                      ["Watcher a has not beaten for 14 s"], id="a killed leader's last beat is no second leader"),
         pytest.param({"a": Member(holder="b"), "b": LEADER}, {"w": Member()}, [], id="a standby of ours"),
-        pytest.param({"a": Member(holder="reference")}, {"w": Member()}, ["held by reference"], id="foreign lease"),
+        pytest.param({"a": Member(holder="reference")}, {"w": Member()}, ["held by reference,"], id="foreign lease"),
+        pytest.param({"a": Member(holder="reference", holder_since="2026-11-28T09:00:00Z")}, {"w": Member()},
+                     ["held by reference since 2026-11-28T09:00:00Z"], id="foreign lease, and since when"),
     ],
 )  # fmt: skip
 def test_alarms(watchers: Mapping[str, Member], workers: Mapping[str, Member], said: list[str]) -> None:
