@@ -16,12 +16,12 @@ from common.ec2 import sdk_data
 from common.ec2.api import Invoke
 from common.ec2.credentials import Fresh
 from common.ec2.errors import translate
-from common.ec2.reach import Reach
 from common.ec2.role import assume_role
 from common.ec2.whole import WholeAnswers
 from common.logging import get_logger
 from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
 from common.model.errors import Throttled, Unsure
+from common.reach import Reach
 from common.settings import Settings, SettingsError, metadata_disabled, variable
 
 OWN_IDENTITY = frozenset({"AssociateTrunkInterface", "DisassociateTrunkInterface"})
@@ -64,7 +64,7 @@ def build_invoke(settings: Settings, reach: Reach | None = None) -> Invoke:
         answer: dict[str, Any] = getattr(client, xform_name(action))(**params)
         return answer
 
-    return measured(invoke, reach or Reach())
+    return measured(invoke, reach or Reach("EC2"))
 
 
 def new_session(settings: Settings) -> Session:
@@ -139,7 +139,10 @@ def measured(invoke: Invoke, reach: Reach) -> Invoke:
         reach.asked()
         try:
             answer = invoke(action, params)
-            reach.answered()
+            if action.startswith("Describe") and not answer.keys() - {"ResponseMetadata"}:
+                reach.failed("answers without content")  # of a proxy, not of EC2
+            else:
+                reach.answered()
             return answer
         except Exception as error:
             reach.answered() if isinstance(error, ClientError) else reach.failed(type(error).__name__)

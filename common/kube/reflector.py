@@ -33,6 +33,9 @@ else tells silence from a quiet cluster. A watch from a version in the server's 
 kube-apiserver sends a bookmark 2 s before a watch's end."""
 MARGIN_SECONDS = 4.0
 """A watch that has not ended so long after its time is dead: it is noticed 20 s after its begin at most."""
+DEAF_SECONDS = 25.0
+"""Without a page, a line or the orderly end of a watch for so long nothing is known of changes: longer than any healthy
+watch is quiet."""
 LIVED_SECONDS = 1.0
 """A watch that lived so long was no failure, whoever cut it: the next one begins without a growing wait."""
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.5, 30.0
@@ -102,6 +105,16 @@ class Reflector:
         self.turned_at = clock.monotonic()
         """Monotonic seconds at which an answer, a line of a watch or a failure last came: a healthy reflector is never
         without one for longer than one request takes."""
+        self._heard_at = self.turned_at
+        self._why = ""
+        """What the last list or watch failed with; "" where it did not."""
+
+    def problem(self) -> str | None:
+        """Why what is known of the resource may be outdated; None: it was heard of within DEAF_SECONDS."""
+        deaf = self._clock.monotonic() - self._heard_at
+        if deaf <= DEAF_SECONDS:
+            return None
+        return f"nothing heard of {self.resource.name} for {deaf:.0f} s: {self._why or 'no answer'}"
 
     def step(self) -> float:
         """One full list, or one watch until it ends. Seconds to wait before the next step. Raises only what
@@ -138,7 +151,7 @@ class Reflector:
                     raise failure(response)
                 return self._not_served()
             page = page_in(response)
-            self.turned_at = self._clock.monotonic()
+            self._heard()
             for raw in page.items or ():
                 if (found := identity(raw)) is not None:
                     seen.add((found.namespace, found.name))
@@ -156,6 +169,7 @@ class Reflector:
         """Nothing to list. A server that is starting up may say so of a resource that has objects: they are taken for
         deleted only when it goes on."""
         now = self._clock.monotonic()
+        self._heard()
         self.absent = True
         if self._missing_since is None:
             self._missing_since = now
@@ -179,7 +193,7 @@ class Reflector:
         try:
             for line in self._transport.stream(self.resource.path, query, seconds + MARGIN_SECONDS, accept=accept):
                 self._take(line)
-                self.turned_at = self._clock.monotonic()
+                self._heard()
                 self._failures = self._refusals = 0
         except OutsideError:
             if self._clock.monotonic() - began >= LIVED_SECONDS:
@@ -188,6 +202,7 @@ class Reflector:
         if self._version == version and self._clock.monotonic() - began < LIVED_SECONDS:
             # Ended at once without a word: a server or proxy that would have us spin.
             return self._failed(ENDED_AT_ONCE, "")
+        self._heard()
         self._failures = self._refusals = 0
         WATCH_RESTARTS.labels(self.resource.name, "ended").inc()
         return self._rng.uniform(0.0, 0.1)
@@ -257,9 +272,15 @@ class Reflector:
             _log.exception("object_set_aside", kind=self.resource.name, namespace=found.namespace, name=found.name)
             self._on_set_aside(found, f"{type(error).__name__}: {error}")
 
+    def _heard(self) -> None:
+        """The API server answered as one that serves the resource."""
+        self._heard_at = self.turned_at = self._clock.monotonic()
+        self._why = ""
+
     def _failed(self, code: str, message: str) -> float:
         """Seconds to wait: longer each time, jittered."""
         self._failures += 1
+        self._why = f"{code}: {message}" if message else code
         WATCH_RESTARTS.labels(self.resource.name, code).inc()
         longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
         delay = longest * self._rng.uniform(0.5, 1.0)

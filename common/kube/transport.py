@@ -18,6 +18,7 @@ from common.kube.access import Access, in_cluster, of_file
 from common.kube.credentials import Credentials
 from common.kube.pace import RequestPace
 from common.model.errors import Unsure
+from common.reach import Reach
 from common.settings import SettingsError
 
 JSON = "application/json"
@@ -30,6 +31,9 @@ CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 15.0
 """For a whole request, connection, headers and body: shorter than a run's time slice, far longer than what a healthy
 API server takes for one object."""
+API_SERVER = "the API server"
+NO_OBJECT = "its answer is no Kubernetes object"
+UNAUTHORIZED, TOO_MANY_REQUESTS = 401, 429
 CONNECTIONS = 64
 """At least the number of threads of a worker: more would queue for a connection."""
 _CHUNK_BYTES = 1 << 16
@@ -84,8 +88,12 @@ class WatchRefused(Exception):
 class HttpTransport:
     """A `Transport` over a pool of connections. Tokens are read again as they rotate. Thread-safe."""
 
-    def __init__(self, access: Access, clock: Clock, *, pace: RequestPace | None = None) -> None:
+    def __init__(
+        self, access: Access, clock: Clock, *, pace: RequestPace | None = None, reach: Reach | None = None
+    ) -> None:
+        """`reach` learns what comes of every request."""
         self._access, self._clock, self._pace = access, clock, pace
+        self._reach = reach or Reach(API_SERVER, clock)
         self._credentials = Credentials(access.header, clock, access.token_file)
         self._pool = access.pool
         self._pool.pool_classes_by_scheme = POOLS
@@ -109,11 +117,12 @@ class HttpTransport:
             headers["Content-Type"] = content_type
             encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         deadline = self._clock.monotonic() + (timeout or REQUEST_SECONDS)
-        with _connection_errors(method, path):
+        self._reach.asked()
+        with self._connection_errors(method, path):
             for last in (*[False] * (READS - 1), True):
                 left = deadline - self._clock.monotonic()
                 if left <= 0:
-                    raise Unsure("Timeout", f"{method} {path}: no answer in time")
+                    raise TimeoutError("no answer in time")
                 try:
                     answer = self._pool.request(
                         method,
@@ -124,7 +133,9 @@ class HttpTransport:
                         retries=False,
                         redirect=False,
                     )
-                    return Response(answer.status, answer.data)
+                    response = Response(answer.status, answer.data)
+                    self._heard(response)
+                    return response
                 except urllib3.exceptions.ProtocolError:
                     if last or method != "GET":
                         raise
@@ -132,7 +143,7 @@ class HttpTransport:
 
     def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
         headers = {"Accept": accept, **self._credentials.headers()}
-        with _connection_errors("GET", path):
+        with self._connection_errors("GET", path):
             answer = self._pool.request(
                 "GET",
                 self._url(path, query),
@@ -144,8 +155,17 @@ class HttpTransport:
             )
             try:
                 if answer.status != 200:
-                    raise WatchRefused(Response(answer.status, answer.read(_REFUSAL_BYTES)))
-                yield from _lines(answer)
+                    response = Response(answer.status, answer.read(_REFUSAL_BYTES))
+                    self._heard(response)
+                    raise WatchRefused(response)
+                # A watch may be quiet for long: that it began is an answer, if it is the API server's.
+                if JSON in answer.headers.get("Content-Type", ""):
+                    self._reach.answered()
+                else:
+                    self._reach.failed(NO_OBJECT)
+                for line in _lines(answer):
+                    self._heard(Response(answer.status, line))
+                    yield line
             finally:
                 # An answer that was read to its end is back in the pool; the rest of any other would be read as the
                 # next answer.
@@ -154,7 +174,7 @@ class HttpTransport:
     def server_date(self) -> str:
         """The API server's clock, as HTTP writes it; "" where it does not tell. Raises Unsure."""
         path = "/version"
-        with _connection_errors("GET", path):
+        with self._connection_errors("GET", path):
             answer = self._pool.request("GET", self._url(path, None), timeout=REQUEST_SECONDS, retries=False)
         return str(answer.headers.get("Date", ""))
 
@@ -165,21 +185,46 @@ class HttpTransport:
     def close(self) -> None:
         self._pool.clear()
 
+    def _heard(self, response: Response) -> None:
+        """A Kubernetes object, were it a refusal, is an answer. A page of a proxy is none; nor is what says that the
+        server cannot work, or does not know us."""
+        if response.status >= 500 or response.status in (UNAUTHORIZED, TOO_MANY_REQUESTS):
+            self._reach.failed(f"HTTP status {response.status}")
+        elif not response.body[:64].lstrip().startswith(b"{"):
+            self._reach.failed(NO_OBJECT)
+        else:
+            self._reach.answered()
+
+    @contextlib.contextmanager
+    def _connection_errors(self, method: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._reach.failed(type(error).__name__)
+            raise Unsure(type(error).__name__, f"{method} {path}: {error}") from error
+
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
         return f"{self._access.host}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
 
 
 def connect(
-    *, kubeconfig: Path | None, context: str, clock: Clock, qps: float | None = None, burst: int = 1
+    *,
+    kubeconfig: Path | None,
+    context: str,
+    clock: Clock,
+    qps: float | None = None,
+    burst: int = 1,
+    reach: Reach | None = None,
 ) -> HttpTransport:
     """A transport from a kubeconfig file, else from the pod's service account, else from ~/.kube/config. `qps` limits
-    our requests (watches apart) to so many a second, None does not. Raises NoCluster."""
+    our requests (watches apart) to so many a second, None does not; `reach` learns what comes of them. Raises
+    NoCluster."""
     if kubeconfig is None:
         access = in_cluster(CONNECTIONS)
     else:
         access = of_file(kubeconfig, context, CONNECTIONS)
     pace = RequestPace(qps=qps, burst=burst, clock=clock) if qps is not None else None
-    return HttpTransport(access or _by_client(kubeconfig, context), clock, pace=pace)
+    return HttpTransport(access or _by_client(kubeconfig, context), clock, pace=pace, reach=reach)
 
 
 def _by_client(kubeconfig: Path | None, context: str) -> Access:
@@ -201,11 +246,3 @@ def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
             return
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (line for line in lines if line)
-
-
-@contextlib.contextmanager
-def _connection_errors(method: str, path: str) -> Iterator[None]:
-    try:
-        yield
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unsure(type(error).__name__, f"{method} {path}: {error}") from error

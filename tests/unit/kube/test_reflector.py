@@ -9,7 +9,7 @@ import pytest
 
 from common.kube.lenient import Raw
 from common.kube.project import identity
-from common.kube.reflector import LAST_BACKOFF_SECONDS, MISSING_SECONDS, Reflector, Resource
+from common.kube.reflector import DEAF_SECONDS, LAST_BACKOFF_SECONDS, MISSING_SECONDS, Reflector, Resource
 from common.kube.transport import Response, WatchRefused
 from common.model.errors import Unsure
 from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, cut, node, pod
@@ -341,6 +341,54 @@ def test_every_watch_is_held_to_an_end_within_twenty_seconds(clock: VirtualClock
     assert len(server.timeouts) == 50
     for seconds, timeout in server.timeouts:
         assert seconds + 3 <= timeout <= 20, "the server ends it, or it is dead: silence of a half-open connection ends"
+
+
+def test_a_resource_of_which_nothing_is_heard_is_a_problem_until_it_answers(
+    api: InProcess, clock: VirtualClock
+) -> None:
+    mirror = Mirror(api, clock)
+    mirror.step(3)
+    clock.sleep(DEAF_SECONDS - 1)
+    assert mirror.reflector.problem() is None
+    api.before = cut
+    while clock.time < 1_700_000_000 + 2 * DEAF_SECONDS:
+        mirror.step()
+    assert "nothing heard of pods" in str(mirror.reflector.problem())
+    assert "ConnectionReset" in str(mirror.reflector.problem())
+    api.before = lambda *_: None
+    mirror.step()
+    assert mirror.reflector.problem() is None
+
+
+def test_quiet_watches_that_end_in_time_are_no_problem(clock: VirtualClock) -> None:
+    class Quiet(Scripted):
+        def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
+            clock.sleep(float(query["timeoutSeconds"]))
+            assert mirror.reflector.problem() is None
+            yield from ()
+
+    mirror = Mirror(Quiet([]), clock)
+    mirror.step(20)
+    assert mirror.reflector.problem() is None
+
+
+def test_a_watch_that_hangs_is_a_problem_although_it_was_begun(clock: VirtualClock) -> None:
+    class Hanging(Scripted):
+        def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
+            clock.sleep(timeout)
+            yield from ()
+            raise Unsure("ReadTimeoutError", "silent")
+
+    mirror = Mirror(Hanging([]), clock)
+    mirror.step(3)
+    assert "ReadTimeoutError: silent" in str(mirror.reflector.problem())
+
+
+def test_a_resource_that_is_not_served_is_no_problem(clock: VirtualClock) -> None:
+    mirror = Mirror(cluster(clock, definitions=False), clock, CNINODES)
+    mirror.step(10)
+    assert mirror.reflector.absent
+    assert mirror.reflector.problem() is None
 
 
 def test_field_selectors_go_with_lists_and_watches(api: InProcess, clock: VirtualClock) -> None:

@@ -15,6 +15,7 @@ from common.clock import Clock, SystemClock
 from common.kube.pace import RequestPace
 from common.kube.transport import MERGE_PATCH, HttpTransport, NoCluster, WatchRefused, connect
 from common.model.errors import Unsure
+from common.reach import SILENT_SECONDS, Reach
 from tests.unit.kube.in_process import VirtualClock
 
 Script = Callable[[socket.socket, bytes], None]
@@ -93,7 +94,11 @@ def hang_up(connection: socket.socket, _: bytes) -> None:
 
 @contextmanager
 def serving(
-    folder: Path, *scripts: Script, user: dict[str, str] | None = None, clock: Clock | None = None
+    folder: Path,
+    *scripts: Script,
+    user: dict[str, str] | None = None,
+    clock: Clock | None = None,
+    reach: Reach | None = None,
 ) -> Iterator[tuple[HttpTransport, Server]]:
     server = Server(*scripts)
     config = {
@@ -106,7 +111,7 @@ def serving(
     }
     path = folder / "kubeconfig"
     path.write_text(json.dumps(config))
-    transport = connect(kubeconfig=path, context="", clock=clock or SystemClock())
+    transport = connect(kubeconfig=path, context="", clock=clock or SystemClock(), reach=reach)
     try:
         yield transport, server
     finally:
@@ -322,3 +327,59 @@ def test_requests_are_paced_after_their_burst() -> None:
     for _ in range(5):
         pace.wait()
     assert clock.time == began
+
+
+def ask(transport: HttpTransport) -> None:
+    with suppress(Unsure):
+        transport.request("POST", "/x", body={}, timeout=0.3)
+
+
+def watch(transport: HttpTransport) -> None:
+    with suppress(Unsure, WatchRefused):
+        list(transport.stream("/x", {}, 0.3))
+
+
+@pytest.mark.parametrize("call", [ask, watch])
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        pytest.param(lambda *_: None, "ReadTimeoutError", id="silent"),
+        pytest.param(hang_up, "ProtocolError", id="cut"),
+        pytest.param(answer(b"<html></html>"), "no Kubernetes object", id="page of a proxy"),
+        pytest.param(answer(b'{"kind":"Status"}', 503), "HTTP status 503", id="cannot work"),
+        pytest.param(answer(b'{"kind":"Status"}', 401), "HTTP status 401", id="does not know us"),
+        pytest.param(answer(b'{"kind":"Status"}', 429), "HTTP status 429", id="too busy"),
+    ],
+)
+def test_an_api_server_of_which_nothing_comes_is_known_to_be_away(
+    tmp_path: Path, script: Script, says: str, call: Callable[[HttpTransport], None]
+) -> None:
+    clock = VirtualClock(0.0)
+    reach = Reach("the API server", clock)
+    with serving(tmp_path, script, clock=clock, reach=reach) as (transport, _):
+        call(transport)
+        assert reach.problem() is None
+        clock.sleep(SILENT_SECONDS + 1)
+        call(transport)
+    assert says in str(reach.problem())
+
+
+@pytest.mark.parametrize(
+    ("call", "came"),
+    [
+        pytest.param(ask, answer(b'{"kind":"Pod"}'), id="an object"),
+        pytest.param(ask, answer(b'{"kind":"Status"}', 403), id="a refusal"),
+        pytest.param(watch, chunks(b'{"type":"ADDED"}\n', then=end), id="a watch's line"),
+        pytest.param(watch, answer(b"", extra="Content-Type: application/json\r\n"), id="a quiet watch"),
+    ],
+)
+def test_an_api_server_that_answers_is_not_away(
+    tmp_path: Path, call: Callable[[HttpTransport], None], came: Script
+) -> None:
+    clock = VirtualClock(0.0)
+    reach = Reach("the API server", clock)
+    reach.failed("ConnectionReset")
+    with serving(tmp_path, came, clock=clock, reach=reach) as (transport, _):
+        call(transport)
+        clock.sleep(SILENT_SECONDS + 1)
+    assert reach.problem() is None
