@@ -33,7 +33,7 @@ DEPENDENCIES = {
 }
 GRACE_SECONDS = {"watcher": 30.0, "worker": 60.0, "webhook": 30.0}
 """From SIGTERM to SIGKILL, by the manifests."""
-START_SECONDS, WORK_SECONDS = 12.0, 20.0
+START_SECONDS, WORK_SECONDS = 12.0, 26.0
 """How long a fault lasts before the look: longer than any readiness takes to show it. A leader without API server has
 given up its lease by then."""
 READY_SECONDS = 60.0

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ SCRIPT_VARIABLE = "VPC_RC_TEST_CONTROL_PLANE"
 """Names another script than the one beside the checkout."""
 STOP_SECONDS = 60
 _ATTEMPTS = re.compile(r'^authorization_attempts_total\{result="(?P<result>[a-z-]+)"\} (?P<count>\S+)$', re.MULTILINE)
+
+Grant = tuple[str, str, str]
+"""API group, resource with its subresource, verb."""
 
 
 class Plane:
@@ -48,6 +52,18 @@ class Plane:
         path.write_text(json.dumps(config))
         return path
 
+    def asked_by(self, role: str) -> set[Grant]:
+        """What the role's service account has asked for so far, and was allowed to."""
+        found = set()
+        for line in self.kubeconfig.with_name("audit.log").read_text().splitlines():
+            entry = json.loads(line)
+            about = entry.get("objectRef", {})
+            allowed = entry.get("annotations", {}).get("authorization.k8s.io/decision") == "allow"
+            if allowed and about and entry["user"]["username"] == f"system:serviceaccount:kube-system:vpc-rc-{role}":
+                resource = "/".join(filter(None, (about.get("resource"), about.get("subresource"))))
+                found.add((about.get("apiGroup", ""), resource, entry["verb"]))
+        return found
+
     def newly_forbidden(self) -> int:
         """Requests that RBAC did not allow, since this was last asked. Refusals of webhooks and of an object's own
         rules do not count."""
@@ -67,7 +83,14 @@ def control_plane(folder: Path) -> Iterator[Plane]:
     if not script.exists():
         pytest.skip(f"no script that starts a control plane at {script}; {SCRIPT_VARIABLE} names another")
     with subprocess.Popen(
-        [str(script), str(folder), "--full", "--watch-stdin"],
+        [
+            sys.executable,
+            str(Path(__file__).with_name("audited.py")),
+            str(script),
+            str(folder),
+            "--full",
+            "--watch-stdin",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
