@@ -40,7 +40,7 @@ READY_SECONDS = 60.0
 LOOK_SECONDS = 0.25
 PODS = 8
 """That want service during the fault, and that end."""
-YES = "yes"
+YES, NO_ANSWER = "yes", "no answer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +114,7 @@ class Case:
     def run(self) -> Iterator[Row]:
         self.proxy.set(self.fault)
         first, second = self._start("first"), self._start("second")
+        self.rig.wait("probes are answered", first.answers, READY_SECONDS)
         yield first.row("start", START_SECONDS)
         self.proxy.set("works")
         back = second.until_ready()
@@ -167,6 +168,9 @@ class Subject:
             ended_after=time.monotonic() - told, status=status,
         )  # fmt: skip
 
+    def answers(self) -> bool:
+        return not self._probe("/healthz").startswith(NO_ANSWER)
+
     def until_ready(self) -> float:
         """Seconds until it is. Raises AssertionError where it does not become so."""
         return self._rig.wait(f"{self._name} is ready", lambda: self._probe("/readyz") == YES, READY_SECONDS)
@@ -178,7 +182,7 @@ class Subject:
         except urllib.error.HTTPError as error:
             return _short(error.read().decode().strip())
         except OSError as error:
-            return f"no answer ({type(error).__name__})"
+            return f"{NO_ANSWER} ({type(error).__name__})"
 
     def _last_line(self) -> str:
         last = ""

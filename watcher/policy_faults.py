@@ -1,7 +1,7 @@
 """SecurityGroupPolicies that count for nothing: with a selector that is none, without selectors or groups."""
 
 from common.decide.security_groups import PolicySet
-from common.kube.project import Identity
+from common.kube.decode import Identity
 from common.model.notice import PolicyNotice, Severity
 from common.model.policy import Policy
 

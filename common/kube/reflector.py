@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import msgspec
 
 from common.clock import Clock
+from common.kube.decode import Identity, identity, identity_of
 from common.kube.discovery import is_served
 from common.kube.lenient import Raw, decode, log_problem
 from common.kube.nesting import decode_json
-from common.kube.project import Identity, identity, identity_of
 from common.kube.raw import AnyObject, Status, WatchLine
 from common.kube.status import failure, page_in, said_by
-from common.kube.transport import JSON, METADATA, METADATA_LIST, Response, Transport, WatchRefused
+from common.kube.transport import JSON, METADATA, METADATA_LIST, Request, Response, Transport, WatchRefused
 from common.logging import get_logger
 from common.metrics import OBJECTS_SET_ASIDE, WATCH_RESTARTS
 from common.model.errors import OutsideError
@@ -143,8 +143,8 @@ class Reflector:
         query = self._query(limit=str(self._page_size))
         accept = METADATA_LIST if self.resource.metadata_only else JSON
         while True:
-            response = self._transport.request(
-                "GET", self.resource.path, query=query, timeout=LIST_SECONDS, accept=accept
+            response = self._transport.send(
+                Request("GET", self.resource.path, query=query, timeout=LIST_SECONDS, accept=accept)
             )
             if response.status == 404 and self.resource.optional and "continue" not in query:
                 if is_served(self._transport, self.resource.path, response):
@@ -190,8 +190,9 @@ class Reflector:
         )
         began = self._clock.monotonic()
         accept = METADATA if self.resource.metadata_only else JSON
+        request = Request("GET", self.resource.path, query=query, accept=accept, timeout=seconds + MARGIN_SECONDS)
         try:
-            for line in self._transport.stream(self.resource.path, query, seconds + MARGIN_SECONDS, accept=accept):
+            for line in self._transport.stream(request):
                 self._take(line)
                 self._heard()
                 self._failures = self._refusals = 0

@@ -6,6 +6,7 @@ Measured: the client's typed path takes 942 us and 77 KB a pod, this with msgspe
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
@@ -44,6 +45,22 @@ READS = 3
 used, and reading again is safe. All within one time limit; answers are answers, 429 and 503 too."""
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of an API server."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    body: Any = field(default=None, kw_only=True)
+    """Sent as JSON; None: no body."""
+    content_type: str = field(default=JSON, kw_only=True)
+    """Of the body."""
+    accept: str = field(default=JSON, kw_only=True)
+    timeout: float = field(default=REQUEST_SECONDS, kw_only=True)
+    """Seconds for the whole answer."""
+
+
 class Response(NamedTuple):
     status: int
     body: bytes
@@ -52,24 +69,13 @@ class Response(NamedTuple):
 class Transport(Protocol):
     """How requests reach an API server: over HTTPS, or in process in simulation."""
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = JSON,
-        timeout: float | None = None,
-        accept: str = JSON,
-    ) -> Response:
-        """Any answer, whatever its status. `timeout`: seconds for the whole answer. Raises Unsure where the connection
-        fails or the time is up."""
+    def send(self, request: Request) -> Response:
+        """Any answer, whatever its status. Raises Unsure where the connection fails or the time is up."""
         ...
 
-    def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
-        """The lines of an answer that goes on. `timeout`: seconds for the whole of it. Ends when the server ends it;
-        raises Unsure where the connection breaks or the time is up, `WatchRefused` for any status but 200."""
+    def stream(self, request: Request) -> Iterator[bytes]:
+        """The lines of an answer that goes on. Ends when the server ends it; raises Unsure where the connection breaks
+        or the time is up, `WatchRefused` for any status but 200."""
         ...
 
 
@@ -98,35 +104,25 @@ class HttpTransport:
         self._pool = access.pool
         self._pool.pool_classes_by_scheme = POOLS
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = JSON,
-        timeout: float | None = None,
-        accept: str = JSON,
-    ) -> Response:
+    def send(self, request: Request) -> Response:
         if self._pace is not None:
             self._pace.wait()
-        headers = {"Accept": accept, **self._credentials.headers()}
+        headers = {"Accept": request.accept, **self._credentials.headers()}
         encoded = None
-        if body is not None:
-            headers["Content-Type"] = content_type
-            encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-        deadline = self._clock.monotonic() + (timeout or REQUEST_SECONDS)
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+            encoded = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+        deadline = self._clock.monotonic() + request.timeout
         self._reach.asked()
-        with self._connection_errors(method, path):
+        with self._connection_errors(request):
             for last in (*[False] * (READS - 1), True):
                 left = deadline - self._clock.monotonic()
                 if left <= 0:
                     raise TimeoutError("no answer in time")
                 try:
                     answer = self._pool.request(
-                        method,
-                        self._url(path, query),
+                        request.method,
+                        self._url(request),
                         body=encoded,
                         headers=headers,
                         timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, left), total=left),
@@ -137,18 +133,18 @@ class HttpTransport:
                     self._heard(response)
                     return response
                 except urllib3.exceptions.ProtocolError:
-                    if last or method != "GET":
+                    if last or request.method != "GET":
                         raise
         raise AssertionError("the last try returns or raises")
 
-    def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
-        headers = {"Accept": accept, **self._credentials.headers()}
-        with self._connection_errors("GET", path):
+    def stream(self, request: Request) -> Iterator[bytes]:
+        headers = {"Accept": request.accept, **self._credentials.headers()}
+        with self._connection_errors(request):
             answer = self._pool.request(
-                "GET",
-                self._url(path, query),
+                request.method,
+                self._url(request),
                 headers=headers,
-                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, timeout), total=timeout),
+                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, request.timeout), total=request.timeout),
                 retries=False,
                 preload_content=False,
                 redirect=False,
@@ -173,9 +169,9 @@ class HttpTransport:
 
     def server_date(self) -> str:
         """The API server's clock, as HTTP writes it; "" where it does not tell. Raises Unsure."""
-        path = "/version"
-        with self._connection_errors("GET", path):
-            answer = self._pool.request("GET", self._url(path, None), timeout=REQUEST_SECONDS, retries=False)
+        request = Request("GET", "/version")
+        with self._connection_errors(request):
+            answer = self._pool.request("GET", self._url(request), timeout=request.timeout, retries=False)
         return str(answer.headers.get("Date", ""))
 
     def identified(self) -> bool:
@@ -196,15 +192,16 @@ class HttpTransport:
             self._reach.answered()
 
     @contextlib.contextmanager
-    def _connection_errors(self, method: str, path: str) -> Iterator[None]:
+    def _connection_errors(self, request: Request) -> Iterator[None]:
         try:
             yield
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._reach.failed(type(error).__name__)
-            raise Unsure(type(error).__name__, f"{method} {path}: {error}") from error
+            raise Unsure(type(error).__name__, f"{request.method} {request.path}: {error}") from error
 
-    def _url(self, path: str, query: Mapping[str, str] | None) -> str:
-        return f"{self._access.host}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+    def _url(self, request: Request) -> str:
+        query = f"?{urlencode(request.query, quote_via=quote)}" if request.query else ""
+        return f"{self._access.host}{request.path}{query}"
 
 
 def connect(

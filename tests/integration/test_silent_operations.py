@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from common.model.names import POD_ENI, PRIVATE_IPV4
+from common.model.names import BRANCH_DESCRIPTION, POD_ENI, PRIVATE_IPV4
 from tests.integration.rig import Rig, running
+from tests.integration.standing import annotation
 from tests.integration.windows_churn import WINDOWS
 
 NODES, PODS_A_NODE = 6, 6
@@ -35,11 +36,10 @@ PATHS: dict[str, dict[str, str]] = {
     "events": {"resource": "events"},
     "CNINodes": {"resource": "cninodes"},
     "capacity": {"resource": "nodes", "subresource": "status"},
-    "looks at pods": {"resource": "pods", "subresource": "", "verb": "get"},
-    "annotations of some pods": {
+    "annotations of one node's pods": {
         "resource": "pods",
         "subresource": "status",
-        "name": ",".join(f"new-{number}" for number in range(NODES * PODS_A_NODE)),
+        "name": ",".join(f"round2-{number}" for number in range(0, NODES * PODS_A_NODE, NODES)),
     },
 }
 MARGIN_SECONDS = 1.0
@@ -60,18 +60,33 @@ class Scene:
         branches, addresses = [*self.busy, "quiet"], [*self.windows, "quiet-win"]
         rig.wait_for_none("nodes", lambda: [n for n in branches if rig.capacity(n) is None])
         rig.wait_for_none("Windows nodes", lambda: [n for n in addresses if rig.capacity(n, PRIVATE_IPV4) is None])
-        self._add("old")
-        rig.wait_for_none("pods", lambda: self.unserved("old"))
+        self._round = 0
+        self._add("round0")
+        rig.wait_for_none("pods", lambda: self.unserved("round"))
 
     def disturb(self) -> None:
         """Have every operation called: pods end and come on all nodes but the quiet ones, and nodes join."""
+        self._round += 1
         for pod in self.rig.pods():
-            if pod["metadata"]["name"].startswith("old"):
+            if pod["metadata"]["name"].startswith("round"):
                 self.rig.remove_pod(pod["metadata"]["name"])
-        self._add("new")
-        for number in range(NODES):
-            self.rig.add_node(f"joins{number}", "m5.xlarge")
-            self.rig.add_node(f"joins-win{number}", "m5.xlarge", **WINDOWS)
+        self._add(f"round{self._round}")
+        for number in range(2):
+            self.rig.add_node(f"joins{self._round}-{number}", "m5.xlarge")
+            self.rig.add_node(f"joins{self._round}-win{number}", "m5.xlarge", **WINDOWS)
+
+    def limit(self, resource: str) -> float:
+        """What probes take while all that is going on without a fault, and a second."""
+        self.disturb()
+        taken = max(self.probe(f"before{number}", resource) for number in range(3))
+        self.rig.wait_for_none("pods", lambda: self.unserved("round"))
+        self.rig.wait_for_none("releases", self._cooling)
+        return taken + MARGIN_SECONDS
+
+    def _cooling(self) -> list[str]:
+        """Branches of pods that ended."""
+        held = {e["eniId"] for p in self.rig.pods() for e in annotation(p)}
+        return [i["id"] for i in self.rig.interfaces(BRANCH_DESCRIPTION) if i["id"] not in held]
 
     def _add(self, kind: str) -> None:
         for number in range(NODES * PODS_A_NODE):
@@ -100,7 +115,8 @@ class Scene:
 
     def probe_for(self, seconds: float, resource: str, limit: float) -> list[float]:
         """One after the other. Asserts that none takes longer than the limit."""
-        until, taken = time.monotonic() + seconds, []
+        taken: list[float] = []
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             taken.append(self.probe(f"during{len(taken)}", resource))
             assert taken[-1] < limit, f"probes took {taken}, {limit - MARGIN_SECONDS:.1f} s without the fault"
@@ -110,8 +126,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    settings = {"VPC_RC_EC2_MAX_CONNECTIONS": THREADS, "VPC_RC_WORKER_THREADS": CELERY_THREADS}
-    with running(tmp_path, **settings) as (rig, _):
+    with running(tmp_path, VPC_RC_EC2_MAX_CONNECTIONS=THREADS, VPC_RC_WORKER_THREADS=CELERY_THREADS) as (rig, _):
         # Windows probes are served from what is warm: no operation is needed while they wait.
         rig.set_config(branch_eni_cooldown="30", enable_windows_ipam="true", windows_warm_ip_target=str(2 * PROBE_PODS))
         yield Scene(rig)
@@ -132,7 +147,7 @@ def silence(rig: Rig, *rules: dict[str, Any]) -> None:
 @pytest.mark.parametrize("operation", [*NEEDED_BY_BRANCHES, *OTHERS])
 def test_an_operation_that_is_silent_keeps_no_pod_waiting_that_does_not_need_it(scene: Scene, operation: str) -> None:
     resource = PRIVATE_IPV4 if operation in NEEDED_BY_BRANCHES else POD_ENI
-    limit = max(scene.probe(f"before{number}", resource) for number in range(2)) + MARGIN_SECONDS
+    limit = scene.limit(resource)
     silence(scene.rig, {"action": operation})
     began = time.monotonic()
     scene.disturb()
@@ -155,7 +170,7 @@ def test_a_node_that_is_silent_keeps_no_other_nodes_pod_waiting(scene: Scene) ->
     instance = rig.add_node("silent", "m5.4xlarge", subnet=own)
     rig.wait("the node", lambda: rig.capacity("silent") is not None)
     mine = [i for i in rig.ec2("GET", "state")["interfaces"] if (i["attachment"] or {}).get("instance_id") == instance]
-    limit = max(scene.probe(f"before{number}", POD_ENI) for number in range(2)) + MARGIN_SECONDS
+    limit = scene.limit(POD_ENI)
     silence(
         rig,
         {"match": {"SubnetId": own}},
@@ -164,21 +179,21 @@ def test_a_node_that_is_silent_keeps_no_other_nodes_pod_waiting(scene: Scene) ->
         *({"match": {"NetworkInterfaceId": one["id"]}} for one in mine),
     )
     for number in range(30):
-        rig.add_pod(f"new-silent-{number}", "silent")
+        rig.add_pod(f"lost-{number}", "silent")
     rig.wait("calls hang", hangs(rig, "CreateNetworkInterface"), 120)
     taken = scene.probe_for(30, POD_ENI, limit)
     print(f"silent node: {limit - MARGIN_SECONDS:.2f} s without the fault, {max(taken):.2f} s at most with it")
-    assert len(scene.unserved("new-silent")) == 30
+    assert len(scene.unserved("lost")) == 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_of_the_api_that_is_silent_keeps_no_pod_waiting_that_does_not_need_it(scene: Scene, path: str) -> None:
-    limit = max(scene.probe(f"before{number}", POD_ENI) for number in range(2)) + MARGIN_SECONDS
-    scene.rig.kube_fault("hang", **PATHS[path])
+    limit = scene.limit(POD_ENI)
+    scene.rig.kube_fault("hang", 1.0, None, **PATHS[path])
     scene.disturb()
     time.sleep(10)  # Until all that can hang does.
     taken = scene.probe_for(50, POD_ENI, limit)
     print(f"{path}: {limit - MARGIN_SECONDS:.2f} s without the fault, {max(taken):.2f} s at most with it")
     scene.rig.end_kube_faults()
-    scene.rig.wait_for_none("pods", lambda: scene.unserved("new"), 120)
+    scene.rig.wait_for_none("pods", lambda: scene.unserved("round"), 120)

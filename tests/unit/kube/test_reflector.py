@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from common.kube.decode import identity
 from common.kube.lenient import Raw
-from common.kube.project import identity
 from common.kube.reflector import DEAF_SECONDS, LAST_BACKOFF_SECONDS, MISSING_SECONDS, Reflector, Resource
-from common.kube.transport import Response, WatchRefused
+from common.kube.transport import Request, Response, WatchRefused
 from common.model.errors import Unsure
 from tests.unit.kube.in_process import InProcess, VirtualClock, cluster, cut, node, pod
 
@@ -303,7 +303,7 @@ def test_an_object_that_cannot_be_taken_in_is_set_aside_and_the_others_are_serve
 
 def test_a_quiet_watch_that_a_load_balancer_cuts_is_begun_again_without_a_growing_wait(clock: VirtualClock) -> None:
     class Cutting(Scripted):
-        def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
+        def stream(self, request: Request) -> Iterator[bytes]:
             clock.sleep(10.0)
             yield from ()
             raise Unsure("ConnectionReset", "cut")
@@ -321,11 +321,11 @@ class Scripted:
         self.items = b""
         self.timeouts: list[tuple[float, float]] = []
 
-    def request(self, method: str, path: str, **_: Any) -> Response:
+    def send(self, request: Request) -> Response:
         return Response(200, b'{"metadata":{"resourceVersion":"5"},"items":[' + self.items + b"]}")
 
-    def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
-        self.timeouts.append((float(query["timeoutSeconds"]), timeout))
+    def stream(self, request: Request) -> Iterator[bytes]:
+        self.timeouts.append((float(request.query["timeoutSeconds"]), request.timeout))
         if not self.watches:
             raise WatchRefused(Response(429, b""))
         for line in self.watches.pop(0):
@@ -362,8 +362,8 @@ def test_a_resource_of_which_nothing_is_heard_is_a_problem_until_it_answers(
 
 def test_quiet_watches_that_end_in_time_are_no_problem(clock: VirtualClock) -> None:
     class Quiet(Scripted):
-        def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
-            clock.sleep(float(query["timeoutSeconds"]))
+        def stream(self, request: Request) -> Iterator[bytes]:
+            clock.sleep(float(request.query["timeoutSeconds"]))
             assert mirror.reflector.problem() is None
             yield from ()
 
@@ -374,8 +374,8 @@ def test_quiet_watches_that_end_in_time_are_no_problem(clock: VirtualClock) -> N
 
 def test_a_watch_that_hangs_is_a_problem_although_it_was_begun(clock: VirtualClock) -> None:
     class Hanging(Scripted):
-        def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
-            clock.sleep(timeout)
+        def stream(self, request: Request) -> Iterator[bytes]:
+            clock.sleep(request.timeout)
             yield from ()
             raise Unsure("ReadTimeoutError", "silent")
 

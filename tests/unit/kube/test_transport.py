@@ -13,7 +13,7 @@ import pytest
 
 from common.clock import Clock, SystemClock
 from common.kube.pace import RequestPace
-from common.kube.transport import MERGE_PATCH, HttpTransport, NoCluster, WatchRefused, connect
+from common.kube.transport import MERGE_PATCH, HttpTransport, NoCluster, Request, WatchRefused, connect
 from common.model.errors import Unsure
 from common.reach import SILENT_SECONDS, Reach
 from tests.unit.kube.in_process import VirtualClock
@@ -122,7 +122,7 @@ def serving(
 def test_a_request_carries_token_type_and_encoded_query(tmp_path: Path) -> None:
     with serving(tmp_path, answer(b"{}")) as (transport, server):
         query = {"fieldSelector": "metadata.name=a b"}
-        response = transport.request("PATCH", "/x", query=query, body={"a": "ü"}, content_type=MERGE_PATCH)
+        response = transport.send(Request("PATCH", "/x", query=query, body={"a": "ü"}, content_type=MERGE_PATCH))
         assert (response.status, response.body) == (200, b"{}")
     request = server.requests[0].decode()
     assert request.startswith("PATCH /x?fieldSelector=metadata.name%3Da%20b HTTP/1.1")
@@ -135,13 +135,13 @@ def test_a_request_carries_token_type_and_encoded_query(tmp_path: Path) -> None:
 def test_any_status_is_an_answer_at_once(tmp_path: Path, status: int) -> None:
     extra = "Retry-After: 60\r\nLocation: http://127.0.0.1:1/\r\n"
     with serving(tmp_path, answer(b"no", status, extra)) as (transport, server):
-        assert transport.request("GET", "/x", timeout=5).status == status
+        assert transport.send(Request("GET", "/x", timeout=5)).status == status
         assert len(server.requests) == 1
 
 
 def test_a_silent_server_costs_the_time_out(tmp_path: Path) -> None:
     with serving(tmp_path, lambda *_: None) as (transport, _), pytest.raises(Unsure):
-        transport.request("POST", "/x", body={}, timeout=0.2)
+        transport.send(Request("POST", "/x", body={}, timeout=0.2))
 
 
 def dripping(stop: threading.Event, head: bytes, drop: bytes) -> Script:
@@ -171,9 +171,9 @@ def test_an_answer_that_drips_costs_the_time_out_as_a_whole(
     with serving(tmp_path, dripping(over, head, drop)) as (transport, _):
         began = clock.monotonic()
         ask = (
-            (lambda: list(transport.stream("/x", {}, 0.5)))
+            (lambda: list(transport.stream(Request("GET", "/x", timeout=0.5))))
             if streamed
-            else (lambda: [transport.request("GET", "/x", timeout=0.5)])
+            else (lambda: [transport.send(Request("GET", "/x", timeout=0.5))])
         )
         with pytest.raises(Unsure):
             ask()
@@ -186,7 +186,7 @@ def test_a_silent_server_costs_the_time_out_once(tmp_path: Path) -> None:
     with serving(tmp_path, lambda *_: None) as (transport, server):
         began = clock.monotonic()
         with pytest.raises(Unsure):
-            transport.request("GET", "/x", timeout=1.0)
+            transport.send(Request("GET", "/x", timeout=1.0))
         assert clock.monotonic() - began < 2.0
         assert len(server.requests) == 1
 
@@ -196,7 +196,7 @@ def test_a_refused_stream_whose_words_drip_costs_the_time_out(tmp_path: Path) ->
     script = dripping(over, b"HTTP/1.1 503 X\r\nContent-Length: 100000\r\n\r\n", b"x")
     with serving(tmp_path, script) as (transport, _):
         with pytest.raises(Unsure):
-            list(transport.stream("/x", {}, 0.5))
+            list(transport.stream(Request("GET", "/x", timeout=0.5)))
         over.set()
 
 
@@ -209,9 +209,9 @@ def test_a_connection_whose_answer_was_read_is_used_again(tmp_path: Path) -> Non
         script(connection, request)
 
     with serving(tmp_path, note) as (transport, _):
-        list(transport.stream("/x?watch", {}, 5))
-        transport.request("GET", "/x", timeout=5)
-        list(transport.stream("/x?watch", {}, 5))
+        list(transport.stream(Request("GET", "/x?watch", timeout=5)))
+        transport.send(Request("GET", "/x", timeout=5))
+        list(transport.stream(Request("GET", "/x?watch", timeout=5)))
     assert len(set(seen)) == 1, "a watch every few seconds must not cost a handshake each"
 
 
@@ -221,16 +221,16 @@ def test_an_answer_cut_short_is_no_answer(tmp_path: Path) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
     with serving(tmp_path, short) as (transport, _), pytest.raises(Unsure):
-        transport.request("GET", "/x", timeout=2)
+        transport.send(Request("GET", "/x", timeout=2))
 
 
 def test_reading_again_over_a_fresh_connection_but_never_writing_again(tmp_path: Path) -> None:
     with serving(tmp_path, hang_up, answer(b"{}")) as (transport, server):
-        assert transport.request("GET", "/x", timeout=2).status == 200
+        assert transport.send(Request("GET", "/x", timeout=2)).status == 200
         assert len(server.requests) == 2
     with serving(tmp_path, hang_up, answer(b"{}")) as (transport, server):
         with pytest.raises(Unsure):
-            transport.request("POST", "/x", body={}, timeout=2)
+            transport.send(Request("POST", "/x", body={}, timeout=2))
         assert len(server.requests) == 1
 
 
@@ -238,18 +238,22 @@ def test_nobody_listens(tmp_path: Path) -> None:
     with serving(tmp_path, answer(b"{}")) as (transport, server):
         server.close()
         with pytest.raises(Unsure):
-            transport.request("GET", "/x", timeout=2)
+            transport.send(Request("GET", "/x", timeout=2))
 
 
 def test_lines_of_a_stream_come_whole_however_they_are_cut(tmp_path: Path) -> None:
     script = chunks(b'{"a"', b":1}\n{", b'"b":2}\n\n', b'{"c":3}\n', then=end)
     with serving(tmp_path, script) as (transport, _):
-        assert list(transport.stream("/x", {"watch": "true"}, 5)) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+        assert list(transport.stream(Request("GET", "/x", query={"watch": "true"}, timeout=5))) == [
+            b'{"a":1}',
+            b'{"b":2}',
+            b'{"c":3}',
+        ]
 
 
 def test_lines_come_while_the_stream_goes_on_and_silence_ends_it(tmp_path: Path) -> None:
     with serving(tmp_path, chunks(b"{}\n", then=lambda *_: None)) as (transport, _):
-        lines = transport.stream("/x", {}, 0.3)
+        lines = transport.stream(Request("GET", "/x", timeout=0.3))
         assert next(lines) == b"{}"
         with pytest.raises(Unsure):
             next(lines)
@@ -257,7 +261,7 @@ def test_lines_come_while_the_stream_goes_on_and_silence_ends_it(tmp_path: Path)
 
 def test_a_stream_cut_off_is_told_from_one_that_ended(tmp_path: Path) -> None:
     with serving(tmp_path, chunks(b"{}\n", then=hang_up)) as (transport, _):
-        lines = transport.stream("/x", {}, 5)
+        lines = transport.stream(Request("GET", "/x", timeout=5))
         assert next(lines) == b"{}"
         with pytest.raises(Unsure):
             next(lines)
@@ -266,7 +270,7 @@ def test_a_stream_cut_off_is_told_from_one_that_ended(tmp_path: Path) -> None:
 def test_a_refused_stream_carries_the_answer(tmp_path: Path) -> None:
     with serving(tmp_path, answer(b"too old", 410)) as (transport, _):
         with pytest.raises(WatchRefused) as refused:
-            next(transport.stream("/x", {}, 5))
+            next(transport.stream(Request("GET", "/x", timeout=5)))
         assert refused.value.response == (410, b"too old")
 
 
@@ -284,18 +288,18 @@ def test_a_token_file_is_read_again_and_its_last_token_outlives_it(tmp_path: Pat
     file, clock = tmp_path / "token", VirtualClock(0.0)
     file.write_text("first\n")
     with serving(tmp_path, answer(b"{}"), user={"tokenFile": "token"}, clock=clock) as (transport, server):
-        transport.request("GET", "/x")
+        transport.send(Request("GET", "/x"))
         file.write_text("second\n")
         clock.sleep(61)
-        transport.request("GET", "/x")
+        transport.send(Request("GET", "/x"))
         file.unlink()
         clock.sleep(61)
-        transport.request("GET", "/x")
+        transport.send(Request("GET", "/x"))
         file.write_text("")
         clock.sleep(61)
-        list(transport.stream("/x", {}, 5))
+        list(transport.stream(Request("GET", "/x", timeout=5)))
         file.write_text("third")
-        transport.request("GET", "/x")
+        transport.send(Request("GET", "/x"))
     assert [token_of(r) for r in server.requests] == ["first", "second", "second", "second", "third"]
 
 
@@ -305,12 +309,12 @@ def test_a_process_without_files_to_open_fails_the_request_and_not_the_thread(tm
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
             with pytest.raises(Unsure):
-                transport.request("GET", "/x", timeout=2)
+                transport.send(Request("GET", "/x", timeout=2))
             with pytest.raises(Unsure):
-                list(transport.stream("/x", {}, 2))
+                list(transport.stream(Request("GET", "/x", timeout=2)))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert transport.request("GET", "/x", timeout=2).status == 200
+        assert transport.send(Request("GET", "/x", timeout=2)).status == 200
 
 
 def test_requests_are_paced_after_their_burst() -> None:
@@ -331,12 +335,12 @@ def test_requests_are_paced_after_their_burst() -> None:
 
 def ask(transport: HttpTransport) -> None:
     with suppress(Unsure):
-        transport.request("POST", "/x", body={}, timeout=0.3)
+        transport.send(Request("POST", "/x", body={}, timeout=0.3))
 
 
 def watch(transport: HttpTransport) -> None:
     with suppress(Unsure, WatchRefused):
-        list(transport.stream("/x", {}, 0.3))
+        list(transport.stream(Request("GET", "/x", timeout=0.3)))
 
 
 @pytest.mark.parametrize("call", [ask, watch])

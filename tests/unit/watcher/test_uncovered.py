@@ -7,7 +7,7 @@ import pytest
 
 from common.decide.security_groups import PolicySet
 from common.decide.uncovered import uncovered_by
-from common.kube.project import policy as read_policy
+from common.kube.decode import policy as read_policy
 from common.kube.transport import Response
 from common.metrics import REGISTRY
 from common.model.notice import PodNotice, Severity
