@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from common.kube import paths
+from common.kube import paths, raw
 from common.kube.reflector import Resource
 from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT
 
@@ -25,14 +25,15 @@ NEEDED = frozenset(Kind) - {Kind.POLICIES, Kind.ACCOUNTS}
 """Known in full before anything is written: a node without its CNINode would look as if its features were off."""
 
 RESOURCES: dict[Kind, Resource] = {
-    Kind.NODES: Resource(name=Kind.NODES, path=paths.NODES),
-    Kind.PODS: Resource(name=Kind.PODS, path=paths.PODS),
-    Kind.CNINODES: Resource(name=Kind.CNINODES, path=paths.CNINODES, optional=True),
-    Kind.ENI_CONFIGS: Resource(name=Kind.ENI_CONFIGS, path=paths.ENI_CONFIGS, optional=True),
+    Kind.NODES: Resource(name=Kind.NODES, path=paths.NODES, decoded_as=raw.Node),
+    Kind.PODS: Resource(name=Kind.PODS, path=paths.PODS, decoded_as=raw.Pod),
+    Kind.CNINODES: Resource(name=Kind.CNINODES, path=paths.CNINODES, optional=True, decoded_as=raw.CniNode),
+    Kind.ENI_CONFIGS: Resource(name=Kind.ENI_CONFIGS, path=paths.ENI_CONFIGS, optional=True, decoded_as=raw.EniConfig),
     Kind.CONFIG_MAP: Resource(
         name=Kind.CONFIG_MAP,
         path=paths.SYSTEM_CONFIG_MAPS,
         field_selector=f"metadata.name={CONFIG_MAP}",
+        decoded_as=raw.ConfigMap,
     ),
     Kind.LEGACY: Resource(
         name=Kind.LEGACY,
@@ -40,7 +41,7 @@ RESOURCES: dict[Kind, Resource] = {
         field_selector=f"metadata.name={LEGACY_DEPLOYMENT}",
     ),
     Kind.POLICIES: Resource(name=Kind.POLICIES, path=paths.POLICIES, optional=True),
-    Kind.ACCOUNTS: Resource(name=Kind.ACCOUNTS, path=paths.ACCOUNTS, metadata_only=True),
+    Kind.ACCOUNTS: Resource(name=Kind.ACCOUNTS, path=paths.ACCOUNTS, metadata_only=True, decoded_as=raw.Labelled),
 }
 
 OBJECTS: dict[Kind, tuple[str, str]] = {

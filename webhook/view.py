@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from common.clock import Clock
 from common.decide.cluster_config import parse_cluster_config
 from common.decide.security_groups import PolicySet
-from common.kube import paths
+from common.kube import paths, raw
 from common.kube.decode import config_map_data, identity, labels_of, policy
 from common.kube.lenient import Raw
 from common.kube.paths import is_object_name
@@ -28,11 +28,12 @@ KNOWN_SECONDS = 5.0
 """How long a review waits for the first lists; less than the API server's patience with a webhook."""
 
 POLICIES = Resource(name="securitygrouppolicies", path=paths.POLICIES, optional=True)
-ACCOUNTS = Resource(name="serviceaccounts", path=paths.ACCOUNTS, metadata_only=True)
+ACCOUNTS = Resource(name="serviceaccounts", path=paths.ACCOUNTS, metadata_only=True, decoded_as=raw.Labelled)
 CONFIG = Resource(
     name="configmaps",
     path=paths.SYSTEM_CONFIG_MAPS,
     field_selector=f"metadata.name={CONFIG_MAP}",
+    decoded_as=raw.ConfigMap,
 )
 LEGACY = Resource(
     name="deployments",

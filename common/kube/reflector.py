@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import msgspec
 
 from common.clock import Clock
-from common.kube.decode import Identity, identity, identity_of
+from common.kube.decode import Identity, identity_of
 from common.kube.discovery import is_served
 from common.kube.lenient import Raw, decode, log_problem
 from common.kube.nesting import decode_json
-from common.kube.raw import AnyObject, Status, WatchLine
+from common.kube.raw import AnyObject, Name, Status, WatchLine
 from common.kube.status import failure, page_in, said_by
 from common.kube.transport import JSON, METADATA, METADATA_LIST, Request, Response, Transport, WatchRefused
 from common.logging import get_logger
@@ -66,11 +66,13 @@ class Resource:
     """Not served (its CRD is not there) counts as a complete, empty list."""
     metadata_only: bool = False
     """Objects come without spec, status and data."""
+    decoded_as: type[msgspec.Struct] | None = None
+    """The struct of common.kube.raw that `on_event` gets. None: objects as the server wrote them, for whoever takes
+    them as a whole or not at all."""
 
 
 OnEvent = Callable[[str, Raw], None]
-"""`ADDED`, `MODIFIED` or `DELETED`, with the object as the server wrote it. A deletion found by a list carries only
-the object's identity."""
+"""`ADDED`, `MODIFIED` or `DELETED`, with the object. A deletion found by a list carries only the object's identity."""
 
 
 class Reflector:
@@ -83,7 +85,7 @@ class Reflector:
         rng: random.Random,
         on_event: OnEvent,
         on_synced: Callable[[], None],
-        on_failed: Callable[[OutsideError], None] = lambda _: None,
+        on_failed: Callable[[], None] = lambda: None,
         on_set_aside: Callable[[Identity, str], None] = lambda _object, _problem: None,
         page_size: int = 500,
     ) -> None:
@@ -93,6 +95,10 @@ class Reflector:
         self.resource = resource
         self.absent = False
         """The API server does not serve the resource, as of the last list."""
+        self.synced = False
+        """A list was complete once."""
+        self.list_failure: OutsideError | None = None
+        """What the last list failed with; None: it did not, or none has ended yet."""
         self._transport, self._clock, self._rng = transport, clock, rng
         self._on_event, self._on_synced, self._page_size = on_event, on_synced, page_size
         self._on_failed, self._on_set_aside = on_failed, on_set_aside
@@ -134,7 +140,8 @@ class Reflector:
         try:
             return self._list()
         except OutsideError as error:
-            self._on_failed(error)
+            self.list_failure = error
+            self._on_failed()
             raise
 
     def _list(self) -> float:
@@ -152,8 +159,9 @@ class Reflector:
                 return self._not_served()
             page = page_in(response)
             self._heard()
-            for raw in page.items or ():
-                if (found := identity(raw)) is not None:
+            for item in page.items or ():
+                found, raw = self._read(item)
+                if found.name:
                     seen.add((found.namespace, found.name))
                     self._present(found, raw)
             if not page.metadata.continue_:
@@ -162,7 +170,7 @@ class Reflector:
         for key in [key for key in self._known if key not in seen]:
             self._absent(key)
         self._version, self._missing_since, self.absent = page.metadata.resource_version, None, False
-        self._on_synced()
+        self._sync()
         return 0.0
 
     def _not_served(self) -> float:
@@ -177,8 +185,12 @@ class Reflector:
         if not self._known or now - self._missing_since >= MISSING_SECONDS:
             for key in list(self._known):
                 self._absent(key)
-            self._on_synced()
+            self._sync()
         return self._rng.uniform(0.5, 1.0) * NOT_SERVED_SECONDS
+
+    def _sync(self) -> None:
+        self.synced, self.list_failure = True, None
+        self._on_synced()
 
     # --- watch
 
@@ -217,15 +229,20 @@ class Reflector:
                 raise WatchRefused(Response(status.code, bytes(event.object)))
         except (msgspec.DecodeError, ValueError) as error:
             raise WatchRefused(Response(400, line)) from error
-        found = decode(event.object, AnyObject, log_problem)
-        if event.type != "BOOKMARK" and found is not None and found.metadata.name:
-            object_ = identity_of(found)
+        found, raw = self._read(event.object)
+        if event.type != "BOOKMARK" and found.name:
             if event.type == "DELETED":
-                self._gone(object_, event.object)
+                self._gone(found, raw)
             else:
-                self._present(object_, event.object)
-        if found is not None and found.metadata.resource_version:
-            self._version = found.metadata.resource_version
+                self._present(found, raw)
+        if found.resource_version:
+            self._version = found.resource_version
+
+    def _read(self, item: msgspec.Raw) -> tuple[Identity, Raw]:
+        """Which object it is (name "" for what is none), and the object as `on_event` gets it. The one decoding."""
+        kind = self.resource.decoded_as
+        found = decode(item, kind or AnyObject, log_problem)
+        return identity_of(found or AnyObject()), item if kind is None or found is None else found
 
     def _refused(self, response: Response) -> float:
         """The server does not watch from our version. Where that is too old, or goes on, a list comes next: after a
@@ -262,8 +279,8 @@ class Reflector:
 
     def _absent(self, key: tuple[str, str]) -> None:
         found = self._known.pop(key)
-        metadata = {"namespace": found.namespace, "name": found.name, "uid": found.uid}
-        self._pass_on("DELETED", found, msgspec.json.encode({"metadata": metadata}))
+        name = Name(namespace=found.namespace, name=found.name, uid=found.uid)
+        self._pass_on("DELETED", found, AnyObject(metadata=name))
 
     def _pass_on(self, event: str, found: Identity, raw: Raw) -> None:
         try:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.kube import decode
+from common.kube import decode, lenient
+from common.kube import raw as k
 from common.model.ids import PodUid
 from common.model.policy import LabelSelector, Requirement
 
@@ -238,6 +239,14 @@ def test_nothing_raises_whatever_an_object_holds(spoilt: list[tuple[tuple[str, .
         read(given_as, lambda _: None)
     wish = decode.pod_wish(given_as, 0.0, lambda _: None)
     assert wish is None or isinstance(PodUid(wish.uid), str)
+    # What a reflector has decoded once says the same.
+    for kind, read in (
+        (k.Pod, decode.pod_facts), (k.Node, decode.node_facts), (k.CniNode, decode.cninode_facts),
+        (k.EniConfig, decode.eni_config_facts), (k.ConfigMap, decode.config_map_data), (k.Labelled, decode.labels_of),
+        (k.Pod, decode.identity), (k.Labelled, decode.identity),
+    ):  # fmt: skip
+        once = lenient.decode(given_as, kind, lambda _: None)
+        assert once is None or read(once, lambda _: None) == read(given_as, lambda _: None)
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"5", b'{"metadata": 5}', b"{"])

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from common.kube.decode import identity
+from common.kube import raw as k
+from common.kube.decode import identity, pod_facts
 from common.kube.lenient import Raw
 from common.kube.reflector import DEAF_SECONDS, LAST_BACKOFF_SECONDS, MISSING_SECONDS, Reflector, Resource
 from common.kube.transport import Request, Response, WatchRefused
@@ -389,6 +390,23 @@ def test_a_resource_that_is_not_served_is_no_problem(clock: VirtualClock) -> Non
     mirror.step(10)
     assert mirror.reflector.absent
     assert mirror.reflector.problem() is None
+
+
+def test_an_object_is_decoded_once_for_all_who_read_it(api: InProcess, clock: VirtualClock) -> None:
+    got: list[tuple[str, Raw]] = []
+    reflector = Reflector(
+        Resource(name="pods", path="/api/v1/pods", decoded_as=k.Pod), api, clock=clock, rng=random.Random(1),
+        on_event=lambda event, raw: got.append((event, raw)), on_synced=lambda: None,
+    )  # fmt: skip
+    make(api, "listed")
+    reflector.step()
+    make(api, "watched")
+    reflector.step()
+    api.ok("DELETE", f"{IN_DEFAULT}/listed", {"gracePeriodSeconds": 0})
+    reflector.step()
+    assert [event for event, _ in got if event != "MODIFIED"] == ["ADDED", "ADDED", "DELETED"]
+    assert {type(raw) for _, raw in got} == {k.Pod}
+    assert {facts.node_name for _, raw in got if (facts := pod_facts(raw)) is not None} == {"n1"}
 
 
 def test_field_selectors_go_with_lists_and_watches(api: InProcess, clock: VirtualClock) -> None:
