@@ -139,10 +139,11 @@ def measured(invoke: Invoke, reach: Reach) -> Invoke:
         reach.asked()
         try:
             answer = invoke(action, params)
-            if action.startswith("Describe") and not answer.keys() - {"ResponseMetadata"}:
-                reach.failed("answers without content")  # of a proxy, not of EC2
-            else:
+            # A page of a proxy has neither; EC2 gives every answer an id.
+            if answer.keys() - {"ResponseMetadata"} or answer.get("ResponseMetadata", {}).get("RequestId"):
                 reach.answered()
+            else:
+                reach.failed("answers without content")
             return answer
         except Exception as error:
             reach.answered() if isinstance(error, ClientError) else reach.failed(type(error).__name__)

@@ -52,10 +52,11 @@ def test_what_failed_long_ago_says_nothing(clock: VirtualClock) -> None:
     ("answer", "away"),
     [
         pytest.param({"Reservations": [], "ResponseMetadata": {}}, False, id="nothing found"),
+        pytest.param({"ResponseMetadata": {"RequestId": "r"}}, False, id="done"),
         pytest.param({"ResponseMetadata": {}}, True, id="a page of a proxy"),
     ],
 )
-def test_an_answer_of_ec2_has_content(clock: VirtualClock, answer: dict[str, Any], away: bool) -> None:
+def test_an_answer_of_ec2_has_content_or_an_id(clock: VirtualClock, answer: dict[str, Any], away: bool) -> None:
     one = Reach("EC2", clock)
     call = measured(lambda _action, _params: answer, one)
     call("DescribeInstances", {})
