@@ -129,6 +129,7 @@ def bound_pod(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[N
         service_account=pod.spec.service_account_name or "default",
         eni_annotation=annotations.eni,
         ip_annotation=annotations.ip,
+        pod_ip=(addresses > 0 and pod.status and pod.status.pod_ip) or "",
         finished=_finished(pod),
         deleting=pod.metadata.deletion_timestamp is not None,
         scheduled_at=_scheduled_at(pod),

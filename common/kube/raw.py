@@ -109,6 +109,7 @@ class Condition(_Fields, frozen=True, kw_only=True):
 class PodStatus(_Fields, frozen=True, kw_only=True):
     phase: str | None = None
     conditions: tuple[Condition, ...] | None = None
+    pod_ip: str | None = msgspec.field(name="podIP", default=None)
 
 
 class Pod(_Fields, frozen=True, kw_only=True):
