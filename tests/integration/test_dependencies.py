@@ -7,7 +7,7 @@ from benchmarks.proxy import Mode
 
 Cell = tuple[str, str, Mode]
 CELLS: list[Cell] = [(role, one, fault) for role, of in DEPENDENCIES.items() for one in of for fault in FAULTS]
-BY_DEFAULT: list[Cell] = [("watcher", "redis", "wrong"), ("worker", "api", "refused"), ("webhook", "api", "silent")]
+BY_DEFAULT: list[Cell] = [("worker", "api", "refused"), ("webhook", "api", "silent")]
 USABLE: dict[tuple[str, str, str], str] = {
     ("worker", "sts", "work"): "it has credentials for an hour",
     ("worker", "imds", "work"): "it has credentials for an hour, and knows its region",
