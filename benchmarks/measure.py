@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.kube.transport import HttpTransport
+from common.kube.transport import HttpTransport, Request
 from common.model.names import POD_ENI, POD_UID_TAG, PRIVATE_IPV4
 from sandbox.processes import usage
 from tests.integration.rig import Rig
@@ -75,7 +75,7 @@ class PodWatch:
     def _follow(self) -> None:
         query = {"watch": "true", "timeoutSeconds": "7200"}
         try:
-            for line in self._transport.stream("/api/v1/pods", query, timeout=7200):
+            for line in self._transport.stream(Request("GET", "/api/v1/pods", query=query, timeout=7200)):
                 # Nearly all events of a large cluster's first list are of pods served before.
                 now, event = time.monotonic(), json.loads(line)
                 metadata = event["object"]["metadata"]

@@ -1,147 +1,203 @@
 """What each role does when what it depends on fails: `python -m benchmarks.outages [ROLE] [DEPENDENCY] [FAULT]`.
 
-A case starts a process with the fault in place, looks at its probes, ends the fault, waits until the process is ready,
-brings the fault back, looks again, and ends the process with SIGTERM while the fault lasts. Prints the rows of the
-table in docs/reliability.md.
+A case starts two processes of the role with the fault in place, looks at the probes of the first, and ends it. It ends
+the fault, waits until the second is ready, brings the fault back, looks again, and ends that one while the fault lasts.
+A process that ends by itself is started again, as in a Deployment. Prints the rows of the table in docs/reliability.md.
 """
 
 import json
+import ssl
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.proxy import Mode, Proxy
 from common.masking import mask
+from common.model.names import SYSTEM_NAMESPACE
 from sandbox.redis import RedisServer, free_port
 from tests.integration.rig import Process, Rig
+from webhook.certificates import self_signed
 
 FAULTS: tuple[Mode, ...] = ("refused", "silent", "slow", "wrong")
 DEPENDENCIES = {
     "watcher": ("redis", "api"),
     "worker": ("redis", "api", "ec2", "sts", "imds"),
+    "webhook": ("api",),
 }
-LOOK_SECONDS = 9.0
-"""After which probes show a fault."""
+GRACE_SECONDS = {"watcher": 30.0, "worker": 60.0, "webhook": 30.0}
+"""From SIGTERM to SIGKILL, by the manifests."""
+START_SECONDS, WORK_SECONDS = 12.0, 26.0
+"""How long a fault lasts before the look: longer than any readiness takes to show it. A leader without API server has
+given up its lease by then."""
 READY_SECONDS = 60.0
+LOOK_SECONDS = 0.25
 PODS = 8
+"""That want service during the fault, and that end."""
+YES, NO_ANSWER = "yes", "no answer"
 
 
-@dataclass(frozen=True)
-class Look:
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One process at one moment under one fault."""
+
+    moment: str
     ready: str
+    """`yes`, or why not."""
     healthy: str
+    after: float | None
+    """Seconds from the fault's begin to the first answer that it is not ready; None: none came."""
     log: str
+    """The last warning or error, and how often the process ended by itself."""
+    back: float | None = None
+    """Seconds from the fault's end until it was ready; None where that was not asked."""
+    ended_after: float
+    """Seconds from SIGTERM to the end."""
+    status: int
 
 
 class Case:
-    """One process of a role on one failing dependency; everything else works."""
+    """A role on one failing dependency; everything else works."""
 
     def __init__(self, rig: Rig, role: str, dependency: str, fault: Mode) -> None:
         self.rig, self.role, self.fault = rig, role, fault
-        self.health = free_port()
         port = {"redis": rig.redis_port, "api": urlsplit(rig.kube_url).port}.get(dependency, urlsplit(rig.ec2_url).port)
         assert port is not None
         self.proxy = Proxy(port)
-        self.environment = self._environment(dependency)
-        self.process: Process | None = None
+        self._environment = self._behind(dependency) | (self._serving() if role == "webhook" else {})
 
-    def _environment(self, dependency: str) -> dict[str, str]:
+    def _behind(self, dependency: str) -> dict[str, str]:
+        """Settings that put the proxy before the dependency."""
         url = f"http://127.0.0.1:{self.proxy.port}"
-        health = {"VPC_RC_HEALTH_PORT": str(self.health)}
         match dependency:
             case "redis":
-                return {**health, "VPC_RC_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0"}
+                return {"VPC_RC_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0"}
             case "api":
                 config = self.rig.folder / "kubeconfig-proxied"
                 text = (self.rig.folder / "kubeconfig").read_text()
                 config.write_text(text.replace(self.rig.kube_url, url))
-                return {**health, "VPC_RC_KUBECONFIG": str(config)}
+                return {"VPC_RC_KUBECONFIG": str(config)}
             case "ec2":
-                return {**health, "AWS_ENDPOINT_URL_EC2": url}
+                return {"AWS_ENDPOINT_URL_EC2": url}
             case "sts":
                 token = self.rig.folder / "token"
                 token.write_text("a.web.token")
                 role = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(token), "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/own"}
                 keys = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "VPC_RC_ACCOUNT_ID": ""}
-                return {**health, **role, **keys, "AWS_ENDPOINT_URL_STS": url}
+                return {**role, **keys, "AWS_ENDPOINT_URL_STS": url}
             case _:
                 keys = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "VPC_RC_AWS_REGION": ""}
-                return {**health, **keys, "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{url}/"}
+                return {**keys, "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{url}/"}
 
-    def run(self) -> list[tuple[str, ...]]:
+    def _serving(self) -> dict[str, str]:
+        """A certificate."""
+        pair = self_signed(["localhost"], datetime.now(UTC))
+        certificate, key = self.rig.folder / "tls.crt", self.rig.folder / "tls.key"
+        certificate.write_bytes(pair.certificate)
+        key.write_bytes(pair.key)
+        return {"VPC_RC_WEBHOOK_CERT_FILE": str(certificate), "VPC_RC_WEBHOOK_KEY_FILE": str(key)}
+
+    def _start(self, name: str) -> "Subject":
+        port = free_port()
+        setting = "VPC_RC_WEBHOOK_PORT" if self.role == "webhook" else "VPC_RC_HEALTH_PORT"
+        process = self.rig.run(name, *self.rig.program, self.role, **self._environment, **{setting: str(port)})
+        process.supervised = True
+        scheme = "https" if self.role == "webhook" else "http"
+        return Subject(self.rig, name, f"{scheme}://127.0.0.1:{port}")
+
+    def run(self) -> Iterator[Row]:
         self.proxy.set(self.fault)
-        self.process = self.rig.run(self.role, *self.rig.program, self.role, **self.environment)
-        time.sleep(LOOK_SECONDS)
-        at_start = self._look()
+        first, second = self._start("first"), self._start("second")
+        self.rig.wait("probes are answered", first.answers, READY_SECONDS)
+        yield first.row("start", START_SECONDS)
         self.proxy.set("works")
-        began = time.monotonic()
-        back = self._until_ready(began)
+        back = second.until_ready()
         if self.role == "worker":
             for number in range(PODS):
                 self.rig.add_pod(f"first-{number}", "n0")
             self.rig.wait_for_none("pods", self.rig.unserved, READY_SECONDS)
+        if self.role == "watcher":
+            self.rig.wait("it leads", self._leads, READY_SECONDS)
         self.proxy.set(self.fault)
         if self.role == "worker":
             for number in range(PODS):
                 self.rig.add_pod(f"more-{number}", "n0")
                 self.rig.remove_pod(f"first-{number}")
-        time.sleep(LOOK_SECONDS)
-        at_work = self._look()
-        began = time.monotonic()
-        self.process.popen.terminate()
-        status = self.process.popen.wait(120)
-        end = f"{time.monotonic() - began:.1f} s, status {status}"
-        return [
-            ("start", at_start.ready, at_start.healthy, at_start.log, back, ""),
-            ("work", at_work.ready, at_work.healthy, at_work.log, "", end),
-        ]
+        yield second.row("work", WORK_SECONDS, back)
 
-    def _look(self) -> Look:
-        assert self.process is not None
-        if not self.process.running:
-            return Look("-", "-", f"ended with status {self.process.popen.returncode}: {self._last_line()}")
-        return Look(self._probe("/readyz"), self._probe("/healthz"), self._last_line())
+    def _leads(self) -> bool:
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases"
+        return any(lease["spec"].get("holderIdentity") for lease in self.rig.kube("GET", path)["items"])
+
+
+class Subject:
+    """A process that is looked at."""
+
+    def __init__(self, rig: Rig, name: str, url: str) -> None:
+        self._rig, self._name, self._url = rig, name, url
+        self._tls = ssl.create_default_context()
+        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
+
+    @property
+    def _process(self) -> Process:
+        (found,) = (process for process in self._rig.processes if process.name == self._name)
+        return found
+
+    def row(self, moment: str, seconds: float, back: float | None = None) -> Row:
+        """After the fault has lasted for so long; then it is told to end."""
+        began, after = time.monotonic(), None
+        while time.monotonic() - began < seconds:
+            self._rig.supervise()
+            if after is None and self._probe("/readyz") != YES:
+                after = time.monotonic() - began
+            time.sleep(LOOK_SECONDS)
+        ready, healthy, log = self._probe("/readyz"), self._probe("/healthz"), self._last_line()
+        process = self._process
+        process.supervised = False
+        told = time.monotonic()
+        process.popen.terminate()
+        status = process.popen.wait(120)
+        return Row(
+            moment=moment, ready=ready, healthy=healthy, after=after, log=log, back=back,
+            ended_after=time.monotonic() - told, status=status,
+        )  # fmt: skip
+
+    def answers(self) -> bool:
+        return not self._probe("/healthz").startswith(NO_ANSWER)
+
+    def until_ready(self) -> float:
+        """Seconds until it is. Raises AssertionError where it does not become so."""
+        return self._rig.wait(f"{self._name} is ready", lambda: self._probe("/readyz") == YES, READY_SECONDS)
 
     def _probe(self, path: str) -> str:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health}{path}", timeout=3):
-                return "yes"
+            with urllib.request.urlopen(f"{self._url}{path}", timeout=3, context=self._tls):
+                return YES
         except urllib.error.HTTPError as error:
-            return f"no: {_short(error.read().decode().strip())}"
+            return _short(error.read().decode().strip())
         except OSError as error:
-            return f"no answer ({type(error).__name__})"
+            return f"{NO_ANSWER} ({type(error).__name__})"
 
     def _last_line(self) -> str:
-        """The last warning or error."""
-        assert self.process is not None
         last = ""
-        for line in self.process.log.read_text().splitlines():
+        for line in self._process.log.read_text().splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
-                if not self.process.running:
-                    last = line or last
                 continue
             if entry.get("level") in ("warning", "error"):
                 shown = {"level", "timestamp", "logger", "event", "worker"}
                 more = " ".join(f"{key}={value}" for key, value in entry.items() if key not in shown)
                 last = f"{entry['event']} {more}"
-        return _short(last)
-
-    def _until_ready(self, began: float) -> str:
-        assert self.process is not None
-        while time.monotonic() - began < READY_SECONDS:
-            if self._probe("/readyz") == "yes":
-                return f"{time.monotonic() - began:.1f} s"
-            if not self.process.running:
-                return "by a restart"
-            time.sleep(0.1)
-        return f"not in {READY_SECONDS:.0f} s"
+        restarts = [each.partition(": ")[2] for each in self._rig.restarts if each.startswith(f"{self._name}: ")]
+        ended = f"(ended by itself, status {', '.join(restarts)}; started again) " if restarts else ""
+        return ended + _short(last)
 
 
 def _short(text: str) -> str:
@@ -149,7 +205,8 @@ def _short(text: str) -> str:
     return one_line if len(one_line) <= 110 else one_line[:107] + "..."
 
 
-def measure(role: str, dependency: str, fault: Mode) -> list[tuple[str, ...]]:
+def measure(role: str, dependency: str, fault: Mode) -> list[Row]:
+    """The rows of one case: start and work."""
     with tempfile.TemporaryDirectory() as folder, RedisServer() as redis:
         rig = Rig(folder=Path(folder), redis_port=redis.port)
         try:
@@ -161,9 +218,18 @@ def measure(role: str, dependency: str, fault: Mode) -> list[tuple[str, ...]]:
             if role == "worker":
                 rig.start_watcher()
                 rig.add_node("n0", "m5.2xlarge")
-            return Case(rig, role, dependency, fault).run()
+            return list(Case(rig, role, dependency, fault).run())
         finally:
             rig.stop()
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    back = "" if row.back is None else f"{row.back:.1f} s"
+    ready = row.ready if row.ready == YES else f"no: {row.ready}"
+    if row.moment == "work" and row.after is not None:
+        ready += f" (after {row.after:.1f} s)"
+    healthy = row.healthy if row.healthy == YES else f"no: {row.healthy}"
+    return (row.moment, ready, healthy, row.log, back, f"{row.ended_after:.1f} s, status {row.status}")
 
 
 def main(arguments: list[str]) -> None:
@@ -175,7 +241,7 @@ def main(arguments: list[str]) -> None:
             for fault in FAULTS:
                 if all(not want or want == is_ for want, is_ in zip(wanted, (role, dependency, fault), strict=True)):
                     for row in measure(role, dependency, fault):
-                        print(f"| {role} | {dependency} | {fault} | " + " | ".join(row) + " |", flush=True)
+                        print(f"| {role} | {dependency} | {fault} | " + " | ".join(_cells(row)) + " |", flush=True)
 
 
 if __name__ == "__main__":

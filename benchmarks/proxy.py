@@ -6,7 +6,7 @@ import threading
 from typing import Literal
 
 Mode = Literal["works", "refused", "silent", "slow", "wrong"]
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 0.5
 WRONG = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 24\r\n\r\n<html>Welcome!</html>\r\n\r\n"
 """What a captive portal or a load balancer without targets answers."""
 

@@ -14,7 +14,7 @@ from benchmarks.figures import Figures, per_hundred
 from benchmarks.measure import SANDBOX, Journal, Meter, PodWatch, shown
 from cli.demo.ideal import level
 from common.clock import SystemClock
-from common.kube.transport import HttpTransport
+from common.kube.transport import HttpTransport, Request
 from common.kube.transport import connect as connect_kube
 from common.model.names import POD_ENI
 from common.settings import DEFAULT_EC2_RATES
@@ -97,7 +97,7 @@ class Stand:
         return asked
 
     def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = self.api.request("POST", path, body=body)
+        answer = self.api.send(Request("POST", path, body=body))
         assert answer.status == 201, f"{path}: {answer.status} {answer.body!r}"
         made: dict[str, Any] = json.loads(answer.body)
         return made

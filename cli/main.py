@@ -1,7 +1,7 @@
 """`vpc-rc`: finds the command, and turns errors that we raise on purpose into one line and an exit status.
 
-Status 2: a setting or an argument is wrong. Status 1: anything else that was foreseen. Nobody is shown a stack trace
-for those.
+Status 2: a setting or an argument is wrong. Status 1: anything else that was foreseen. Status 130: Ctrl-C, of which
+roles make 0. Nobody is shown a stack trace for those.
 """
 
 import errno
@@ -32,6 +32,8 @@ COMMANDS = {
 """Where each command is. Imported when it is asked for: `vpc-rc settings` needs no SDK."""
 WRONG_SETTINGS = 2
 FAILED = 1
+INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
 
 
 class Lazy(click.Group):
@@ -64,6 +66,8 @@ def explained(command: Callable[[], object]) -> object:
         if error.errno == errno.EPIPE:
             raise  # click ends quietly when nobody reads on
         lines, status = [str(error)], FAILED
+    except KeyboardInterrupt:
+        lines, status = [], INTERRUPTED
     for line in lines:
         click.echo(f"vpc-rc: {mask(line)}", err=True)
     sys.exit(status)

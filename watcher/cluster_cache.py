@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from common.clock import Clock
-from common.kube import project
+from common.kube import decode
 from common.kube.lenient import Raw, log_problem
 from common.model.config import ClusterConfig
 from common.model.ids import InstanceId, NodeName, PodUid
@@ -51,7 +51,7 @@ class ClusterCache:
 
     def apply(self, kind: Kind, event: str, raw: Raw) -> None:
         """One event: `ADDED`, `MODIFIED` or `DELETED` with the object. Twice the same is as once. Never raises."""
-        found = project.identity(raw)
+        found = decode.identity(raw)
         if found is None:
             return
         gone = event == DELETED
@@ -67,14 +67,14 @@ class ClusterCache:
                     self._put_eni_config(found.name, None if gone else raw)
                 case Kind.CONFIG_MAP:
                     self._config_map_uid = "" if gone else found.uid
-                    self._settings.set_data(None if gone else project.config_map_data(raw))
+                    self._settings.set_data(None if gone else decode.config_map_data(raw))
                     self._refresh_settings()
                 case Kind.LEGACY:
                     self._settings.set_legacy(not gone)
                     self._refresh_settings()
                 case Kind.POLICIES:
                     problems: list[str] = []
-                    policy = None if gone else project.policy(raw, problems.append)
+                    policy = None if gone else decode.policy(raw, problems.append)
                     for problem in problems:
                         log_problem(problem)
                     if gone:
@@ -85,7 +85,7 @@ class ClusterCache:
                     for node in self._pods.nodes_waiting(found.namespace):
                         self._add(node, PendingChange(reason="policy"))
                 case Kind.ACCOUNTS:
-                    labels = {} if gone else project.labels_of(raw)
+                    labels = {} if gone else decode.labels_of(raw)
                     self._uncovered.put_account(found.namespace, found.name, labels)
 
     def synced(self, kind: Kind) -> None:
@@ -221,7 +221,7 @@ class ClusterCache:
                 del self._nodes[name]
                 self._add(name, PendingChange(view=True, reason="node gone"))
                 self._moved(name, known, None)
-        elif (facts := project.node_facts(raw)) is not None and facts != known:
+        elif (facts := decode.node_facts(raw)) is not None and facts != known:
             self._nodes[name] = facts
             self._add(name, PendingChange(view=True, reason="node"))
             self._moved(name, known, facts)
@@ -250,12 +250,12 @@ class ClusterCache:
             if known is not None and known.uid == uid:
                 del self._cninodes[name]
                 self._add(name, PendingChange(view=True, reason="cninode gone"))
-        elif (facts := project.cninode_facts(raw)) is not None and facts != known:
+        elif (facts := decode.cninode_facts(raw)) is not None and facts != known:
             self._cninodes[name] = facts
             self._add(name, PendingChange(view=True, reason="cninode"))
 
     def _put_pod(self, uid: PodUid, raw: Raw | None) -> None:
-        bound = None if raw is None else project.bound_pod(raw, self._clock.now())
+        bound = None if raw is None else decode.bound_pod(raw, self._clock.now())
         match bound:
             case (node, PodWish() as wish):
                 self._uncovered.put_pod(uid, None)
@@ -285,7 +285,7 @@ class ClusterCache:
         self._wake_sharers(name, node.instance_id if node is not None else None, reason)
 
     def _put_eni_config(self, name: str, raw: Raw | None) -> None:
-        facts = None if raw is None else project.eni_config_facts(raw)
+        facts = None if raw is None else decode.eni_config_facts(raw)
         if facts == self._eni_configs.get(name):
             return
         if facts is None:

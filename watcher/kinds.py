@@ -2,8 +2,9 @@
 
 from enum import StrEnum
 
+from common.kube import paths, raw
 from common.kube.reflector import Resource
-from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT, SYSTEM_NAMESPACE
+from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT
 
 
 class Kind(StrEnum):
@@ -24,36 +25,33 @@ NEEDED = frozenset(Kind) - {Kind.POLICIES, Kind.ACCOUNTS}
 """Known in full before anything is written: a node without its CNINode would look as if its features were off."""
 
 RESOURCES: dict[Kind, Resource] = {
-    Kind.NODES: Resource(name=Kind.NODES, path="/api/v1/nodes"),
-    Kind.PODS: Resource(name=Kind.PODS, path="/api/v1/pods"),
-    Kind.CNINODES: Resource(name=Kind.CNINODES, path="/apis/vpcresources.k8s.aws/v1alpha1/cninodes", optional=True),
-    Kind.ENI_CONFIGS: Resource(
-        name=Kind.ENI_CONFIGS, path="/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs", optional=True
-    ),
+    Kind.NODES: Resource(name=Kind.NODES, path=paths.NODES, decoded_as=raw.Node),
+    Kind.PODS: Resource(name=Kind.PODS, path=paths.PODS, decoded_as=raw.Pod),
+    Kind.CNINODES: Resource(name=Kind.CNINODES, path=paths.CNINODES, optional=True, decoded_as=raw.CniNode),
+    Kind.ENI_CONFIGS: Resource(name=Kind.ENI_CONFIGS, path=paths.ENI_CONFIGS, optional=True, decoded_as=raw.EniConfig),
     Kind.CONFIG_MAP: Resource(
         name=Kind.CONFIG_MAP,
-        path=f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps",
+        path=paths.SYSTEM_CONFIG_MAPS,
         field_selector=f"metadata.name={CONFIG_MAP}",
+        decoded_as=raw.ConfigMap,
     ),
     Kind.LEGACY: Resource(
         name=Kind.LEGACY,
-        path=f"/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments",
+        path=paths.SYSTEM_DEPLOYMENTS,
         field_selector=f"metadata.name={LEGACY_DEPLOYMENT}",
     ),
-    Kind.POLICIES: Resource(
-        name=Kind.POLICIES, path="/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies", optional=True
-    ),
-    Kind.ACCOUNTS: Resource(name=Kind.ACCOUNTS, path="/api/v1/serviceaccounts", metadata_only=True),
+    Kind.POLICIES: Resource(name=Kind.POLICIES, path=paths.POLICIES, optional=True),
+    Kind.ACCOUNTS: Resource(name=Kind.ACCOUNTS, path=paths.ACCOUNTS, metadata_only=True, decoded_as=raw.Labelled),
 }
 
 OBJECTS: dict[Kind, tuple[str, str]] = {
     Kind.NODES: ("v1", "Node"),
     Kind.PODS: ("v1", "Pod"),
-    Kind.CNINODES: ("vpcresources.k8s.aws/v1alpha1", "CNINode"),
-    Kind.ENI_CONFIGS: ("crd.k8s.amazonaws.com/v1alpha1", "ENIConfig"),
+    Kind.CNINODES: (paths.CNINODE_VERSION, "CNINode"),
+    Kind.ENI_CONFIGS: (paths.ENI_CONFIG_VERSION, "ENIConfig"),
     Kind.CONFIG_MAP: ("v1", "ConfigMap"),
     Kind.LEGACY: ("apps/v1", "Deployment"),
-    Kind.POLICIES: ("vpcresources.k8s.aws/v1beta1", "SecurityGroupPolicy"),
+    Kind.POLICIES: (paths.POLICY_VERSION, "SecurityGroupPolicy"),
     Kind.ACCOUNTS: ("v1", "ServiceAccount"),
 }
 """apiVersion and kind, as events name them."""

@@ -1,6 +1,6 @@
 """SecurityGroupPolicies that count for nothing: with a selector that is none, without selectors or groups."""
 
-from common.kube.project import Identity
+from common.kube.decode import Identity
 from common.model.notice import PolicyNotice, Severity
 from common.model.policy import Policy
 from common.rules.security_groups import PolicySet

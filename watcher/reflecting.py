@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable
 
 from common.clock import Clock
+from common.kube.decode import Identity
 from common.kube.events import Involved
 from common.kube.lenient import Raw
-from common.kube.project import Identity
 from common.kube.reflector import Reflector
 from common.kube.transport import Transport
 from common.logging import get_logger

@@ -14,13 +14,14 @@ from common.clock import SharedClock
 from common.kube.events import EventSink, Involved
 from common.kube.lease import NOBODY, Lease, LeaseTerms
 from common.kube.reflector import Reflector
-from common.kube.transport import HttpTransport, connect
+from common.kube.transport import API_SERVER, HttpTransport, connect
 from common.logging import get_logger
 from common.metrics import serve_metrics
 from common.model.errors import StoreUnavailable
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
 from common.model.notice import Notice, Severity
 from common.probes import Server
+from common.reach import Reach
 from common.settings import Settings, listening, require, variable
 from common.store import Store, keys
 from common.store import connect as connect_redis
@@ -31,7 +32,7 @@ from common.store.shared_time import SharedTime
 from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.health import health
-from watcher.kinds import Kind
+from watcher.kinds import NEEDED, Kind
 from watcher.leader import Leader
 from watcher.reflecting import follow, reflector
 from watcher.ticker import Intervals, Ticker
@@ -61,28 +62,35 @@ def main(settings: Settings) -> int:
     Raises SettingsError where a needed setting is missing or names no cluster."""
     require(settings, "cluster_name")
     clock = SharedClock()
-    transport = _transport(settings, clock, settings.kube_qps)
+    reach = Reach(API_SERVER, clock)
+    transport = _transport(settings, clock, settings.kube_qps, reach)
     # Renewals never wait behind our own lists.
-    lease_transport = _transport(settings, clock, None)
-    return _Process(settings, transport, lease_transport, clock).run()
+    lease_transport = _transport(settings, clock, None, reach)
+    return _Process(settings, transport, lease_transport, clock, reach).run()
 
 
-def _transport(settings: Settings, clock: SharedClock, qps: float | None) -> HttpTransport:
+def _transport(settings: Settings, clock: SharedClock, qps: float | None, reach: Reach) -> HttpTransport:
     return connect(
         kubeconfig=settings.kubeconfig,
         context=settings.kube_context,
         clock=clock,
         qps=qps,
         burst=settings.kube_burst,
+        reach=reach,
     )
 
 
 class _Process:
     def __init__(
-        self, settings: Settings, transport: HttpTransport, lease_transport: HttpTransport, clock: SharedClock
+        self,
+        settings: Settings,
+        transport: HttpTransport,
+        lease_transport: HttpTransport,
+        clock: SharedClock,
+        reach: Reach,
     ) -> None:
         host = socket.gethostname()
-        self._settings, self._clock = settings, clock
+        self._settings, self._clock, self._reach = settings, clock, reach
         self._stop = threading.Event()
         self._status = 0
         self._signalled = ""
@@ -247,7 +255,9 @@ class _Process:
     def _unready(self) -> str | None:
         if not self._cache.complete:
             return "lists are not complete"
-        return self._leader.trouble or self._time.problem
+        away = self._reach.problem() or self._pulse.reach.problem()
+        deaf = next((why for kind in sorted(NEEDED) if (why := self._reflectors[kind].problem())), None)
+        return away or deaf or self._leader.trouble or self._time.problem
 
     def _tell_of_pods(self, notice: Notice) -> None:
         # Where the controller is disabled, security groups are another's business.

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Mapping
 
 from common.clock import Clock
+from common.kube import paths, raw
+from common.kube.decode import config_map_data, identity, labels_of, policy
 from common.kube.lenient import Raw
 from common.kube.paths import is_object_name
-from common.kube.project import config_map_data, identity, labels_of, policy
 from common.kube.reflector import OnEvent, Resource
 from common.kube.transport import Transport
 from common.logging import get_logger
-from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT, SYSTEM_NAMESPACE
+from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT
 from common.model.policy import Policy
 from common.rules.cluster_config import parse_cluster_config
 from common.rules.security_groups import PolicySet
@@ -26,18 +27,17 @@ from webhook.watched import Watched
 KNOWN_SECONDS = 5.0
 """How long a review waits for the first lists; less than the API server's patience with a webhook."""
 
-POLICIES = Resource(
-    name="securitygrouppolicies", path="/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies", optional=True
-)
-ACCOUNTS = Resource(name="serviceaccounts", path="/api/v1/serviceaccounts", metadata_only=True)
+POLICIES = Resource(name="securitygrouppolicies", path=paths.POLICIES, optional=True)
+ACCOUNTS = Resource(name="serviceaccounts", path=paths.ACCOUNTS, metadata_only=True, decoded_as=raw.Labelled)
 CONFIG = Resource(
     name="configmaps",
-    path=f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps",
+    path=paths.SYSTEM_CONFIG_MAPS,
     field_selector=f"metadata.name={CONFIG_MAP}",
+    decoded_as=raw.ConfigMap,
 )
 LEGACY = Resource(
     name="deployments",
-    path=f"/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments",
+    path=paths.SYSTEM_DEPLOYMENTS,
     field_selector=f"metadata.name={LEGACY_DEPLOYMENT}",
 )
 

@@ -7,7 +7,7 @@ from threading import Event
 from common.clock import Clock
 from common.kube.reflector import OnEvent, Reflector, Resource
 from common.kube.transport import Transport
-from common.model.errors import OutsideError, Throttled, Unsure
+from common.model.errors import Throttled, Unsure
 
 ABSENT_SECONDS = 2.0
 """Between looks for a CRD that is not installed: pods made right after it is count on it."""
@@ -28,27 +28,15 @@ class Watched:
         on_news: Callable[[], None],
     ) -> None:
         """`on_news` is called when a list succeeded or failed."""
-        self.synced = False
-        self._failed: OutsideError | None = None
-        """What the last list failed with."""
-        self._on_news = on_news
         self._reflector = Reflector(
             resource,
             transport,
             clock=clock,
             rng=rng,
             on_event=on_event,
-            on_synced=self._on_synced,
-            on_failed=self._on_failed,
+            on_synced=on_news,
+            on_failed=on_news,
         )
-
-    def _on_synced(self) -> None:
-        self.synced, self._failed = True, None
-        self._on_news()
-
-    def _on_failed(self, error: OutsideError) -> None:
-        self._failed = error
-        self._on_news()
 
     @property
     def absent(self) -> bool:
@@ -57,15 +45,16 @@ class Watched:
 
     @property
     def tried(self) -> bool:
-        return self.synced or self._failed is not None
+        return self._reflector.synced or self._reflector.list_failure is not None
 
     @property
     def unreadable(self) -> str | None:
         """Why what is known must not be relied on: never read completely, or reading is refused. While the API server
         merely cannot be reached, the last known state stands."""
-        if self.synced and (self._failed is None or isinstance(self._failed, Unsure | Throttled)):
+        failure = self._reflector.list_failure
+        if self._reflector.synced and (failure is None or isinstance(failure, Unsure | Throttled)):
             return None
-        return str(self._failed) if self._failed is not None else "it has not been read yet"
+        return str(failure) if failure is not None else "it has not been read yet"
 
     def step(self) -> float:
         """One list or one watch; seconds to wait before the next."""

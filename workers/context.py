@@ -12,16 +12,16 @@ from common.clock import Clock, SystemClock
 from common.ec2.api import Ec2
 from common.ec2.client import account_id, build_invoke
 from common.ec2.gate import OpenGate
-from common.ec2.reach import Reach
 from common.kube.api import Kube
 from common.kube.events import EventSink
-from common.kube.transport import HttpTransport
+from common.kube.transport import API_SERVER, HttpTransport
 from common.kube.transport import connect as connect_kube
 from common.model.actions import Action
 from common.model.limits import load_limits
 from common.model.outcome import Outcome
 from common.model.reservation import Urgency
 from common.node.state import Options
+from common.reach import Reach
 from common.settings import Settings, load_settings, require
 from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher, Publisher
@@ -47,8 +47,12 @@ class Context:
     stop: threading.Event
     """Set: no run begins anything more."""
     events: EventSink
-    reach: Reach
-    """Whether EC2 answers."""
+    reaches: tuple[Reach, ...]
+    """Whether EC2 and the API server answer."""
+
+    def away(self) -> str | None:
+        """Which of them does not; None: both do, or are not asked."""
+        return next((why for reach in self.reaches if (why := reach.problem())), None)
 
     def maintenance_ec2(self, urgency: Urgency = Urgency.RELEASE) -> Ec2:
         """EC2 for what has no ledger to come back by: waits for its calls, however long that takes."""
@@ -67,16 +71,16 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
     """Connect to everything, and send heartbeats from now on. Raises SettingsError as `check`, and OutsideError where
     credentials, region or account cannot be found out: to be tried again."""
     check(settings)
-    reach = Reach()
-    ec2, account = Ec2(build_invoke(settings, reach), OpenGate(), vpc=settings.vpc_id), account_id(settings)
+    ec2_reach, api_reach = Reach("EC2"), Reach(API_SERVER)
+    ec2, account = Ec2(build_invoke(settings, ec2_reach), OpenGate(), vpc=settings.vpc_id), account_id(settings)
     store = Store(
         connect(settings.redis_url.get_secret_value()),
         keys.prefix(settings.cluster_name),
         settings.ec2_rates,
     )
-    kube = Kube(_kube_transport(settings, clock))
+    kube = Kube(_kube_transport(settings, clock, api_reach))
     # Events have a transport, and so a request budget, of their own: never in the way of the work.
-    events = EventSink(_kube_transport(settings, clock), clock=clock, host=socket.gethostname())
+    events = EventSink(_kube_transport(settings, clock, api_reach), clock=clock, host=socket.gethostname())
     events.start()
     ports = Ports(
         ec2=ec2,
@@ -113,17 +117,24 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
     # Before the first run: locks name the incarnation.
     Pulse(settings.redis_url.get_secret_value(), keys.prefix(settings.cluster_name), incarnation).start()
     return Context(
-        settings=settings, ports=ports, reconciler=reconciler, runs=runs, stop=stop, events=events, reach=reach
+        settings=settings,
+        ports=ports,
+        reconciler=reconciler,
+        runs=runs,
+        stop=stop,
+        events=events,
+        reaches=(ec2_reach, api_reach),
     )
 
 
-def _kube_transport(settings: Settings, clock: Clock) -> HttpTransport:
+def _kube_transport(settings: Settings, clock: Clock, reach: Reach | None = None) -> HttpTransport:
     return connect_kube(
         kubeconfig=settings.kubeconfig,
         context=settings.kube_context,
         clock=clock,
         qps=settings.kube_qps,
         burst=settings.kube_burst,
+        reach=reach,
     )
 
 

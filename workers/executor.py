@@ -15,7 +15,7 @@ from common.model.errors import Invalid, Unsure
 from common.model.ids import NodeName
 from common.model.outcome import Done, Failed, Outcome
 from workers import worklog
-from workers.rooms import Rooms
+from workers.rooms import Rooms, Share
 
 _log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class ThreadExecutor:
     """
 
     def __init__(self, rooms: Rooms, perform: Perform) -> None:
-        self._rooms = rooms
+        self._rooms = Share(rooms)
         self._perform = perform
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
 

@@ -42,6 +42,8 @@ ROOM_OF: dict[type, Room] = {
     act.CleanDeparted: Room.RELEASE,
     act.DeleteCniNode: Room.RELEASE,
     act.Review: Room.RELEASE,
+    act.ConfirmGone: Room.RELEASE,
+    act.ConfirmNodeGone: Room.RELEASE,
     act.CreateTrunk: Room.CREATE,
     act.CreateBranch: Room.CREATE,
     act.PermitInterface: Room.PERMIT,
@@ -56,9 +58,7 @@ ROOM_OF: dict[type, Room] = {
     act.AssignPrefixes: Room.ASSIGN,
     act.ResolvePod: Room.RESOLVE,
     act.Annotate: Room.PODS,
-    act.ConfirmGone: Room.PODS,
     act.Advertise: Room.NODES,
-    act.ConfirmNodeGone: Room.NODES,
     act.CreateCniNode: Room.CNINODES,
     act.RepairCniNode: Room.CNINODES,
     act.DropFinalizer: Room.CNINODES,
@@ -69,6 +69,11 @@ ROOM_OF: dict[type, Room] = {
 def places(room: Room, threads: int) -> int:
     """How many of a process' threads the room may hold: half, a quarter for releases, one at least."""
     return max(1, threads // (4 if room is Room.RELEASE else 2))
+
+
+def share(room: Room, threads: int) -> int:
+    """How many of them one run may hold: half, one at least. A node whose calls hang leaves the others the rest."""
+    return max(1, places(room, threads) // 2)
 
 
 class Rooms:
@@ -111,5 +116,40 @@ class Rooms:
             self._waiting.setdefault(node, frozenset())
             self._waiting[node] |= {ROOM_OF[type(action)] for action in turned_away}
 
+    def share(self, room: Room) -> int:
+        return share(room, self._threads)
+
     def _has_place(self, room: Room) -> bool:
         return self._taken[room] < places(room, self._threads) and self._taken.total() < self._threads
+
+
+class Share:
+    """The rooms as one run has them. Thread-safe. A run that has no more than its share to wait for need not be woken:
+    its own actions' ends are what it waits for."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._lock = threading.Lock()
+        self._taken: Counter[Room] = Counter()
+
+    def enter(self, action: Action) -> bool:
+        """As `Rooms.enter`, within the share."""
+        room = ROOM_OF[type(action)]
+        with self._lock:
+            if self._taken[room] >= self._rooms.share(room) or not self._rooms.enter(action):
+                return False
+            self._taken[room] += 1
+            return True
+
+    def leave(self, action: Action) -> None:
+        with self._lock:
+            self._taken[ROOM_OF[type(action)]] -= 1
+        self._rooms.leave(action)
+
+    def has_place(self, action: Action) -> bool:
+        room = ROOM_OF[type(action)]
+        with self._lock:
+            return self._taken[room] < self._rooms.share(room) and self._rooms.has_place(action)
+
+    def wait_for(self, node: NodeName, turned_away: Iterable[Action]) -> None:
+        self._rooms.wait_for(node, turned_away)

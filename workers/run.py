@@ -58,7 +58,7 @@ def main(settings: Settings) -> int:
         heartbeat.beat()  # The first one here: where Redis answers nothing waits for the thread's.
         threading.Thread(target=heartbeat.run, args=(ended,), name="heartbeat", daemon=True).start()
         context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time, name)
-        progress.depends_on(context.reach.problem)
+        progress.depends_on(context.away)
         heartbeat.when_heard = partial(_tend, context)
         on_shutdown(partial(_end, stop))
         worker = app.Worker(

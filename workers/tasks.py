@@ -3,6 +3,7 @@
 Each task begins by taking its message off those that wait (common.store.messages); one that is spent does nothing.
 """
 
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -36,6 +37,23 @@ def _ends_with_redis(task: Callable[[], int]) -> Callable[[], int]:
     return guarded
 
 
+def _alone(task: Callable[[], int]) -> Callable[[], int]:
+    """One at a time in this process; 0 where one is under way. Where EC2 is silent each would hold one of the threads
+    that runs need."""
+    under_way = threading.Lock()
+
+    @wraps(task)
+    def alone() -> int:
+        if not under_way.acquire(blocking=False):
+            return 0
+        try:
+            return task()
+        finally:
+            under_way.release()
+
+    return alone
+
+
 def _message() -> str:
     """Id of the message that began the current task; empty where it was put by a version that does not count them."""
     request: Any = current_task.request
@@ -52,10 +70,14 @@ def reconcile_node(node: str, reason: str) -> str:
 @_ends_with_redis
 def load_instances() -> int:
     """Read the instances that nodes have asked for, many with a few calls."""
+    return _load() if context().ports.store.begin_load(_message()) else 0
+
+
+@_alone
+def _load() -> int:
+    """One that is under way comes back for what is asked for meanwhile."""
     shared = context()
     ports, known_types = shared.ports, shared.reconciler.options.limits
-    if not ports.store.begin_load(_message()):
-        return 0
     return load(ports.store, shared.maintenance_ec2(Urgency.NODE), ports.publisher, ports.clock, known_types)
 
 

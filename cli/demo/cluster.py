@@ -8,7 +8,7 @@ import msgspec
 
 from cli.demo.plan import DEPLOYMENTS, NAMESPACE, DemoFailed
 from common.clock import Clock
-from common.kube.transport import MERGE_PATCH, HttpTransport
+from common.kube.transport import MERGE_PATCH, HttpTransport, Request
 from common.model.names import CONFIG_MAP, POD_ENI, SYSTEM_NAMESPACE
 from sandbox.judge.present import Given
 
@@ -105,7 +105,9 @@ class Cluster:
         query = {"watch": "true"}
         try:
             while True:
-                for line in self._transport.stream(_PODS, {**query, "timeoutSeconds": "3000"}, timeout=3600):
+                for line in self._transport.stream(
+                    Request("GET", _PODS, query={**query, "timeoutSeconds": "3000"}, timeout=3600)
+                ):
                     event = msgspec.json.decode(line)
                     query["resourceVersion"] = event["object"]["metadata"]["resourceVersion"]
                     self._see(event["type"], event["object"])
@@ -134,7 +136,7 @@ class Cluster:
         self._ask("POST", path, {"apiVersion": "v1", **body})
 
     def _ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        answer = self._transport.request(method, path, body=body, content_type=content_type)
+        answer = self._transport.send(Request(method, path, body=body, content_type=content_type))
         if answer.status >= 300:
             raise DemoFailed(f"{method} {path}: {answer.status} {answer.body.decode(errors='replace')[:300]}")
         return msgspec.json.decode(answer.body)

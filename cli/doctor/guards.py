@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from cli.doctor.finding import Finding, State
-from common.kube.transport import Transport
+from common.kube.transport import Request, Transport
 
 AREA = "Kubernetes"
 ROOT = "/apis/admissionregistration.k8s.io/v1"
@@ -24,7 +24,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 def check(transport: Transport) -> Iterator[Finding]:
     """Reads only."""
     answers = {
-        who: {transport.request("GET", f"{ROOT}/{path}").status for path in paths} for who, paths in PARTS.items()
+        who: {transport.send(Request("GET", f"{ROOT}/{path}")).status for path in paths} for who, paths in PARTS.items()
     }
     guarding = [who for who, statuses in answers.items() if statuses == {200}]
     what = f"annotations guarded by {' and '.join(guarding) or 'nobody'}"

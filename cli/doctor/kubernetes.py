@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.doctor.finding import Finding, State, first_line
 from cli.doctor.permissions import CRD, VPC, Permission
-from common.kube.transport import Response, Transport
+from common.kube.transport import Request, Response, Transport
 from common.model.errors import ControllerError
 
 AREA = "Kubernetes"
@@ -31,8 +31,8 @@ def reach(transport: Transport, plugin: str | None) -> Finding:
 
     `/version` is told to anybody; the list of groups only to those who have signed in."""
     try:
-        version = _json(transport.request("GET", "/version")).get("gitVersion", "")
-        status = transport.request("GET", "/apis").status
+        version = _json(transport.send(Request("GET", "/version"))).get("gitVersion", "")
+        status = transport.send(Request("GET", "/apis")).status
     except ControllerError as error:
         advice = f"{first_line(error)}. Check KUBECONFIG, or run it in a pod with a service account"
         return Finding(area=AREA, what="API server", state=State.MISSING, advice=advice)
@@ -55,7 +55,7 @@ def no_credentials(plugin: str) -> Finding:
 
 def _served(transport: Transport, group: str, resource: str) -> Finding:
     what = f"CustomResourceDefinition {resource}.{group.partition('/')[0]}"
-    answer = transport.request("GET", f"/apis/{group}")
+    answer = transport.send(Request("GET", f"/apis/{group}"))
     if answer.status not in (200, 404):
         advice = f"The API server answers {answer.status}: whether it is served is not known"
         return Finding(area=AREA, what=what, state=State.UNKNOWN, advice=advice, where=f"GET /apis/{group}")
@@ -83,7 +83,7 @@ def _may(transport: Transport, role: str, wanted: Sequence[Permission]) -> Itera
                 }
             },
         }
-        answer = transport.request("POST", REVIEWS, body=review)
+        answer = transport.send(Request("POST", REVIEWS, body=review))
         if answer.status >= 300:
             advice = f"The API server takes no access reviews ({answer.status})"
             yield Finding(area=AREA, what=f"{role}: permissions", state=State.UNKNOWN, advice=advice)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from cli.doctor.finding import Finding, State
 from cli.doctor.reads import Invoke, described, listed
-from common.kube.project import cninode_facts, node_facts
+from common.kube.decode import cninode_facts, node_facts
 from common.kube.transport import Transport
 from common.model.config import ClusterConfig
 from common.model.limits import InstanceLimits

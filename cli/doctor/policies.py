@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.doctor.finding import Finding, State
 from cli.doctor.reads import Invoke, described, listed, name_of
-from common.kube.project import policy as read_policy
+from common.kube.decode import policy as read_policy
 from common.kube.transport import Transport
 from common.model.policy import Policy
 from common.rules.security_groups import PolicySet

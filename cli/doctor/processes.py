@@ -7,7 +7,7 @@ from typing import Any
 from cli.doctor.finding import Finding, State
 from common.clock import Clock
 from common.kube.status import object_in
-from common.kube.transport import Transport
+from common.kube.transport import Request, Transport
 from common.settings import Settings
 from common.store import Store
 
@@ -71,7 +71,7 @@ def _lease(
 ) -> Iterator[Finding]:
     namespace, name = lease
     where = f"Lease {namespace}/{name}"
-    answer = transport.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
+    answer = transport.send(Request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"))
     spec: Mapping[str, Any] = {}
     if answer.status != 404:
         spec = object_in(answer, name).get("spec") or {}

@@ -8,24 +8,17 @@ import msgspec
 from common.ec2.api import FILTER_VALUES
 from common.ec2.errors import translate
 from common.ec2.shapes import chunks
-from common.kube.status import page_in
+from common.kube.calls import pages
 from common.kube.transport import Transport
 
-PAGE = "500"
 Invoke = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 def listed(transport: Transport, path: str) -> Iterator[Any]:
     """Every object of a collection, a page in memory at a time. Raises OutsideError."""
-    after = ""
-    while True:
-        query = {"limit": PAGE, **({"continue": after} if after else {})}
-        page = page_in(transport.request("GET", path, query=query))
+    for page in pages(transport, path):
         for item in page.items or ():
             yield msgspec.json.decode(item)
-        after = page.metadata.continue_
-        if not after:
-            return
 
 
 def described(invoke: Invoke, action: str, key: str, name: str, values: Iterable[str]) -> Iterator[Any]:

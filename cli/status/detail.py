@@ -95,9 +95,14 @@ def find_node(names: Iterable[NodeName], wanted: str) -> NodeName:
 
 
 def node_detail(
-    ledger: Ledger | None, desired: Desired, name: NodeName, limits: Mapping[str, InstanceLimits]
+    ledger: Ledger | None,
+    desired: Desired,
+    name: NodeName,
+    limits: Mapping[str, InstanceLimits],
+    unreadable: str = "",
 ) -> NodeDetail:
-    glance = node_glance(ledger, desired, name, limits)
+    """As `node_glance`, with everything that its ledger holds."""
+    glance = node_glance(ledger, desired, name, limits, unreadable)
     ledger = ledger or Ledger(node=name)
     return NodeDetail(
         glance=glance,
@@ -111,12 +116,17 @@ def node_detail(
     )
 
 
-def pod_detail(ledgers: Mapping[NodeName, Ledger], desired: Mapping[NodeName, Desired], wanted: str) -> PodDetail:
-    """`wanted`: namespace/name. Raises NotThere."""
+def pod_detail(
+    ledgers: Mapping[NodeName, Ledger],
+    desired: Mapping[NodeName, Desired],
+    wanted: str,
+    unreadable: Mapping[NodeName, str] | None = None,
+) -> PodDetail:
+    """`wanted`: namespace/name. `unreadable`: why nodes have no ledger although Redis holds one. Raises NotThere."""
     for node, state in desired.items():
         for pod in state.pods.values():
             if f"{pod.namespace}/{pod.name}" == wanted:
-                return _pod(pod, node, ledgers.get(node) or Ledger(node=node))
+                return _pod(pod, node, ledgers.get(node) or Ledger(node=node), (unreadable or {}).get(node, ""))
     for node, ledger in ledgers.items():
         branches = [one for one in ledger.branches.values() if _of(one) == wanted]
         addresses = [one for one in (ledger.pool.addresses.values() if ledger.pool else ()) if _of(one) == wanted]
@@ -129,7 +139,7 @@ def pod_detail(ledgers: Mapping[NodeName, Ledger], desired: Mapping[NodeName, De
     raise NotThere(f"{wanted}: no pod of that name asks for a branch interface or an address on any node")
 
 
-def _pod(pod: PodWish, node: NodeName, ledger: Ledger) -> PodDetail:
+def _pod(pod: PodWish, node: NodeName, ledger: Ledger, unreadable: str) -> PodDetail:
     claim = ledger.claims.get(pod.uid)
     branches = [branch for branch in ledger.branches.values() if branch.pod_uid == pod.uid]
     pool = ledger.pool.addresses.values() if ledger.pool else ()
@@ -145,7 +155,7 @@ def _pod(pod: PodWish, node: NodeName, ledger: Ledger) -> PodDetail:
         finished=pod.finished,
         deleting=pod.deleting,
         scheduled_at=pod.scheduled_at,
-        why=why_waiting(ledger, pod) if waits(pod) else "",
+        why=(unreadable or why_waiting(ledger, pod)) if waits(pod) else "",
         groups=claim.groups if claim else (),
         matched=claim.matched if claim else False,
         branches=_branches(branches),

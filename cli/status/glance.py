@@ -73,9 +73,13 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def node_glance(
-    ledger: Ledger | None, desired: Desired, name: NodeName, limits: Mapping[str, InstanceLimits]
+    ledger: Ledger | None,
+    desired: Desired,
+    name: NodeName,
+    limits: Mapping[str, InstanceLimits],
+    unreadable: str = "",
 ) -> NodeGlance:
-    """`limits` by instance type."""
+    """`limits` by instance type. `unreadable`: why there is no ledger although Redis holds one."""
     ledger = ledger or Ledger(node=name)
     instance_type = ledger.instance.instance_type if ledger.instance else ""
     states = Counter(branch.state for branch in ledger.branches.values())
@@ -83,7 +87,9 @@ def node_glance(
     if ledger.trunk.state is not TrunkState.READY:
         allowed = 0
     waiting = tuple(
-        WaitingPod(pod=f"{pod.namespace}/{pod.name}", since=pod.scheduled_at, why=why_waiting(ledger, pod))
+        WaitingPod(
+            pod=f"{pod.namespace}/{pod.name}", since=pod.scheduled_at, why=unreadable or why_waiting(ledger, pod)
+        )
         for pod in sorted(desired.pods.values(), key=attrgetter("scheduled_at", "uid"))
         if waits(pod)
     )
@@ -99,7 +105,7 @@ def node_glance(
         pool=_pool(ledger),
         pods=len(desired.pods),
         waiting=waiting,
-        problem=_problem(ledger),
+        problem=unreadable or _problem(ledger),
         next_audit=ledger.audit_at,
     )
 

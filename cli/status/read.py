@@ -9,6 +9,9 @@ from cli.status.detail import NodeDetail, PodDetail, find_node, node_detail, pod
 from cli.status.ec2_limits import notable
 from cli.status.glance import Glance, node_glance
 from cli.status.outages import sentences
+from common.model.errors import LedgerNewer, LedgerUnreadable
+from common.model.ids import NodeName
+from common.model.ledger import Ledger
 from common.model.limits import InstanceLimits
 from common.store import Store
 
@@ -17,15 +20,15 @@ WATCHER, WORKER = "watcher", "worker"
 
 def read_glance(store: Store, limits: Mapping[str, InstanceLimits]) -> Glance:
     """Not one consistent read: nodes move on meanwhile. Raises StoreUnavailable."""
-    ledgers = store.ledgers()
+    ledgers, unreadable = _ledgers(store)
     nodes, config = [], None
     for name in sorted(store.known_nodes()):
         desired = store.desired(name)
         config = config or desired.config
         ledger = ledgers.get(name)
         # Nodes that are none of ours have desired state but nothing to show.
-        if ledger is not None or desired.pods:
-            nodes.append(node_glance(ledger, desired, name, limits))
+        if ledger is not None or desired.pods or name in unreadable:
+            nodes.append(node_glance(ledger, desired, name, limits, unreadable.get(name, "")))
     workers = {name: member(WORKER, about) for name, about in store.members(WORKER).items()}
     watchers = {name: member(WATCHER, about) for name, about in store.members(WATCHER).items()}
     complete = store.is_complete()
@@ -46,10 +49,23 @@ def read_glance(store: Store, limits: Mapping[str, InstanceLimits]) -> Glance:
 
 def read_node(store: Store, limits: Mapping[str, InstanceLimits], wanted: str) -> NodeDetail:
     """Raises NotThere, StoreUnavailable."""
-    name = find_node(sorted(store.known_nodes() | store.ledgers().keys()), wanted)
-    return node_detail(store.load_ledger(name), store.desired(name), name, limits)
+    ledgers, unreadable = _ledgers(store)
+    name = find_node(sorted(store.known_nodes() | ledgers.keys() | unreadable.keys()), wanted)
+    return node_detail(ledgers.get(name), store.desired(name), name, limits, unreadable.get(name, ""))
 
 
 def read_pod(store: Store, wanted: str) -> PodDetail:
     """`wanted`: namespace/name. Raises NotThere, StoreUnavailable."""
-    return pod_detail(store.ledgers(), store.desired_of(sorted(store.known_nodes())), wanted)
+    ledgers, unreadable = _ledgers(store)
+    return pod_detail(ledgers, store.desired_of(sorted(store.known_nodes())), wanted, unreadable)
+
+
+def _ledgers(store: Store) -> tuple[dict[NodeName, Ledger], dict[NodeName, str]]:
+    """Those that can be read, and what is wrong with the others. Raises StoreUnavailable."""
+    unreadable: dict[NodeName, str] = {}
+
+    def note(name: NodeName, error: LedgerUnreadable) -> None:
+        newer = isinstance(error, LedgerNewer)
+        unreadable[name] = f"left to newer workers: {error}" if newer else f"the ledger cannot be read: {error}"
+
+    return store.ledgers(note), unreadable

@@ -26,6 +26,7 @@ def render_node(detail: NodeDetail, now: float, width: int) -> RenderableType:
         "Trunk": " ".join(filter(None, (one.trunk, one.trunk_id, detail.trunk_subnet, *detail.trunk_groups))),
         "Branches" if one.pool is None else "Addresses": numbers,
         "Pods": f"{one.pods}, waiting {len(one.waiting)}",
+        "Problem": one.problem,
         "Next audit": f"in {max(0.0, one.next_audit - now):.0f} s" if one.next_audit else "",
     }
     parts: list[RenderableType] = [_facts(facts)]

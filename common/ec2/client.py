@@ -3,7 +3,10 @@
 Retries are ours alone: the SDK's would go past the rate limiter and hide throttling from it.
 """
 
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from botocore import xform_name
@@ -16,12 +19,12 @@ from common.ec2 import sdk_data
 from common.ec2.api import Invoke
 from common.ec2.credentials import Fresh
 from common.ec2.errors import translate
-from common.ec2.reach import Reach
 from common.ec2.role import assume_role
 from common.ec2.whole import WholeAnswers
 from common.logging import get_logger
 from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
 from common.model.errors import Throttled, Unsure
+from common.reach import Reach
 from common.settings import Settings, SettingsError, metadata_disabled, variable
 
 OWN_IDENTITY = frozenset({"AssociateTrunkInterface", "DisassociateTrunkInterface"})
@@ -32,6 +35,7 @@ WHOLE_SECONDS = 20.0
 METADATA_SECONDS = 2
 METADATA_ATTEMPTS = 3
 
+_REGION = re.compile(r"[a-z0-9-]+", re.ASCII)
 _log = get_logger(__name__)
 
 
@@ -41,7 +45,8 @@ def build_invoke(settings: Settings, reach: Reach | None = None) -> Invoke:
     told of every call."""
     session = new_session(settings)
     region = region_of(settings, session)
-    credentials = session.get_credentials()
+    with _asking("GetCredentials"):
+        credentials = session.get_credentials()
     if credentials is None:
         missing = translate("GetCredentials", NoCredentialsError())
         assert missing is not None
@@ -64,7 +69,7 @@ def build_invoke(settings: Settings, reach: Reach | None = None) -> Invoke:
         answer: dict[str, Any] = getattr(client, xform_name(action))(**params)
         return answer
 
-    return measured(invoke, reach or Reach())
+    return measured(invoke, reach or Reach("EC2"))
 
 
 def new_session(settings: Settings) -> Session:
@@ -100,14 +105,9 @@ def account_id(settings: Settings) -> str:
         return settings.account_id
     session = new_session(settings)
     region = region_of(settings, session)
-    try:
+    with _asking("GetCallerIdentity"):
         sts = _client(session, "sts", region, settings.sts_endpoint)
         return str(sts.get_caller_identity()["Account"])
-    except Exception as error:
-        ours = translate("GetCallerIdentity", error)
-        if ours is None:
-            raise
-        raise ours from error
 
 
 def region_of(settings: Settings, session: Session | None = None) -> str:
@@ -123,12 +123,24 @@ def region_of(settings: Settings, session: Session | None = None) -> str:
             num_attempts=METADATA_ATTEMPTS,
             config={name: session.get_config_variable(name) for name in names},
         )
-        region = fetcher.retrieve_region()
+        with _asking("GetRegion"):
+            region = fetcher.retrieve_region()
+        if region and not _REGION.fullmatch(str(region)):
+            raise Unsure("MetadataUnavailable", f"{str(region)[:80]!r} is no name of a region; or set {setting}")
         if not region and not metadata_disabled():
             raise Unsure("MetadataUnavailable", f"instance metadata does not tell the region; or set {setting}")
     if not region:
         raise SettingsError([f"{setting}: must be set: instance metadata is not asked for the region"])
     return str(region)
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """Whatever the SDK raises is one of our errors: it has no class for a page of a proxy in place of an answer."""
+    try:
+        yield
+    except Exception as error:
+        raise translate(what, error) or Unsure(type(error).__name__, str(error)) from error
 
 
 def measured(invoke: Invoke, reach: Reach) -> Invoke:
@@ -139,7 +151,11 @@ def measured(invoke: Invoke, reach: Reach) -> Invoke:
         reach.asked()
         try:
             answer = invoke(action, params)
-            reach.answered()
+            # A page of a proxy has neither; EC2 gives every answer an id.
+            if answer.keys() - {"ResponseMetadata"} or answer.get("ResponseMetadata", {}).get("RequestId"):
+                reach.answered()
+            else:
+                reach.failed("answers without content")
             return answer
         except Exception as error:
             reach.answered() if isinstance(error, ClientError) else reach.failed(type(error).__name__)

@@ -1,9 +1,9 @@
 """Everything that we ask of the API server, watches and events apart."""
 
 from common.kube.cninodes import CniNodeCalls
+from common.kube.decode import PodFacts
 from common.kube.nodes import NodeCalls
 from common.kube.pods import PodCalls
-from common.kube.project import PodFacts
 
 __all__ = ["Kube", "PodFacts"]
 

@@ -4,24 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.kube.calls import CONFLICT_TRIES, Calls, check_uid
-from common.kube.paths import path_of
-from common.kube.project import cninode_facts
+from common.kube.decode import cninode_facts
+from common.kube.paths import CNINODE_VERSION, CNINODES, path_of
 from common.kube.raw import Untyped
 from common.kube.status import UID_MISMATCH, answered, is_missing, object_in, succeeded
+from common.kube.transport import Request
 from common.model.errors import Conflict, NotFound, Unsure
 from common.model.ids import NodeName
 from common.model.names import CNINODE_FINALIZER, LABEL_OS
 from common.model.node import CniNodeFacts, CniNodeSpec
-
-_VERSION = "vpcresources.k8s.aws/v1alpha1"
-_COLLECTION = f"/apis/{_VERSION}/cninodes"
 
 
 class CniNodeCalls(Calls):
     def get_cninode(self, name: NodeName) -> CniNodeFacts | None:
         """None only where the API server says that there is none. Raises NotFound where the CRD does not exist,
         OutsideError."""
-        raw = self._read(_COLLECTION, name)
+        raw = self._read(CNINODES, name)
         if raw is None:
             return None
         facts = cninode_facts(raw)
@@ -45,8 +43,8 @@ class CniNodeCalls(Calls):
             fields["tags"] = dict(spec.tags)
         if spec.managed_by:
             fields["managedBy"] = spec.managed_by
-        body = {"apiVersion": _VERSION, "kind": "CNINode", "metadata": metadata, "spec": fields}
-        answered(self._transport.request("POST", _COLLECTION, body=body))
+        body = {"apiVersion": CNINODE_VERSION, "kind": "CNINode", "metadata": metadata, "spec": fields}
+        answered(self._transport.send(Request("POST", CNINODES, body=body)))
 
     def repair_cninode(
         self,
@@ -101,7 +99,7 @@ class CniNodeCalls(Calls):
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
-        response = self._transport.request("DELETE", path_of(_COLLECTION, name), body=body)
+        response = self._transport.send(Request("DELETE", path_of(CNINODES, name), body=body))
         if response.status == 409 and uid is not None:
             return
         if not is_missing(response, name):
@@ -110,9 +108,9 @@ class CniNodeCalls(Calls):
     def _revise(self, name: NodeName, uid: str, change: Any) -> None:
         """Patch what `change` finds in the object as it stands; an empty change is no call, and of an object that is
         another controller's by now nothing is changed."""
-        path = path_of(_COLLECTION, name)
+        path = path_of(CNINODES, name)
         for last in (*[False] * (CONFLICT_TRIES - 1), True):
-            found: Untyped = object_in(self._transport.request("GET", path), name)
+            found: Untyped = object_in(self._transport.send(Request("GET", path)), name)
             metadata = found["metadata"]
             check_uid(metadata.get("uid", ""), uid, f"CNINode {name}")
             facts = cninode_facts(found)

@@ -6,7 +6,7 @@ import msgspec
 
 from common.kube.nesting import decode_json
 from common.kube.status import failure, said_by
-from common.kube.transport import Response, Transport
+from common.kube.transport import Request, Response, Transport
 from common.model.errors import Unsure
 
 _GROUPS = "/apis"
@@ -30,7 +30,7 @@ def is_served(transport: Transport, path: str, refusal: Response) -> bool:
 
 
 def _read(transport: Transport, path: str, kind: str) -> dict[str, Any]:
-    response = transport.request("GET", path)
+    response = transport.send(Request("GET", path))
     if response.status != 200:
         raise failure(response)
     try:

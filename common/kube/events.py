@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from common.clock import Clock
-from common.kube.paths import path_of
+from common.kube.paths import CNINODE_VERSION, POLICY_VERSION, events_in, path_of
 from common.kube.status import failure
-from common.kube.transport import MERGE_PATCH, Response, Transport
+from common.kube.transport import MERGE_PATCH, Request, Response, Transport
 from common.logging import get_logger
 from common.metrics import EVENTS_DROPPED
 from common.model.errors import OutsideError, Throttled, Unsure
@@ -58,11 +58,10 @@ def involved_in(notice: Notice) -> Involved:
         case PodNotice():
             return Involved(api_version="v1", kind="Pod", name=notice.name, uid=notice.uid, namespace=notice.namespace)
         case CniNodeNotice():
-            version = "vpcresources.k8s.aws/v1alpha1"
-            return Involved(api_version=version, kind="CNINode", name=notice.name, uid=notice.uid)
+            return Involved(api_version=CNINODE_VERSION, kind="CNINode", name=notice.name, uid=notice.uid)
         case PolicyNotice():
             return Involved(
-                api_version="vpcresources.k8s.aws/v1beta1",
+                api_version=POLICY_VERSION,
                 kind="SecurityGroupPolicy",
                 name=notice.name,
                 uid=notice.uid,
@@ -174,16 +173,18 @@ class EventSink:
     def _send(self, said: _Said, times: int) -> Response:
         """Patch the event's count, or write it for the first time. Raises Unsure."""
         now = datetime.fromtimestamp(self._clock.now(), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        collection = path_of("/api/v1/namespaces", said.about.home, "events")
+        collection = events_in(said.about.home)
         written = self._written.get(said)
         if written is not None:
             count = written.count + times
-            response = self._transport.request(
-                "PATCH",
-                path_of(collection, written.name),
-                body={"count": count, "lastTimestamp": now},
-                content_type=MERGE_PATCH,
-                timeout=CALL_SECONDS,
+            response = self._transport.send(
+                Request(
+                    "PATCH",
+                    path_of(collection, written.name),
+                    body={"count": count, "lastTimestamp": now},
+                    content_type=MERGE_PATCH,
+                    timeout=CALL_SECONDS,
+                )
             )
             if response.status != 404:
                 if response.status < 300:
@@ -193,7 +194,7 @@ class EventSink:
             # The API server keeps events for an hour.
             del self._written[said]
         event = self._event(said, times, now)
-        response = self._transport.request("POST", collection, body=event, timeout=CALL_SECONDS)
+        response = self._transport.send(Request("POST", collection, body=event, timeout=CALL_SECONDS))
         if response.status < 300:
             self._written[said] = _Written(event["metadata"]["name"], times)
             while len(self._written) > REMEMBERED_LIMIT:

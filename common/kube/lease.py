@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from common.clock import Clock
-from common.kube.paths import path_of
+from common.kube.paths import LEASE_VERSION, leases_in, path_of
 from common.kube.status import answered, object_in
-from common.kube.transport import Transport
+from common.kube.transport import Request, Transport
 from common.logging import get_logger
 from common.model.errors import OutsideError
 
@@ -70,7 +70,7 @@ class Lease:
         the lease's own terms count. If it is wrong, the holder learns at its next renewal that it leads no more."""
         self._is_dead = is_dead
         self._transport, self._clock, self._rng = transport, clock, rng
-        self._collection = path_of("/apis/coordination.k8s.io/v1/namespaces", namespace, "leases")
+        self._collection = leases_in(namespace)
         self._path = path_of(self._collection, name)
         self._name, self._namespace, self.identity, self._terms = name, namespace, identity, terms
         self._seen: tuple[object, ...] = ()
@@ -94,13 +94,13 @@ class Lease:
         """Take or renew the lease. False: another holds it, or was faster. Raises OutsideError."""
         began = self._clock.monotonic()
         call_seconds = min(self._terms.retry, self._terms.renew_within / 2)
-        response = self._transport.request("GET", self._path, timeout=call_seconds)
+        response = self._transport.send(Request("GET", self._path, timeout=call_seconds))
         mine = False
         if response.status == 404:
             spec = self._spec({}, transitions=0)
             metadata = {"name": self._name, "namespace": self._namespace}
-            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-            response = self._transport.request("POST", self._collection, body=body, timeout=call_seconds)
+            body = {"apiVersion": LEASE_VERSION, "kind": "Lease", "metadata": metadata, "spec": spec}
+            response = self._transport.send(Request("POST", self._collection, body=body, timeout=call_seconds))
         else:
             found = object_in(response, self._name)
             old = found.get("spec") or {}
@@ -116,7 +116,7 @@ class Lease:
             transitions = int(old.get("leaseTransitions") or 0) + (0 if mine else 1)
             found["spec"] = {**old, **self._spec(old if mine else {}, transitions)}
             # A PUT with the version that was read: of two candidates one gets a conflict.
-            response = self._transport.request("PUT", self._path, body=found, timeout=call_seconds)
+            response = self._transport.send(Request("PUT", self._path, body=found, timeout=call_seconds))
         if response.status == 409:
             return False
         answered(response, self._name)
@@ -127,7 +127,7 @@ class Lease:
     def release(self) -> None:
         """Let others take the lease at once. Does nothing where it is not ours. Raises OutsideError."""
         self._held_until = float("-inf")
-        response = self._transport.request("GET", self._path, timeout=self._terms.retry)
+        response = self._transport.send(Request("GET", self._path, timeout=self._terms.retry))
         if response.status == 404:
             return
         found = object_in(response, self._name)
@@ -136,7 +136,7 @@ class Lease:
             return
         found["spec"] = {**self._spec({}, int(old.get("leaseTransitions") or 0)), "holderIdentity": ""}
         found["spec"]["leaseDurationSeconds"] = RELEASED_SECONDS
-        response = self._transport.request("PUT", self._path, body=found, timeout=self._terms.retry)
+        response = self._transport.send(Request("PUT", self._path, body=found, timeout=self._terms.retry))
         if response.status != 409:
             answered(response, self._name)
 

@@ -15,8 +15,8 @@ from common.logging import get_logger
 
 T = TypeVar("T")
 
-Raw = bytes | msgspec.Raw | Mapping[str, Any]
-"""An object as the API server wrote it, encoded or decoded."""
+Raw = bytes | msgspec.Raw | Mapping[str, Any] | msgspec.Struct
+"""An object as the API server wrote it, encoded or decoded, or as a struct of common.kube.raw already."""
 
 Report = Callable[[str], None]
 """Is told what was wrong with an object, in words for a log."""
@@ -32,6 +32,11 @@ def log_problem(problem: str) -> None:
 def decode(raw: Raw, into: type[T], report: Report) -> T | None:
     """`raw` as the struct `into`. Never raises: a bad value is reported and left at its default. None where `raw` is
     no JSON object at all."""
+    if isinstance(raw, into):
+        return raw
+    if isinstance(raw, msgspec.Struct):
+        # What is known of a deleted object is its identity.
+        return msgspec.convert(raw, into, from_attributes=True)
     try:
         if isinstance(raw, Mapping):
             return msgspec.convert(raw, into)

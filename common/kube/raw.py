@@ -33,11 +33,16 @@ class ManagedFields(_Fields, frozen=True, kw_only=True):
     time: str | None = None
 
 
-class Metadata(_Fields, frozen=True, kw_only=True):
+class Name(_Fields, frozen=True, kw_only=True):
+    """The part of every object's metadata that says which object it is."""
+
     name: str = ""
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+
+
+class Metadata(Name, frozen=True, kw_only=True):
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
@@ -46,20 +51,13 @@ class Metadata(_Fields, frozen=True, kw_only=True):
     managed_fields: tuple[ManagedFields, ...] | None = None
 
 
-class Name(_Fields, frozen=True, kw_only=True):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-
-
 class AnyObject(_Fields, frozen=True, kw_only=True):
     """Any object, as far as its identity goes."""
 
     metadata: Name = Name()
 
 
-class Labels(_Fields, frozen=True, kw_only=True):
+class Labels(Name, frozen=True, kw_only=True):
     labels: dict[str, str] | None = None
 
 
@@ -74,11 +72,7 @@ class PodAnnotations(_Fields, frozen=True, kw_only=True):
     ip: str | None = msgspec.field(name=PRIVATE_IPV4, default=None)
 
 
-class PodMetadata(_Fields, frozen=True, kw_only=True):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
+class PodMetadata(Name, frozen=True, kw_only=True):
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
@@ -115,6 +109,7 @@ class Condition(_Fields, frozen=True, kw_only=True):
 class PodStatus(_Fields, frozen=True, kw_only=True):
     phase: str | None = None
     conditions: tuple[Condition, ...] | None = None
+    pod_ip: str | None = msgspec.field(name="podIP", default=None)
 
 
 class Pod(_Fields, frozen=True, kw_only=True):
@@ -131,9 +126,7 @@ class NodeLabels(_Fields, frozen=True, kw_only=True):
     compute_type: str | None = msgspec.field(name=LABEL_COMPUTE_TYPE, default=None)
 
 
-class NodeMetadata(_Fields, frozen=True, kw_only=True):
-    name: str = ""
-    uid: str = ""
+class NodeMetadata(Name, frozen=True, kw_only=True):
     creation_timestamp: str | None = None
     labels: NodeLabels | None = None
 
@@ -250,5 +243,5 @@ Untyped = dict[str, Any]
 
 # msgspec works a struct's fields out at its first use, and lets other threads see them half done: SIGSEGV (seen with
 # 0.22). So the first use is here, while one thread imports.
-for _kind in _Fields.__subclasses__():
+for _kind in (*_Fields.__subclasses__(), *Name.__subclasses__()):
     msgspec.json.Decoder(_kind)

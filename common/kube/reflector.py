@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import msgspec
 
 from common.clock import Clock
+from common.kube.decode import Identity, identity_of
 from common.kube.discovery import is_served
 from common.kube.lenient import Raw, decode, log_problem
 from common.kube.nesting import decode_json
-from common.kube.project import Identity, identity, identity_of
-from common.kube.raw import AnyObject, Status, WatchLine
+from common.kube.raw import AnyObject, Name, Status, WatchLine
 from common.kube.status import failure, page_in, said_by
-from common.kube.transport import JSON, METADATA, METADATA_LIST, Response, Transport, WatchRefused
+from common.kube.transport import JSON, METADATA, METADATA_LIST, Request, Response, Transport, WatchRefused
 from common.logging import get_logger
 from common.metrics import OBJECTS_SET_ASIDE, WATCH_RESTARTS
 from common.model.errors import OutsideError
@@ -33,6 +33,9 @@ else tells silence from a quiet cluster. A watch from a version in the server's 
 kube-apiserver sends a bookmark 2 s before a watch's end."""
 MARGIN_SECONDS = 4.0
 """A watch that has not ended so long after its time is dead: it is noticed 20 s after its begin at most."""
+DEAF_SECONDS = 25.0
+"""Without a page, a line or the orderly end of a watch for so long nothing is known of changes: longer than any healthy
+watch is quiet."""
 LIVED_SECONDS = 1.0
 """A watch that lived so long was no failure, whoever cut it: the next one begins without a growing wait."""
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.5, 30.0
@@ -63,11 +66,13 @@ class Resource:
     """Not served (its CRD is not there) counts as a complete, empty list."""
     metadata_only: bool = False
     """Objects come without spec, status and data."""
+    decoded_as: type[msgspec.Struct] | None = None
+    """The struct of common.kube.raw that `on_event` gets. None: objects as the server wrote them, for whoever takes
+    them as a whole or not at all."""
 
 
 OnEvent = Callable[[str, Raw], None]
-"""`ADDED`, `MODIFIED` or `DELETED`, with the object as the server wrote it. A deletion found by a list carries only
-the object's identity."""
+"""`ADDED`, `MODIFIED` or `DELETED`, with the object. A deletion found by a list carries only the object's identity."""
 
 
 class Reflector:
@@ -80,7 +85,7 @@ class Reflector:
         rng: random.Random,
         on_event: OnEvent,
         on_synced: Callable[[], None],
-        on_failed: Callable[[OutsideError], None] = lambda _: None,
+        on_failed: Callable[[], None] = lambda: None,
         on_set_aside: Callable[[Identity, str], None] = lambda _object, _problem: None,
         page_size: int = 500,
     ) -> None:
@@ -90,6 +95,10 @@ class Reflector:
         self.resource = resource
         self.absent = False
         """The API server does not serve the resource, as of the last list."""
+        self.synced = False
+        """A list was complete once."""
+        self.list_failure: OutsideError | None = None
+        """What the last list failed with; None: it did not, or none has ended yet."""
         self._transport, self._clock, self._rng = transport, clock, rng
         self._on_event, self._on_synced, self._page_size = on_event, on_synced, page_size
         self._on_failed, self._on_set_aside = on_failed, on_set_aside
@@ -102,6 +111,16 @@ class Reflector:
         self.turned_at = clock.monotonic()
         """Monotonic seconds at which an answer, a line of a watch or a failure last came: a healthy reflector is never
         without one for longer than one request takes."""
+        self._heard_at = self.turned_at
+        self._why = ""
+        """What the last list or watch failed with; "" where it did not."""
+
+    def problem(self) -> str | None:
+        """Why what is known of the resource may be outdated; None: it was heard of within DEAF_SECONDS."""
+        deaf = self._clock.monotonic() - self._heard_at
+        if deaf <= DEAF_SECONDS:
+            return None
+        return f"nothing heard of {self.resource.name} for {deaf:.0f} s: {self._why or 'no answer'}"
 
     def step(self) -> float:
         """One full list, or one watch until it ends. Seconds to wait before the next step. Raises only what
@@ -121,7 +140,8 @@ class Reflector:
         try:
             return self._list()
         except OutsideError as error:
-            self._on_failed(error)
+            self.list_failure = error
+            self._on_failed()
             raise
 
     def _list(self) -> float:
@@ -130,17 +150,18 @@ class Reflector:
         query = self._query(limit=str(self._page_size))
         accept = METADATA_LIST if self.resource.metadata_only else JSON
         while True:
-            response = self._transport.request(
-                "GET", self.resource.path, query=query, timeout=LIST_SECONDS, accept=accept
+            response = self._transport.send(
+                Request("GET", self.resource.path, query=query, timeout=LIST_SECONDS, accept=accept)
             )
             if response.status == 404 and self.resource.optional and "continue" not in query:
                 if is_served(self._transport, self.resource.path, response):
                     raise failure(response)
                 return self._not_served()
             page = page_in(response)
-            self.turned_at = self._clock.monotonic()
-            for raw in page.items or ():
-                if (found := identity(raw)) is not None:
+            self._heard()
+            for item in page.items or ():
+                found, raw = self._read(item)
+                if found.name:
                     seen.add((found.namespace, found.name))
                     self._present(found, raw)
             if not page.metadata.continue_:
@@ -149,13 +170,14 @@ class Reflector:
         for key in [key for key in self._known if key not in seen]:
             self._absent(key)
         self._version, self._missing_since, self.absent = page.metadata.resource_version, None, False
-        self._on_synced()
+        self._sync()
         return 0.0
 
     def _not_served(self) -> float:
         """Nothing to list. A server that is starting up may say so of a resource that has objects: they are taken for
         deleted only when it goes on."""
         now = self._clock.monotonic()
+        self._heard()
         self.absent = True
         if self._missing_since is None:
             self._missing_since = now
@@ -163,8 +185,12 @@ class Reflector:
         if not self._known or now - self._missing_since >= MISSING_SECONDS:
             for key in list(self._known):
                 self._absent(key)
-            self._on_synced()
+            self._sync()
         return self._rng.uniform(0.5, 1.0) * NOT_SERVED_SECONDS
+
+    def _sync(self) -> None:
+        self.synced, self.list_failure = True, None
+        self._on_synced()
 
     # --- watch
 
@@ -176,10 +202,11 @@ class Reflector:
         )
         began = self._clock.monotonic()
         accept = METADATA if self.resource.metadata_only else JSON
+        request = Request("GET", self.resource.path, query=query, accept=accept, timeout=seconds + MARGIN_SECONDS)
         try:
-            for line in self._transport.stream(self.resource.path, query, seconds + MARGIN_SECONDS, accept=accept):
+            for line in self._transport.stream(request):
                 self._take(line)
-                self.turned_at = self._clock.monotonic()
+                self._heard()
                 self._failures = self._refusals = 0
         except OutsideError:
             if self._clock.monotonic() - began >= LIVED_SECONDS:
@@ -188,6 +215,7 @@ class Reflector:
         if self._version == version and self._clock.monotonic() - began < LIVED_SECONDS:
             # Ended at once without a word: a server or proxy that would have us spin.
             return self._failed(ENDED_AT_ONCE, "")
+        self._heard()
         self._failures = self._refusals = 0
         WATCH_RESTARTS.labels(self.resource.name, "ended").inc()
         return self._rng.uniform(0.0, 0.1)
@@ -201,15 +229,20 @@ class Reflector:
                 raise WatchRefused(Response(status.code, bytes(event.object)))
         except (msgspec.DecodeError, ValueError) as error:
             raise WatchRefused(Response(400, line)) from error
-        found = decode(event.object, AnyObject, log_problem)
-        if event.type != "BOOKMARK" and found is not None and found.metadata.name:
-            object_ = identity_of(found)
+        found, raw = self._read(event.object)
+        if event.type != "BOOKMARK" and found.name:
             if event.type == "DELETED":
-                self._gone(object_, event.object)
+                self._gone(found, raw)
             else:
-                self._present(object_, event.object)
-        if found is not None and found.metadata.resource_version:
-            self._version = found.metadata.resource_version
+                self._present(found, raw)
+        if found.resource_version:
+            self._version = found.resource_version
+
+    def _read(self, item: msgspec.Raw) -> tuple[Identity, Raw]:
+        """Which object it is (name "" for what is none), and the object as `on_event` gets it. The one decoding."""
+        kind = self.resource.decoded_as
+        found = decode(item, kind or AnyObject, log_problem)
+        return identity_of(found or AnyObject()), item if kind is None or found is None else found
 
     def _refused(self, response: Response) -> float:
         """The server does not watch from our version. Where that is too old, or goes on, a list comes next: after a
@@ -246,8 +279,8 @@ class Reflector:
 
     def _absent(self, key: tuple[str, str]) -> None:
         found = self._known.pop(key)
-        metadata = {"namespace": found.namespace, "name": found.name, "uid": found.uid}
-        self._pass_on("DELETED", found, msgspec.json.encode({"metadata": metadata}))
+        name = Name(namespace=found.namespace, name=found.name, uid=found.uid)
+        self._pass_on("DELETED", found, AnyObject(metadata=name))
 
     def _pass_on(self, event: str, found: Identity, raw: Raw) -> None:
         try:
@@ -257,9 +290,15 @@ class Reflector:
             _log.exception("object_set_aside", kind=self.resource.name, namespace=found.namespace, name=found.name)
             self._on_set_aside(found, f"{type(error).__name__}: {error}")
 
+    def _heard(self) -> None:
+        """The API server answered as one that serves the resource."""
+        self._heard_at = self.turned_at = self._clock.monotonic()
+        self._why = ""
+
     def _failed(self, code: str, message: str) -> float:
         """Seconds to wait: longer each time, jittered."""
         self._failures += 1
+        self._why = f"{code}: {message}" if message else code
         WATCH_RESTARTS.labels(self.resource.name, code).inc()
         longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
         delay = longest * self._rng.uniform(0.5, 1.0)

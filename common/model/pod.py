@@ -19,6 +19,8 @@ class PodWish(msgspec.Struct, frozen=True, kw_only=True):
     service_account: str = "default"
     eni_annotation: str | None = None
     ip_annotation: str | None = None
+    pod_ip: str = ""
+    """The address that it runs with by the kubelet's word (`status.podIP`), of pods that ask for addresses."""
     finished: bool = False
     """Phase Succeeded or Failed: its containers do not run again."""
     deleting: bool = False

@@ -48,7 +48,7 @@ def _review_addresses(result: Result, living: list[PodWish], began_at: float, no
     pool = result.ledger.pool
     if pool is None or not any(a.unasked for a in pool.addresses.values()):
         return
-    named = reserved({pod.uid: pod for pod in living})
+    named = reserved({pod.uid: pod for pod in living}, pool.addresses.keys(), pool.prefixes)
     addresses = dict(pool.addresses)
     for ip, address in pool.addresses.items():
         pod = named.get(ip)

@@ -1,5 +1,7 @@
 """Ledgers of nodes: written only by the run that holds the node's lock at that very moment."""
 
+from collections.abc import Callable
+
 import msgspec
 import structlog
 
@@ -14,9 +16,15 @@ from common.store.lock import holder
 LEDGERS_A_CALL = 100
 """A ledger of 120 branches is some 50 kB."""
 
+OnUnreadable = Callable[[NodeName, LedgerUnreadable], None]
+
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Ledger)
+
+
+def log_unreadable(name: NodeName, error: LedgerUnreadable) -> None:
+    _log.warning("ledger_unreadable", node=name, error=str(error))
 
 
 class Ledgers:
@@ -40,8 +48,9 @@ class Ledgers:
         if not self._link.script("save_ledger", spots, [name, holder(owner, token), body, keys.names_of(p, "")]):
             raise StaleToken(name)
 
-    def all(self) -> dict[NodeName, Ledger]:
-        """Every ledger that can be read, for people (`vpc-rc status`, introspection). Not one consistent read."""
+    def all(self, on_unreadable: OnUnreadable = log_unreadable) -> dict[NodeName, Ledger]:
+        """Every ledger that can be read, for people (`vpc-rc status`, introspection); `on_unreadable` is called with
+        each other one. Not one consistent read."""
         names = sorted(NodeName(text(raw)) for raw in self._link.command("SMEMBERS", keys.ledgers(self._prefix)))
         found = {}
         for start in range(0, len(names), LEDGERS_A_CALL):
@@ -52,7 +61,7 @@ class Ledgers:
                     if (ledger := decoded(name, body)) is not None:
                         found[name] = ledger
                 except LedgerUnreadable as error:
-                    _log.warning("ledger_unreadable", node=name, error=str(error))
+                    on_unreadable(name, error)
         return found
 
 
@@ -70,7 +79,7 @@ def decoded(name: NodeName, body: bytes | None) -> Ledger | None:
     try:
         # First this: the rest of a newer ledger need not be what a field is here.
         if (version := _version.decode(body).version) > LEDGER_VERSION:
-            raise LedgerNewer(f"it has version {version}, this worker knows {LEDGER_VERSION}")
+            raise LedgerNewer(f"it has version {version}, this program knows {LEDGER_VERSION}")
         ledger = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LedgerUnreadable(str(error)) from error

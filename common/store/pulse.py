@@ -6,6 +6,7 @@ import threading
 import structlog
 
 from common.model.errors import StoreUnavailable
+from common.reach import Reach
 from common.store.connect import connect
 from common.store.heartbeats import BEAT_SECONDS
 from common.store.store import Store
@@ -26,6 +27,8 @@ class Pulse:
         self._store = Store(connect(redis_url, ANSWER_SECONDS), prefix)
         self._incarnation = incarnation
         self._ended = threading.Event()
+        self.reach = Reach("redis")
+        """What comes of the heartbeats."""
 
     def start(self) -> None:
         """The first heartbeat is sent here: what the process does next may name it. From now on the threads of this
@@ -49,7 +52,10 @@ class Pulse:
             self._beat()
 
     def _beat(self) -> None:
+        self.reach.asked()
         try:
             self._store.heartbeat(self._incarnation)
+            self.reach.answered()
         except StoreUnavailable as error:
+            self.reach.failed(str(error))
             _log.debug("pulse_not_sent", error=str(error))

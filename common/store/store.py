@@ -17,7 +17,7 @@ from common.store import keys
 from common.store.broker import LOAD_INSTANCES, SWEEP_LEAKS
 from common.store.desired import DesiredState
 from common.store.heartbeats import Heartbeats
-from common.store.ledger import Ledgers
+from common.store.ledger import Ledgers, OnUnreadable, log_unreadable
 from common.store.link import Link
 from common.store.lock import NodeLock
 from common.store.members import Members
@@ -170,8 +170,8 @@ class Store:
     def save_ledger(self, name: NodeName, ledger: Ledger | None, owner: str, token: int) -> None:
         self._ledgers.save(name, ledger, owner, token)
 
-    def ledgers(self) -> dict[NodeName, Ledger]:
-        return self._ledgers.all()
+    def ledgers(self, on_unreadable: OnUnreadable = log_unreadable) -> dict[NodeName, Ledger]:
+        return self._ledgers.all(on_unreadable)
 
     # --- snapshots of instances
 

@@ -15,7 +15,7 @@ from common.kube.api import Kube
 from common.kube.events import EventSink
 from common.kube.lease import Lease, LeaseTerms
 from common.kube.reflector import Reflector, Resource
-from common.kube.transport import JSON, HttpTransport, Response, WatchRefused, connect
+from common.kube.transport import HttpTransport, Request, Response, WatchRefused, connect
 from common.model.errors import OutsideError
 from common.model.ids import NodeName, PodUid
 from common.model.names import POD_ENI
@@ -42,32 +42,20 @@ class Noting:
         self._inner = inner
         self.forbidden: list[str] = []
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = JSON,
-        timeout: float | None = None,
-        accept: str = JSON,
-    ) -> Response:
-        response = self._inner.request(
-            method, path, query=query, body=body, content_type=content_type, timeout=timeout, accept=accept
-        )
+    def send(self, request: Request) -> Response:
+        response = self._inner.send(request)
         if response.status == 403:
-            self.forbidden.append(f"{method} {path}")
+            self.forbidden.append(f"{request.method} {request.path}")
         return response
 
-    def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
-        at_once = {**query, "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        lines = self._inner.stream(path, at_once, timeout, accept=accept)
+    def stream(self, request: Request) -> Iterator[bytes]:
+        at_once = {**request.query, "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        lines = self._inner.stream(replace(request, query=at_once))
         try:
             next(lines)
         except WatchRefused as refused:
             if refused.response.status == 403:
-                self.forbidden.append(f"WATCH {path}")
+                self.forbidden.append(f"WATCH {request.path}")
             raise
         finally:
             lines.close()  # type: ignore[attr-defined]
@@ -260,11 +248,11 @@ def test_a_stolen_worker_token_does_not_change_what_a_pod_runs(
     path = f"/api/v1/namespaces/{SPACE}/pods"
     spec = {"serviceAccountName": "default", "containers": [{"name": "c", "image": "example/good:1"}]}
     name = api.make(path, {"metadata": {"generateName": "p-"}, "spec": spec})["metadata"]["name"]
-    refused = transports["worker"].request(
-        "PATCH", f"{path}/{name}", body=POD, content_type="application/strategic-merge-patch+json"
+    refused = transports["worker"].send(
+        Request("PATCH", f"{path}/{name}", body=POD, content_type="application/strategic-merge-patch+json")
     )
     assert refused.status == 403
-    transports["worker"].request(
-        "PATCH", f"{path}/{name}/status", body=POD, content_type="application/strategic-merge-patch+json"
+    transports["worker"].send(
+        Request("PATCH", f"{path}/{name}/status", body=POD, content_type="application/strategic-merge-patch+json")
     )
     assert api("GET", f"{path}/{name}").body["spec"]["containers"][0]["image"] == "example/good:1"

@@ -16,7 +16,8 @@ from common.clock import SystemClock
 from common.kube.lease import Lease, LeaseTerms
 from common.kube.transport import HttpTransport, connect
 from common.model.errors import OutsideError
-from tests.integration.webhook_cluster import Cluster, until
+from tests.integration.webhook_cluster import Cluster
+from tests.kit.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "migration.md").read_text()

@@ -11,7 +11,12 @@ from tests.e2e.scene import Scene
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "last: looks at what all other tests of this folder have done")
     config.addinivalue_line("markers", "forbids: makes requests that RBAC does not allow, on purpose")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture(scope="package")

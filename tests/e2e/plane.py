@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from tests.kit.control_plane import control_plane
 
 ROOT = Path(__file__).parents[2]
 _ATTEMPTS = re.compile(r'^authorization_attempts_total\{result="(?P<result>[a-z-]+)"\} (?P<count>\S+)$', re.MULTILINE)
+
+Grant = tuple[str, str, str]
+"""API group, resource with its subresource, verb."""
 
 
 class Plane:
@@ -44,6 +48,18 @@ class Plane:
         path.write_text(json.dumps(config))
         return path
 
+    def asked_by(self, role: str) -> set[Grant]:
+        """What the role's service account has asked for so far, and was allowed to."""
+        found = set()
+        for line in self.kubeconfig.with_name("audit.log").read_text().splitlines():
+            entry = json.loads(line)
+            about = entry.get("objectRef", {})
+            allowed = entry.get("annotations", {}).get("authorization.k8s.io/decision") == "allow"
+            if allowed and about and entry["user"]["username"] == f"system:serviceaccount:kube-system:vpc-rc-{role}":
+                resource = "/".join(filter(None, (about.get("resource"), about.get("subresource"))))
+                found.add((about.get("apiGroup", ""), resource, entry["verb"]))
+        return found
+
     def newly_forbidden(self) -> int:
         """Requests that RBAC did not allow, since this was last asked. Refusals of webhooks and of an object's own
         rules do not count."""
@@ -57,5 +73,6 @@ class Plane:
 @contextmanager
 def full_plane(folder: Path) -> Iterator[Plane]:
     """Skips where there are no programs for it."""
-    with control_plane(folder, "--full") as kubeconfig:
+    audited = (sys.executable, str(Path(__file__).with_name("audited.py")))
+    with control_plane(folder, "--full", before=audited) as kubeconfig:
         yield Plane(kubeconfig)

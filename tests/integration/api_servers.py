@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from common.clock import SystemClock
-from common.kube.transport import HttpTransport, connect
+from common.kube.transport import HttpTransport, Request, connect
 from sandbox.kube import KubeWorld
 from sandbox.kube.running import in_thread, load_manifests
 from tests.kit.control_plane import control_plane
@@ -29,15 +29,15 @@ class Cluster:
         self.transport: HttpTransport = connect(kubeconfig=kubeconfig, context="", clock=SystemClock())
 
     def ok(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> dict[str, Any]:
-        response = self.transport.request(method, path, body=body, content_type=content_type)
+        response = self.transport.send(Request(method, path, body=body, content_type=content_type))
         assert response.status < 300, response
         found: dict[str, Any] = json.loads(response.body)
         return found
 
     def clear(self) -> None:
         for path in (PODS, NODES, CNINODES):
-            self.transport.request("DELETE", path, body={"gracePeriodSeconds": 0})
-        self.transport.request("DELETE", LEASE)
+            self.transport.send(Request("DELETE", path, body={"gracePeriodSeconds": 0}))
+        self.transport.send(Request("DELETE", LEASE))
 
 
 API_SERVERS = ("sandbox", "kube-apiserver")
@@ -71,4 +71,4 @@ def _serve_definitions(cluster: Cluster) -> None:
 
 
 def _answers(cluster: Cluster, path: str) -> bool:
-    return cluster.transport.request("GET", path).status == 200
+    return cluster.transport.send(Request("GET", path)).status == 200

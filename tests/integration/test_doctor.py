@@ -18,7 +18,7 @@ from cli.doctor.examine import examine
 from cli.doctor.finding import BAD, State
 from cli.doctor.report import render
 from common.clock import SystemClock
-from common.kube.transport import HttpTransport, Response
+from common.kube.transport import HttpTransport, Request, Response
 from common.settings import load_settings
 from sandbox.kube.certificates import make_certificates
 from sandbox.nodes import POD_GROUPS
@@ -251,7 +251,7 @@ def test_who_may_read_nothing_is_told_so(planted: Planted, monkeypatch: pytest.M
     """Nothing is called wrong because it could not be read."""
     for name, value in planted.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(HttpTransport, "request", refused_reads(HttpTransport.request))
+    monkeypatch.setattr(HttpTransport, "send", refused_reads(HttpTransport.send))
     found = list(examine(load_settings(), ("worker",), SystemClock()))
     assert [one for one in found if one.state in BAD] == []
     assert {"Webhooks", "Processes", "Policies", "ConfigMap"} <= {
@@ -259,13 +259,13 @@ def test_who_may_read_nothing_is_told_so(planted: Planted, monkeypatch: pytest.M
     }
 
 
-def refused_reads(request: Any) -> Any:
+def refused_reads(send: Any) -> Any:
     """As RBAC does: discovery is for everybody, everything else for nobody."""
 
-    def answer(self: HttpTransport, method: str, path: str, **more: Any) -> Response:
-        if method == "GET" and path.count("/") > 3:
+    def answer(self: HttpTransport, request: Request) -> Response:
+        if request.method == "GET" and request.path.count("/") > 3:
             return Response(403, b'{"kind": "Status", "reason": "Forbidden", "code": 403}')
-        found: Response = request(self, method, path, **more)
+        found: Response = send(self, request)
         return found
 
     return answer

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.clock import SystemClock
-from common.kube.transport import connect
+from common.kube.transport import Request, connect
 from common.model.ids import NodeName
 from tests.integration.api_servers import API_SERVERS, CNINODES, NODES, PODS, Cluster, api_server
 from tests.kit.waiting import until
@@ -65,8 +65,8 @@ def following(cluster: Cluster) -> Iterator[Following]:
     finally:
         found.stop()
         cluster.clear()
-        cluster.transport.request("DELETE", ENI_CONFIGS)
-        cluster.transport.request("DELETE", POLICIES)
+        cluster.transport.send(Request("DELETE", ENI_CONFIGS))
+        cluster.transport.send(Request("DELETE", POLICIES))
 
 
 def eni_config(name: str, spec: Any) -> dict[str, Any]:
@@ -82,7 +82,11 @@ def post(cluster: Cluster, path: str, body: str) -> int:
     """Post JSON that json.dumps cannot write: too deep for it. The status."""
     transport = cluster.transport
     headers = {**transport._credentials.headers(), "Content-Type": "application/json"}
-    return int(transport._pool.request("POST", transport._url(path, None), body=body.encode(), headers=headers).status)
+    return int(
+        transport._pool.request(
+            "POST", transport._url(Request("POST", path)), body=body.encode(), headers=headers
+        ).status
+    )
 
 
 def nested(levels: int) -> str:
@@ -113,7 +117,7 @@ def test_an_eni_config_nested_beyond_any_decoder_is_read(cluster: Cluster, follo
 
 def test_a_number_longer_than_python_reads_is_no_value(cluster: Cluster, following: Following) -> None:
     data = {"branch-eni-cooldown": "0" * 4_300 + "45", "warm-ip-target": "9" * 5_000}
-    cluster.transport.request("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni")
+    cluster.transport.send(Request("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni"))
     cluster.ok("POST", CONFIG_MAPS, {"metadata": {"name": "amazon-vpc-cni"}, "data": data})
     try:
         until(lambda: following.problems)
@@ -121,7 +125,7 @@ def test_a_number_longer_than_python_reads_is_no_value(cluster: Cluster, followi
         assert config is not None
         assert config.warm_ip is None
     finally:
-        cluster.transport.request("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni")
+        cluster.transport.send(Request("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni"))
 
 
 ODD: tuple[Any, ...] = (
@@ -181,7 +185,7 @@ def test_objects_that_are_wrong_in_any_field(cluster: Cluster, following: Follow
 
     bodies = [{**odd(rng, LIKELY[path]), "metadata": {"name": f"odd-{number}"}} for number in range(count)]
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda body: cluster.transport.request("POST", path, body=body), bodies))
+        answers = list(pool.map(lambda body: cluster.transport.send(Request("POST", path, body=body)), bodies))
     accepted = sum(answer.status < 300 for answer in answers)
     assert accepted >= count / 40, f"the API server refused nearly all: nothing was tried: {answers[:2]}"
     assert following.broken == []

@@ -1,64 +1,200 @@
-"""One operation of EC2 that never answers: pods that do not need it are served, and the worker ends in time."""
+"""One operation of EC2, one node or one path of the API that never answers: pods that do not need it are served as
+fast as without, and the worker ends in time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from common.model.names import BRANCH_DESCRIPTION, POD_ENI, PRIVATE_IPV4
 from tests.integration.rig import Rig, running
+from tests.integration.standing import annotation
+from tests.integration.windows_churn import WINDOWS
 
-RELEASED_ON = 6
-PODS_A_NODE = 6
-FRESH = 10
+NODES, PODS_A_NODE = 6, 6
+PROBE_PODS = 5
 THREADS = "16"
 """A quarter for releases: fewer than there are to release."""
 CELERY_THREADS = "4"
-"""Fewer than nodes with releases that hang."""
+"""Fewer than nodes with calls that hang."""
+SILENT_SECONDS = 150.0
+NEEDED_BY_BRANCHES = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "AssociateTrunkInterface")
+OTHERS = (
+    "DescribeInstances",
+    "DescribeSubnets",
+    "DescribeNetworkInterfaces",
+    "AttachNetworkInterface",
+    "ModifyNetworkInterfaceAttribute",
+    "DisassociateTrunkInterface",
+    "DeleteNetworkInterface",
+    "AssignPrivateIpAddresses",
+    "UnassignPrivateIpAddresses",
+)
+PATHS: dict[str, dict[str, str]] = {
+    "events": {"resource": "events"},
+    "CNINodes": {"resource": "cninodes"},
+    "capacity": {"resource": "nodes", "subresource": "status"},
+    "annotations of one node's pods": {
+        "resource": "pods",
+        "subresource": "status",
+        "name": ",".join(f"round2-{number}" for number in range(0, NODES * PODS_A_NODE, NODES)),
+    },
+}
+MARGIN_SECONDS = 1.0
+
+
+class Scene:
+    """Nodes with pods to release, and two without, where probes are served."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.busy = [f"busy{number}" for number in range(NODES)]
+        self.windows = [f"win{number}" for number in range(2)]
+        for name in self.busy:
+            rig.add_node(name, "m5.4xlarge")
+        for name in (*self.windows, "quiet-win"):
+            rig.add_node(name, "m5.4xlarge", **WINDOWS)
+        rig.add_node("quiet", "c5.18xlarge")
+        branches, addresses = [*self.busy, "quiet"], [*self.windows, "quiet-win"]
+        rig.wait_for_none("nodes", lambda: [n for n in branches if rig.capacity(n) is None])
+        rig.wait_for_none("Windows nodes", lambda: [n for n in addresses if rig.capacity(n, PRIVATE_IPV4) is None])
+        self._round = 0
+        self._add("round0")
+        rig.wait_for_none("pods", lambda: self.unserved("round"))
+
+    def disturb(self) -> None:
+        """Have every operation called: pods end and come on all nodes but the quiet ones, and nodes join."""
+        self._round += 1
+        for pod in self.rig.pods():
+            if pod["metadata"]["name"].startswith("round"):
+                self.rig.remove_pod(pod["metadata"]["name"])
+        self._add(f"round{self._round}")
+        for number in range(2):
+            self.rig.add_node(f"joins{self._round}-{number}", "m5.xlarge")
+            self.rig.add_node(f"joins{self._round}-win{number}", "m5.xlarge", **WINDOWS)
+
+    def limit(self, resource: str) -> float:
+        """What probes take while all that is going on without a fault, and a second."""
+        self.disturb()
+        taken = max(self.probe(f"before{number}", resource) for number in range(3))
+        self.rig.wait_for_none("pods", lambda: self.unserved("round"))
+        self.rig.wait_for_none("releases", self._cooling)
+        return taken + MARGIN_SECONDS
+
+    def _cooling(self) -> list[str]:
+        """Branches of pods that ended."""
+        held = {e["eniId"] for p in self.rig.pods() for e in annotation(p)}
+        return [i["id"] for i in self.rig.interfaces(BRANCH_DESCRIPTION) if i["id"] not in held]
+
+    def _add(self, kind: str) -> None:
+        for number in range(NODES * PODS_A_NODE):
+            self.rig.add_pod(f"{kind}-{number}", self.busy[number % NODES])
+        for number in range(2 * PODS_A_NODE):
+            self.rig.add_pod(f"{kind}-win-{number}", self.windows[number % 2], resource=PRIVATE_IPV4)
+
+    def unserved(self, kind: str) -> list[str]:
+        wanted = [p for p in self.rig.pods() if p["metadata"]["name"].startswith(kind)]
+        return [
+            p["metadata"]["name"]
+            for p in wanted
+            if not {POD_ENI, PRIVATE_IPV4} & p["metadata"].get("annotations", {}).keys()
+        ]
+
+    def probe(self, name: str, resource: str) -> float:
+        """Seconds until some pods on a node where nothing else happens are served; then they end."""
+        node = "quiet" if resource == POD_ENI else "quiet-win"
+        names = [f"probe-{name}-{number}" for number in range(PROBE_PODS)]
+        for each in names:
+            self.rig.add_pod(each, node, resource=resource)
+        seconds = self.rig.wait_for_none("probes", lambda: self.unserved(f"probe-{name}-"), 60)
+        for each in names:
+            self.rig.remove_pod(each)
+        return seconds
+
+    def probe_for(self, seconds: float, resource: str, limit: float) -> list[float]:
+        """One after the other. Asserts that none takes longer than the limit."""
+        taken: list[float] = []
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            taken.append(self.probe(f"during{len(taken)}", resource))
+            assert taken[-1] < limit, f"probes took {taken}, {limit - MARGIN_SECONDS:.1f} s without the fault"
+            # So few that Windows probes are served from what is warm: their addresses rest for a while.
+            time.sleep(min(20.0, max(0.0, until - time.monotonic())))
+        return taken
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with running(tmp_path, VPC_RC_EC2_MAX_CONNECTIONS=THREADS, VPC_RC_WORKER_THREADS=CELERY_THREADS) as (found, _):
-        for number in range(RELEASED_ON):
-            found.add_node(f"r{number}", "m5.xlarge")
-        found.add_node("fresh", "m5.2xlarge")
-        found.wait_for_none("nodes", lambda: [n for n in _nodes() if found.capacity(n) is None])
-        yield found
-        assert found.faults_logged() == []
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with running(tmp_path, VPC_RC_EC2_MAX_CONNECTIONS=THREADS, VPC_RC_WORKER_THREADS=CELERY_THREADS) as (rig, _):
+        # Windows probes are served from what is warm: no operation is needed while they wait.
+        rig.set_config(branch_eni_cooldown="30", enable_windows_ipam="true", windows_warm_ip_target=str(2 * PROBE_PODS))
+        yield Scene(rig)
+        assert rig.faults_logged() == []
 
 
-def _nodes() -> list[str]:
-    return [*(f"r{number}" for number in range(RELEASED_ON)), "fresh"]
+def hangs(rig: Rig, operation: str) -> Callable[[], bool]:
+    """Whether calls of this operation were given up as silent."""
+    worker = next(p for p in rig.processes if p.name == "worker0")
+    return lambda: rig.metric(worker, "vpc_rc_ec2_calls_total", action=operation, code="ReadTimeoutError") > 0
 
 
-def _served(rig: Rig, name: str) -> float:
-    """Seconds until ten pods on a node that has nothing to release are served."""
-    for number in range(FRESH):
-        rig.add_pod(f"{name}-{number}", "fresh")
-    return rig.wait_for_none("pods", rig.unserved, 60)
+def silence(rig: Rig, *rules: dict[str, Any]) -> None:
+    rig.ec2("POST", "faults", [{"code": "none", "delay": 600.0, **rule} for rule in rules])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("operation", "action"),
-    [("DisassociateTrunkInterface", "DisassociateBranch"), ("DeleteNetworkInterface", "DeleteBranch")],
-)
-def test_releases_that_hang_keep_no_pod_waiting(rig: Rig, operation: str, action: str) -> None:
-    for number in range(RELEASED_ON * PODS_A_NODE):
-        rig.add_pod(f"old-{number}", f"r{number % RELEASED_ON}")
-    rig.wait_for_none("pods", rig.unserved)
-    without = _served(rig, "before")
-    rig.ec2("POST", "faults", [{"action": operation, "code": "none", "delay": 600.0}])
-    for number in range(RELEASED_ON * PODS_A_NODE):
-        rig.remove_pod(f"old-{number}")
-    worker = next(p for p in rig.processes if p.name == "worker0")
-    places = int(THREADS) // 4
-    rig.wait("releases hang", lambda: rig.metric(worker, "vpc_rc_actions_in_flight", action=action) >= places, 90)
-    time.sleep(3)  # Until all that can hang does.
-    with_fault = _served(rig, "after")
-    assert with_fault < without + 1.0
+@pytest.mark.parametrize("operation", [*NEEDED_BY_BRANCHES, *OTHERS])
+def test_an_operation_that_is_silent_keeps_no_pod_waiting_that_does_not_need_it(scene: Scene, operation: str) -> None:
+    resource = PRIVATE_IPV4 if operation in NEEDED_BY_BRANCHES else POD_ENI
+    limit = scene.limit(resource)
+    silence(scene.rig, {"action": operation})
     began = time.monotonic()
-    worker.supervised = False
+    scene.disturb()
+    scene.rig.wait("calls hang", hangs(scene.rig, operation), 120)
+    taken = scene.probe_for(max(20.0, SILENT_SECONDS - (time.monotonic() - began)), resource, limit)
+    print(f"{operation}: {limit - MARGIN_SECONDS:.2f} s without the fault, {max(taken):.2f} s at most with it")
+    # It ends while the fault lasts.
+    worker = next(p for p in scene.rig.processes if p.name == "worker0")
+    worker.supervised, began = False, time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - began < 40
+
+
+@pytest.mark.slow
+def test_a_node_that_is_silent_keeps_no_other_nodes_pod_waiting(scene: Scene) -> None:
+    """Whatever names its instance, its trunk or its subnet."""
+    rig = scene.rig
+    own = "subnet-0000000000000009"
+    rig.ec2("POST", "seed", {"subnets": [{"cidr": "10.1.0.0/24", "id": own, "az": "us-west-2a"}]})
+    instance = rig.add_node("silent", "m5.4xlarge", subnet=own)
+    rig.wait("the node", lambda: rig.capacity("silent") is not None)
+    mine = [i for i in rig.ec2("GET", "state")["interfaces"] if (i["attachment"] or {}).get("instance_id") == instance]
+    limit = scene.limit(POD_ENI)
+    silence(
+        rig,
+        {"match": {"SubnetId": own}},
+        {"match": {"InstanceId": instance}},
+        *({"match": {"TrunkInterfaceId": one["id"]}} for one in mine),
+        *({"match": {"NetworkInterfaceId": one["id"]}} for one in mine),
+    )
+    for number in range(30):
+        rig.add_pod(f"lost-{number}", "silent")
+    rig.wait("calls hang", hangs(rig, "CreateNetworkInterface"), 120)
+    taken = scene.probe_for(30, POD_ENI, limit)
+    print(f"silent node: {limit - MARGIN_SECONDS:.2f} s without the fault, {max(taken):.2f} s at most with it")
+    assert len(scene.unserved("lost")) == 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_of_the_api_that_is_silent_keeps_no_pod_waiting_that_does_not_need_it(scene: Scene, path: str) -> None:
+    limit = scene.limit(POD_ENI)
+    scene.rig.kube_fault("hang", 1.0, None, **PATHS[path])
+    scene.disturb()
+    time.sleep(10)  # Until all that can hang does.
+    taken = scene.probe_for(50, POD_ENI, limit)
+    print(f"{path}: {limit - MARGIN_SECONDS:.2f} s without the fault, {max(taken):.2f} s at most with it")
+    scene.rig.end_kube_faults()
+    scene.rig.wait_for_none("pods", lambda: scene.unserved("round"), 120)

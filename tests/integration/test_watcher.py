@@ -20,6 +20,7 @@ import redis
 from common.clock import SystemClock
 from common.kube.api import Kube
 from common.kube.events import EventSink
+from common.kube.transport import Request
 from common.model.errors import Conflict, NotFound
 from common.model.ids import NodeName, PodUid
 from common.model.node import CniNodeSpec, Feature
@@ -91,7 +92,7 @@ class Watchers:
         return names
 
     def leader(self) -> str:
-        response = self.cluster.transport.request("GET", LEASE)
+        response = self.cluster.transport.send(Request("GET", LEASE))
         return str(json.loads(response.body).get("spec", {}).get("holderIdentity", ""))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from common.kube.transport import JSON, Response, WatchRefused
+from common.kube.transport import Request, Response, WatchRefused
 from common.model.errors import Unsure
 from sandbox.kube import KubeWorld
 from sandbox.kube.status import ApiError
@@ -26,31 +26,24 @@ class InProcess:
         self.after: Callable[[str, str, Response], Response] = lambda _method, _path, response: response
         self.calls: list[tuple[str, str]] = []
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = JSON,
-        timeout: float | None = None,
-        accept: str = JSON,
-    ) -> Response:
-        self.calls.append((method, path))
-        answer = self.before(method, path, query or {})
+    def send(self, request: Request) -> Response:
+        self.calls.append((request.method, request.path))
+        answer = self.before(request.method, request.path, request.query)
         if answer is not None:
             return answer
-        found = self.world.request(method, path, query, body, content_type, accept=accept)
-        return self.after(method, path, Response(found.status, found.body))
+        found = self.world.request(
+            request.method, request.path, request.query, request.body, request.content_type, accept=request.accept
+        )
+        return self.after(request.method, request.path, Response(found.status, found.body))
 
-    def stream(self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = JSON) -> Iterator[bytes]:
+    def stream(self, request: Request) -> Iterator[bytes]:
+        path, query = request.path, request.query
         self.calls.append(("WATCH", path))
         answer = self.before("WATCH", path, query)
         if answer is not None:
             raise WatchRefused(answer)
         try:
-            watch = self.world.watch(path, query, accept)
+            watch = self.world.watch(path, query, request.accept)
         except ApiError as error:
             refused = self.world.request("GET", path, {k: v for k, v in query.items() if k != "watch"})
             raise WatchRefused(Response(error.code, refused.body)) from error

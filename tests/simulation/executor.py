@@ -7,7 +7,7 @@ from common.model.actions import Action
 from common.model.ids import NodeName
 from tests.kit.clock import VirtualClock
 from workers.executor import Ended, Perform, performed
-from workers.rooms import Rooms
+from workers.rooms import Rooms, Share
 
 
 class SimulatedExecutor:
@@ -16,7 +16,7 @@ class SimulatedExecutor:
     def __init__(
         self, rooms: Rooms, perform: Perform, clock: VirtualClock, rng: random.Random, *, eager: bool = False
     ) -> None:
-        self._rooms = rooms
+        self._rooms = Share(rooms)
         self._perform = perform
         self._clock = clock
         self._rng = rng

@@ -1,11 +1,11 @@
 """The three outside worlds in process: EC2, Kubernetes, Redis; each call passes the crash points."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from common.kube.transport import Response
+from common.kube.transport import Request, Response
 from common.model.errors import Unsure
 from common.model.ids import NodeName
 from sandbox.ec2.errors import Ec2ConnectionReset, Ec2Fault
@@ -46,29 +46,17 @@ class KubeInProcess:
         self.points = points or CrashPoints()
         self.away = False
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-        timeout: float | None = None,
-        accept: str = "application/json",
-    ) -> Response:
+    def send(self, request: Request) -> Response:
         if self.away:
             raise Unsure("ConnectionRefused", "the API server is away")
 
         def effect() -> Response:
-            answer = self.world.request(method, path, query, body, content_type)
+            answer = self.world.request(request.method, request.path, request.query, request.body, request.content_type)
             return Response(answer.status, answer.body)
 
-        return self.points.call(f"Kubernetes {method} {path}", effect)
+        return self.points.call(f"Kubernetes {request.method} {request.path}", effect)
 
-    def stream(
-        self, path: str, query: Mapping[str, str], timeout: float, *, accept: str = "application/json"
-    ) -> Iterator[bytes]:
+    def stream(self, request: Request) -> Iterator[bytes]:
         raise NotImplementedError("the simulation pumps the watcher itself")
 
 

@@ -62,8 +62,8 @@ def shrink(steps: Sequence[Step], fails: Callable[[Sequence[Step]], bool]) -> li
             break
         size = max(1, size // 2)
     for index in range(len(left)):
-        for simpler in (lambda one: replace(one, within=None), lambda one: replace(one, cut=None)):
-            step = simpler(left[index])
+        for uncut in (False, True):
+            step = replace(left[index], cut=None) if uncut else replace(left[index], within=None)
             if step != left[index] and still([*left[:index], step, *left[index + 1 :]]):
                 left[index] = step
     return left

@@ -28,3 +28,8 @@ def test_a_role_imports_nothing_that_it_does_not_use(role: str) -> None:
     modules, unused = ROLES[role]
     found = loaded(f"{COMMAND_LINE} {modules}")
     assert found.isdisjoint(unused), sorted(found & set(unused))
+
+
+def test_the_handler_of_sigterm_is_there_before_anything_that_takes_long_to_import() -> None:
+    light = loaded("signal sys types")
+    assert loaded("cli.__main__") - light == {"cli", "cli.__main__"}

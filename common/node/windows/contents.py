@@ -34,19 +34,33 @@ def address_named(pod: PodWish) -> Ipv4 | None:
         return None
 
 
-def named_by(pods: Mapping[PodUid, PodWish]) -> dict[Ipv4, list[PodWish]]:
-    """Addresses that living pods' annotations name, each with those pods, the oldest first."""
+def address_of(pod: PodWish, addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]) -> Ipv4 | None:
+    """The node's address that a living pod has: the one that it runs with, by the kubelet's word, else the one that its
+    annotation names, which anybody may have written. None where there is neither."""
+    if pod.finished:
+        return None
+    runs_with = Ipv4(pod.pod_ip)
+    if runs_with in addresses or prefix_of(runs_with, prefixes) is not None:
+        return runs_with
+    return address_named(pod)
+
+
+def named_by(
+    pods: Mapping[PodUid, PodWish], addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]
+) -> dict[Ipv4, list[PodWish]]:
+    """Addresses that living pods have by `address_of`, each with those pods: who runs with it, then the oldest."""
     named: dict[Ipv4, list[PodWish]] = {}
     for pod in sorted(pods.values(), key=lambda pod: (pod.scheduled_at, pod.uid)):
-        ip = None if pod.finished else address_named(pod)
-        if ip is not None:
+        if (ip := address_of(pod, addresses, prefixes)) is not None:
             named.setdefault(ip, []).append(pod)
-    return named
+    return {ip: sorted(by, key=lambda pod: pod.pod_ip != ip) for ip, by in named.items()}
 
 
-def reserved(pods: Mapping[PodUid, PodWish]) -> dict[Ipv4, PodWish]:
-    """Addresses that living pods' annotations name; where several pods name one it is the oldest pod's."""
-    return {ip: by[0] for ip, by in named_by(pods).items()}
+def reserved(
+    pods: Mapping[PodUid, PodWish], addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]
+) -> dict[Ipv4, PodWish]:
+    """The same, each with the pod that comes first."""
+    return {ip: by[0] for ip, by in named_by(pods, addresses, prefixes).items()}
 
 
 def prefix_of(ip: Ipv4, prefixes: Mapping[Prefix, float]) -> Prefix | None:
@@ -54,10 +68,10 @@ def prefix_of(ip: Ipv4, prefixes: Mapping[Prefix, float]) -> Prefix | None:
 
 
 def adopted_pool(primary: Interface, pods: Mapping[PodUid, PodWish], now: float) -> Pool:
-    """A pool without a record: what a living pod's annotation names is that pod's; a secondary address that nobody
-    names may have been a pod's a moment ago, and rests; so does every address of a prefix."""
-    named = reserved(pods)
+    """A pool without a record: what a living pod runs with, or its annotation names, is that pod's; a secondary address
+    that nobody has may have been a pod's a moment ago, and rests; so does every address of a prefix."""
     prefixes = dict.fromkeys(primary.prefixes, now)
+    named = reserved(pods, frozenset(primary.secondary_ips), prefixes)
     addresses: dict[Ipv4, Address] = {}
     for ip in primary.secondary_ips:
         addresses[ip] = _taken(ip, None, named.get(ip), now)

@@ -14,7 +14,7 @@ from common.model.pod import PodWish, is_live
 from common.node.branch.releasing import review
 from common.node.state import NEVER, Draft
 from common.node.windows.calls import ask, give_back, look, pool_of, put_pool, why_none
-from common.node.windows.contents import address_named, named_by, prefix_of, reserved
+from common.node.windows.contents import address_named, address_of, named_by, prefix_of, reserved
 from common.node.windows.pool import (
     PoolMode,
     capacity,
@@ -53,7 +53,8 @@ def keep_windows(draft: Draft, node: NodeFacts) -> None:
     put_pool(draft, rested(draft.ledger.pool or Pool(), draft.now))
     _observe_annotations(draft)
     _ask_about_found(draft)
-    names = frozenset(reserved(draft.desired.pods))
+    pool = pool_of(draft)
+    names = frozenset(reserved(draft.desired.pods, pool.addresses.keys(), pool.prefixes))
     waiting = _serve(draft, mode, names)
     eni_id, targets, slots = instance.primary_eni, targets_for(config, mode), slots_of(limits.ipv4_per_interface)
     look(draft, eni_id)
@@ -118,29 +119,50 @@ def _owned(address: Address, pod: PodWish, now: float, *, annotated: bool) -> Ad
 
 
 def _observe_annotations(draft: Draft) -> None:
-    """A living pod's annotation says which address is its own, whatever the ledger thought. Of several that name one
-    address it is the one's that has it, else the oldest's."""
+    """What a living pod runs with is its own. What its annotation names is, too, unless it is another's on record, or
+    the pod has an address on record; of several that name one address it is the oldest's."""
+    pool = pool_of(draft)
     for pod in draft.desired.pods.values():
-        if pod.ip_annotation is not None and not pod.finished and address_named(pod) is None:
+        named, has = address_named(pod), address_of(pod, pool.addresses.keys(), pool.prefixes)
+        if named is not None and has is not None and named != has:
+            what = f"The pod's annotation names {named}, and the pod runs with {has}"
+            draft.tell_pod_once(pod, "AnnotationNotVerified", what, Severity.WARNING)
+        if pod.ip_annotation is not None and not pod.finished and named is None:
             draft.tell_node_once(
                 subjects.annotation(pod.uid),
                 "PodAnnotationMalformed",
                 f"Pod {pod.namespace}/{pod.name} carries an annotation {PRIVATE_IPV4} that cannot be read",
                 Severity.WARNING,
             )
-    for ip, pods in named_by(draft.desired.pods).items():
+    for ip, pods in named_by(draft.desired.pods, pool.addresses.keys(), pool.prefixes).items():
         address = pool_of(draft).addresses.get(ip)
-        owner = next((pod for pod in pods if address is not None and address.pod_uid == pod.uid), pods[0])
+        owner = _owner(draft, ip, pods)
         for pod in pods:
-            if pod is not owner:
+            if owner is None:
+                what = f"The pod's annotation names {ip}, and the pod was given another address"
+                draft.tell_pod_once(pod, "AnnotationNotVerified", what, Severity.WARNING)
+            elif pod is not owner:
                 what = f"The pod's annotation names {ip}, which pod {owner.namespace}/{owner.name} has"
                 draft.tell_pod_once(pod, "AddressShared", what, Severity.WARNING)
+        if owner is None:
+            continue
         if address is None:
             prefix = prefix_of(ip, pool_of(draft).prefixes)
             if prefix is not None:
                 _put(draft, _owned(Address(ip=ip, prefix=prefix), owner, draft.now, annotated=True))
         elif address.pod_uid != owner.uid or not address.annotated or address.state is not AddressState.ASSIGNED:
             _put(draft, _owned(address, owner, draft.now, annotated=True))
+
+
+def _owner(draft: Draft, ip: Ipv4, pods: list[PodWish]) -> PodWish | None:
+    """Of pods that may have the address, in their order."""
+    if pods[0].pod_ip == ip:
+        return pods[0]
+    on_record = {a.pod_uid: a.ip for a in pool_of(draft).addresses.values() if a.state is AddressState.ASSIGNED}
+    holder = next((uid for uid, has in on_record.items() if has == ip), None)
+    if holder is not None and is_live(pod := draft.desired.pods.get(holder)):
+        return pod
+    return next((pod for pod in pods if on_record.get(pod.uid, ip) == ip), None)
 
 
 def _release_ended(draft: Draft) -> None:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from cli.doctor import clocks, ec2, guards, kubernetes, redis
 from cli.doctor.finding import State
 from cli.doctor.permissions import ROLES, Permission, needed
-from common.kube.transport import Response
+from common.kube.transport import Request, Response
 from common.model.errors import Denied
 from tests.kit.clock import VirtualClock
 
@@ -51,21 +51,11 @@ class ApiServer:
     def __init__(self, answers: Mapping[str, tuple[int, str]]) -> None:
         self._answers = answers
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-        timeout: float | None = None,
-        accept: str = "application/json",
-    ) -> Response:
-        status, body = self._answers.get(path, (404, "{}"))
+    def send(self, request: Request) -> Response:
+        status, body = self._answers.get(request.path, (404, "{}"))
         return Response(status, body.encode())
 
-    def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
+    def stream(self, request: Request) -> Iterator[bytes]:
         raise NotImplementedError
 
 

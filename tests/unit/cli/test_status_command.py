@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -19,7 +20,17 @@ from cli.status.read import read_glance, read_node, read_pod
 from cli.status.show_detail import render_node, render_pod
 from common.model.ec2 import Subnet
 from common.model.ids import BranchKey, EniId, GroupId, InstanceId, Ipv4, NodeName, PodUid, SubnetId, VlanId
-from common.model.ledger import Branch, BranchState, Claim, InstanceFacts, Ledger, Pace, Trunk, TrunkState
+from common.model.ledger import (
+    LEDGER_VERSION,
+    Branch,
+    BranchState,
+    Claim,
+    InstanceFacts,
+    Ledger,
+    Pace,
+    Trunk,
+    TrunkState,
+)
 from common.model.limits import load_limits
 from common.model.node import NodeView
 from common.model.pod import PodWish
@@ -169,6 +180,29 @@ def test_details_fit_the_terminal(store: Store, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     for words in ("eni-0bbbbbbbbbbbbbb07", "assigned", "shop/served", "InsufficientFreeAddressesInSubnet, 3 times"):
         assert words in text, words
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        pytest.param(
+            {"node": OTHER, "version": LEDGER_VERSION + 1}, "left to newer workers: it has version", id="newer version"
+        ),
+        pytest.param({"node": 5}, "the ledger cannot be read:", id="unreadable"),
+    ],
+)
+def test_a_node_whose_ledger_this_version_cannot_read_says_so(
+    redis: RedisServer, store: Store, body: dict[str, object], said: str
+) -> None:
+    client, prefix = connect(redis.url), keys.prefix("demo")
+    client.set(keys.ledger(prefix, OTHER), msgspec.msgpack.encode(body))
+    client.sadd(keys.ledgers(prefix), OTHER)
+    (node,) = [node for node in read_glance(store, load_limits()).nodes if node.node == OTHER]
+    assert said in node.problem
+    assert [pod.why for pod in node.waiting] == [node.problem]
+    assert said in run(redis, OTHER).stdout.partition("Pods that wait")[0]
+    assert said in run(redis, "shop/waiting").stdout
+    assert said in run(redis).stdout
 
 
 LEADER, STANDBY = Member(leader=True), Member()

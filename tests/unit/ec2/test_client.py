@@ -28,6 +28,7 @@ IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/20
 <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"""
 EC2 = """<{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>
 <networkInterfaceSet/><interfaceAssociation><associationId>a</associationId></interfaceAssociation></{action}Response>"""
+PAGE = b"<html>Welcome!</html>"
 ERROR = "<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>"
 
 
@@ -297,6 +298,24 @@ def test_an_unknown_region_is_a_setting_that_is_missing(server: Server, monkeypa
     assert error.value.problems[0].startswith("VPC_RC_AWS_REGION")
 
 
+def test_a_page_of_a_proxy_in_place_of_sts_is_to_be_tried_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without keys of its own the SDK asks STS for them, too."""
+    monkeypatch.setattr(server, "answer", lambda _: (200, PAGE))
+    with pytest.raises(Unsure):
+        account_id(settings(server))
+    token = tmp_path / "token"
+    token.write_text("a.web.token")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+    with pytest.raises(Unsure):
+        account_id(settings(server))
+
+
 class Metadata(BaseHTTPRequestHandler):
     """Instance metadata that insists on session tokens."""
 
@@ -315,6 +334,39 @@ class Metadata(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+class Portal(Metadata):
+    """A page of a proxy in place of instance metadata, with a line's end or without."""
+
+    page = PAGE.decode()
+
+    def do_PUT(self) -> None:
+        self._say(self.page)
+
+    def do_GET(self) -> None:
+        self._say(self.page)
+
+
+class LongPortal(Portal):
+    page = f"{PAGE.decode()}\r\n"
+
+
+@pytest.mark.parametrize("portal", [Portal, LongPortal])
+def test_a_page_of_a_proxy_in_place_of_instance_metadata_is_to_be_tried_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch, portal: type[Portal]
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    metadata = ThreadingHTTPServer(("127.0.0.1", 0), portal)
+    threading.Thread(target=metadata.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{metadata.server_address[1]}/")
+    try:
+        with pytest.raises(Unsure):
+            region_of(settings(server, aws_region=""))
+    finally:
+        metadata.shutdown()
+        metadata.server_close()
 
 
 def test_the_region_comes_from_instance_metadata_at_its_endpoint(

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from common.kube.lease import STANDBY_SECONDS, Lease, LeaseTerms
-from common.kube.transport import Response
+from common.kube.transport import Request, Response
 from common.model.errors import OutsideError, Unsure
 from tests.kit.api import InProcess, cluster, cut
 from tests.kit.clock import VirtualClock
@@ -248,19 +248,19 @@ def test_stopping_releases(api: InProcess, clock: VirtualClock) -> None:
 
 
 def test_every_call_has_a_short_time_out(clock: VirtualClock) -> None:
-    timeouts: list[float | None] = []
+    timeouts: list[float] = []
 
     class Hanging(InProcess):
-        def request(self, *args: Any, timeout: float | None = None, **more: Any) -> Response:
-            timeouts.append(timeout)
-            clock.sleep(timeout or 3600)
+        def send(self, request: Request) -> Response:
+            timeouts.append(request.timeout)
+            clock.sleep(request.timeout)
             raise Unsure("ReadTimeoutError", "injected")
 
     a = candidate(Hanging(cluster(clock, definitions=False).world), clock, "a")
     for call in (a.attempt, a.release):
         with pytest.raises(OutsideError):
             call()
-    assert all(timeout is not None and timeout <= TERMS.retry for timeout in timeouts)
+    assert all(timeout <= TERMS.retry for timeout in timeouts)
 
 
 def test_a_standby_says_once_who_holds_the_lease(api: InProcess, clock: VirtualClock) -> None:

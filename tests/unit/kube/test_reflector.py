@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from common.kube import raw as k
+from common.kube.decode import identity, pod_facts
 from common.kube.lenient import Raw
-from common.kube.project import identity
-from common.kube.reflector import LAST_BACKOFF_SECONDS, MISSING_SECONDS, Reflector, Resource
-from common.kube.transport import Response, WatchRefused
+from common.kube.reflector import DEAF_SECONDS, LAST_BACKOFF_SECONDS, MISSING_SECONDS, Reflector, Resource
+from common.kube.transport import Request, Response, WatchRefused
 from common.model.errors import Unsure
 from tests.kit.api import InProcess, cluster, cut, node, pod
 from tests.kit.clock import VirtualClock
@@ -304,7 +305,7 @@ def test_an_object_that_cannot_be_taken_in_is_set_aside_and_the_others_are_serve
 
 def test_a_quiet_watch_that_a_load_balancer_cuts_is_begun_again_without_a_growing_wait(clock: VirtualClock) -> None:
     class Cutting(Scripted):
-        def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
+        def stream(self, request: Request) -> Iterator[bytes]:
             clock.sleep(10.0)
             yield from ()
             raise Unsure("ConnectionReset", "cut")
@@ -322,11 +323,11 @@ class Scripted:
         self.items = b""
         self.timeouts: list[tuple[float, float]] = []
 
-    def request(self, method: str, path: str, **_: Any) -> Response:
+    def send(self, request: Request) -> Response:
         return Response(200, b'{"metadata":{"resourceVersion":"5"},"items":[' + self.items + b"]}")
 
-    def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
-        self.timeouts.append((float(query["timeoutSeconds"]), timeout))
+    def stream(self, request: Request) -> Iterator[bytes]:
+        self.timeouts.append((float(request.query["timeoutSeconds"]), request.timeout))
         if not self.watches:
             raise WatchRefused(Response(429, b""))
         for line in self.watches.pop(0):
@@ -342,6 +343,71 @@ def test_every_watch_is_held_to_an_end_within_twenty_seconds(clock: VirtualClock
     assert len(server.timeouts) == 50
     for seconds, timeout in server.timeouts:
         assert seconds + 3 <= timeout <= 20, "the server ends it, or it is dead: silence of a half-open connection ends"
+
+
+def test_a_resource_of_which_nothing_is_heard_is_a_problem_until_it_answers(
+    api: InProcess, clock: VirtualClock
+) -> None:
+    mirror = Mirror(api, clock)
+    mirror.step(3)
+    clock.sleep(DEAF_SECONDS - 1)
+    assert mirror.reflector.problem() is None
+    api.before = cut
+    while clock.time < 1_700_000_000 + 2 * DEAF_SECONDS:
+        mirror.step()
+    assert "nothing heard of pods" in str(mirror.reflector.problem())
+    assert "ConnectionReset" in str(mirror.reflector.problem())
+    api.before = lambda *_: None
+    mirror.step()
+    assert mirror.reflector.problem() is None
+
+
+def test_quiet_watches_that_end_in_time_are_no_problem(clock: VirtualClock) -> None:
+    class Quiet(Scripted):
+        def stream(self, request: Request) -> Iterator[bytes]:
+            clock.sleep(float(request.query["timeoutSeconds"]))
+            assert mirror.reflector.problem() is None
+            yield from ()
+
+    mirror = Mirror(Quiet([]), clock)
+    mirror.step(20)
+    assert mirror.reflector.problem() is None
+
+
+def test_a_watch_that_hangs_is_a_problem_although_it_was_begun(clock: VirtualClock) -> None:
+    class Hanging(Scripted):
+        def stream(self, request: Request) -> Iterator[bytes]:
+            clock.sleep(request.timeout)
+            yield from ()
+            raise Unsure("ReadTimeoutError", "silent")
+
+    mirror = Mirror(Hanging([]), clock)
+    mirror.step(3)
+    assert "ReadTimeoutError: silent" in str(mirror.reflector.problem())
+
+
+def test_a_resource_that_is_not_served_is_no_problem(clock: VirtualClock) -> None:
+    mirror = Mirror(cluster(clock, definitions=False), clock, CNINODES)
+    mirror.step(10)
+    assert mirror.reflector.absent
+    assert mirror.reflector.problem() is None
+
+
+def test_an_object_is_decoded_once_for_all_who_read_it(api: InProcess, clock: VirtualClock) -> None:
+    got: list[tuple[str, Raw]] = []
+    reflector = Reflector(
+        Resource(name="pods", path="/api/v1/pods", decoded_as=k.Pod), api, clock=clock, rng=random.Random(1),
+        on_event=lambda event, raw: got.append((event, raw)), on_synced=lambda: None,
+    )  # fmt: skip
+    make(api, "listed")
+    reflector.step()
+    make(api, "watched")
+    reflector.step()
+    api.ok("DELETE", f"{IN_DEFAULT}/listed", {"gracePeriodSeconds": 0})
+    reflector.step()
+    assert [event for event, _ in got if event != "MODIFIED"] == ["ADDED", "ADDED", "DELETED"]
+    assert {type(raw) for _, raw in got} == {k.Pod}
+    assert {facts.node_name for _, raw in got if (facts := pod_facts(raw)) is not None} == {"n1"}
 
 
 def test_field_selectors_go_with_lists_and_watches(api: InProcess, clock: VirtualClock) -> None:

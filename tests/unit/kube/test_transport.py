@@ -13,8 +13,9 @@ import pytest
 
 from common.clock import Clock, SystemClock
 from common.kube.pace import RequestPace
-from common.kube.transport import MERGE_PATCH, HttpTransport, NoCluster, WatchRefused, connect
+from common.kube.transport import MERGE_PATCH, HttpTransport, NoCluster, Request, WatchRefused, connect
 from common.model.errors import Unsure
+from common.reach import SILENT_SECONDS, Reach
 from tests.kit.clock import VirtualClock
 
 Script = Callable[[socket.socket, bytes], None]
@@ -93,7 +94,11 @@ def hang_up(connection: socket.socket, _: bytes) -> None:
 
 @contextmanager
 def serving(
-    folder: Path, *scripts: Script, user: dict[str, str] | None = None, clock: Clock | None = None
+    folder: Path,
+    *scripts: Script,
+    user: dict[str, str] | None = None,
+    clock: Clock | None = None,
+    reach: Reach | None = None,
 ) -> Iterator[tuple[HttpTransport, Server]]:
     server = Server(*scripts)
     config = {
@@ -106,7 +111,7 @@ def serving(
     }
     path = folder / "kubeconfig"
     path.write_text(json.dumps(config))
-    transport = connect(kubeconfig=path, context="", clock=clock or SystemClock())
+    transport = connect(kubeconfig=path, context="", clock=clock or SystemClock(), reach=reach)
     try:
         yield transport, server
     finally:
@@ -117,7 +122,7 @@ def serving(
 def test_a_request_carries_token_type_and_encoded_query(tmp_path: Path) -> None:
     with serving(tmp_path, answer(b"{}")) as (transport, server):
         query = {"fieldSelector": "metadata.name=a b"}
-        response = transport.request("PATCH", "/x", query=query, body={"a": "ü"}, content_type=MERGE_PATCH)
+        response = transport.send(Request("PATCH", "/x", query=query, body={"a": "ü"}, content_type=MERGE_PATCH))
         assert (response.status, response.body) == (200, b"{}")
     request = server.requests[0].decode()
     assert request.startswith("PATCH /x?fieldSelector=metadata.name%3Da%20b HTTP/1.1")
@@ -130,13 +135,13 @@ def test_a_request_carries_token_type_and_encoded_query(tmp_path: Path) -> None:
 def test_any_status_is_an_answer_at_once(tmp_path: Path, status: int) -> None:
     extra = "Retry-After: 60\r\nLocation: http://127.0.0.1:1/\r\n"
     with serving(tmp_path, answer(b"no", status, extra)) as (transport, server):
-        assert transport.request("GET", "/x", timeout=5).status == status
+        assert transport.send(Request("GET", "/x", timeout=5)).status == status
         assert len(server.requests) == 1
 
 
 def test_a_silent_server_costs_the_time_out(tmp_path: Path) -> None:
     with serving(tmp_path, lambda *_: None) as (transport, _), pytest.raises(Unsure):
-        transport.request("POST", "/x", body={}, timeout=0.2)
+        transport.send(Request("POST", "/x", body={}, timeout=0.2))
 
 
 def dripping(stop: threading.Event, head: bytes, drop: bytes) -> Script:
@@ -166,9 +171,9 @@ def test_an_answer_that_drips_costs_the_time_out_as_a_whole(
     with serving(tmp_path, dripping(over, head, drop)) as (transport, _):
         began = clock.monotonic()
         ask = (
-            (lambda: list(transport.stream("/x", {}, 0.5)))
+            (lambda: list(transport.stream(Request("GET", "/x", timeout=0.5))))
             if streamed
-            else (lambda: [transport.request("GET", "/x", timeout=0.5)])
+            else (lambda: [transport.send(Request("GET", "/x", timeout=0.5))])
         )
         with pytest.raises(Unsure):
             ask()
@@ -181,7 +186,7 @@ def test_a_silent_server_costs_the_time_out_once(tmp_path: Path) -> None:
     with serving(tmp_path, lambda *_: None) as (transport, server):
         began = clock.monotonic()
         with pytest.raises(Unsure):
-            transport.request("GET", "/x", timeout=1.0)
+            transport.send(Request("GET", "/x", timeout=1.0))
         assert clock.monotonic() - began < 2.0
         assert len(server.requests) == 1
 
@@ -191,7 +196,7 @@ def test_a_refused_stream_whose_words_drip_costs_the_time_out(tmp_path: Path) ->
     script = dripping(over, b"HTTP/1.1 503 X\r\nContent-Length: 100000\r\n\r\n", b"x")
     with serving(tmp_path, script) as (transport, _):
         with pytest.raises(Unsure):
-            list(transport.stream("/x", {}, 0.5))
+            list(transport.stream(Request("GET", "/x", timeout=0.5)))
         over.set()
 
 
@@ -204,9 +209,9 @@ def test_a_connection_whose_answer_was_read_is_used_again(tmp_path: Path) -> Non
         script(connection, request)
 
     with serving(tmp_path, note) as (transport, _):
-        list(transport.stream("/x?watch", {}, 5))
-        transport.request("GET", "/x", timeout=5)
-        list(transport.stream("/x?watch", {}, 5))
+        list(transport.stream(Request("GET", "/x?watch", timeout=5)))
+        transport.send(Request("GET", "/x", timeout=5))
+        list(transport.stream(Request("GET", "/x?watch", timeout=5)))
     assert len(set(seen)) == 1, "a watch every few seconds must not cost a handshake each"
 
 
@@ -216,16 +221,16 @@ def test_an_answer_cut_short_is_no_answer(tmp_path: Path) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
     with serving(tmp_path, short) as (transport, _), pytest.raises(Unsure):
-        transport.request("GET", "/x", timeout=2)
+        transport.send(Request("GET", "/x", timeout=2))
 
 
 def test_reading_again_over_a_fresh_connection_but_never_writing_again(tmp_path: Path) -> None:
     with serving(tmp_path, hang_up, answer(b"{}")) as (transport, server):
-        assert transport.request("GET", "/x", timeout=2).status == 200
+        assert transport.send(Request("GET", "/x", timeout=2)).status == 200
         assert len(server.requests) == 2
     with serving(tmp_path, hang_up, answer(b"{}")) as (transport, server):
         with pytest.raises(Unsure):
-            transport.request("POST", "/x", body={}, timeout=2)
+            transport.send(Request("POST", "/x", body={}, timeout=2))
         assert len(server.requests) == 1
 
 
@@ -233,18 +238,22 @@ def test_nobody_listens(tmp_path: Path) -> None:
     with serving(tmp_path, answer(b"{}")) as (transport, server):
         server.close()
         with pytest.raises(Unsure):
-            transport.request("GET", "/x", timeout=2)
+            transport.send(Request("GET", "/x", timeout=2))
 
 
 def test_lines_of_a_stream_come_whole_however_they_are_cut(tmp_path: Path) -> None:
     script = chunks(b'{"a"', b":1}\n{", b'"b":2}\n\n', b'{"c":3}\n', then=end)
     with serving(tmp_path, script) as (transport, _):
-        assert list(transport.stream("/x", {"watch": "true"}, 5)) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+        assert list(transport.stream(Request("GET", "/x", query={"watch": "true"}, timeout=5))) == [
+            b'{"a":1}',
+            b'{"b":2}',
+            b'{"c":3}',
+        ]
 
 
 def test_lines_come_while_the_stream_goes_on_and_silence_ends_it(tmp_path: Path) -> None:
     with serving(tmp_path, chunks(b"{}\n", then=lambda *_: None)) as (transport, _):
-        lines = transport.stream("/x", {}, 0.3)
+        lines = transport.stream(Request("GET", "/x", timeout=0.3))
         assert next(lines) == b"{}"
         with pytest.raises(Unsure):
             next(lines)
@@ -252,7 +261,7 @@ def test_lines_come_while_the_stream_goes_on_and_silence_ends_it(tmp_path: Path)
 
 def test_a_stream_cut_off_is_told_from_one_that_ended(tmp_path: Path) -> None:
     with serving(tmp_path, chunks(b"{}\n", then=hang_up)) as (transport, _):
-        lines = transport.stream("/x", {}, 5)
+        lines = transport.stream(Request("GET", "/x", timeout=5))
         assert next(lines) == b"{}"
         with pytest.raises(Unsure):
             next(lines)
@@ -261,7 +270,7 @@ def test_a_stream_cut_off_is_told_from_one_that_ended(tmp_path: Path) -> None:
 def test_a_refused_stream_carries_the_answer(tmp_path: Path) -> None:
     with serving(tmp_path, answer(b"too old", 410)) as (transport, _):
         with pytest.raises(WatchRefused) as refused:
-            next(transport.stream("/x", {}, 5))
+            next(transport.stream(Request("GET", "/x", timeout=5)))
         assert refused.value.response == (410, b"too old")
 
 
@@ -279,18 +288,18 @@ def test_a_token_file_is_read_again_and_its_last_token_outlives_it(tmp_path: Pat
     file, clock = tmp_path / "token", VirtualClock(0.0)
     file.write_text("first\n")
     with serving(tmp_path, answer(b"{}"), user={"tokenFile": "token"}, clock=clock) as (transport, server):
-        transport.request("GET", "/x")
+        transport.send(Request("GET", "/x"))
         file.write_text("second\n")
         clock.sleep(61)
-        transport.request("GET", "/x")
+        transport.send(Request("GET", "/x"))
         file.unlink()
         clock.sleep(61)
-        transport.request("GET", "/x")
+        transport.send(Request("GET", "/x"))
         file.write_text("")
         clock.sleep(61)
-        list(transport.stream("/x", {}, 5))
+        list(transport.stream(Request("GET", "/x", timeout=5)))
         file.write_text("third")
-        transport.request("GET", "/x")
+        transport.send(Request("GET", "/x"))
     assert [token_of(r) for r in server.requests] == ["first", "second", "second", "second", "third"]
 
 
@@ -300,12 +309,12 @@ def test_a_process_without_files_to_open_fails_the_request_and_not_the_thread(tm
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
             with pytest.raises(Unsure):
-                transport.request("GET", "/x", timeout=2)
+                transport.send(Request("GET", "/x", timeout=2))
             with pytest.raises(Unsure):
-                list(transport.stream("/x", {}, 2))
+                list(transport.stream(Request("GET", "/x", timeout=2)))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert transport.request("GET", "/x", timeout=2).status == 200
+        assert transport.send(Request("GET", "/x", timeout=2)).status == 200
 
 
 def test_requests_are_paced_after_their_burst() -> None:
@@ -322,3 +331,59 @@ def test_requests_are_paced_after_their_burst() -> None:
     for _ in range(5):
         pace.wait()
     assert clock.time == began
+
+
+def ask(transport: HttpTransport) -> None:
+    with suppress(Unsure):
+        transport.send(Request("POST", "/x", body={}, timeout=0.3))
+
+
+def watch(transport: HttpTransport) -> None:
+    with suppress(Unsure, WatchRefused):
+        list(transport.stream(Request("GET", "/x", timeout=0.3)))
+
+
+@pytest.mark.parametrize("call", [ask, watch])
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        pytest.param(lambda *_: None, "ReadTimeoutError", id="silent"),
+        pytest.param(hang_up, "ProtocolError", id="cut"),
+        pytest.param(answer(b"<html></html>"), "no Kubernetes object", id="page of a proxy"),
+        pytest.param(answer(b'{"kind":"Status"}', 503), "HTTP status 503", id="cannot work"),
+        pytest.param(answer(b'{"kind":"Status"}', 401), "HTTP status 401", id="does not know us"),
+        pytest.param(answer(b'{"kind":"Status"}', 429), "HTTP status 429", id="too busy"),
+    ],
+)
+def test_an_api_server_of_which_nothing_comes_is_known_to_be_away(
+    tmp_path: Path, script: Script, says: str, call: Callable[[HttpTransport], None]
+) -> None:
+    clock = VirtualClock(0.0)
+    reach = Reach("the API server", clock)
+    with serving(tmp_path, script, clock=clock, reach=reach) as (transport, _):
+        call(transport)
+        assert reach.problem() is None
+        clock.sleep(SILENT_SECONDS + 1)
+        call(transport)
+    assert says in str(reach.problem())
+
+
+@pytest.mark.parametrize(
+    ("call", "came"),
+    [
+        pytest.param(ask, answer(b'{"kind":"Pod"}'), id="an object"),
+        pytest.param(ask, answer(b'{"kind":"Status"}', 403), id="a refusal"),
+        pytest.param(watch, chunks(b'{"type":"ADDED"}\n', then=end), id="a watch's line"),
+        pytest.param(watch, answer(b"", extra="Content-Type: application/json\r\n"), id="a quiet watch"),
+    ],
+)
+def test_an_api_server_that_answers_is_not_away(
+    tmp_path: Path, call: Callable[[HttpTransport], None], came: Script
+) -> None:
+    clock = VirtualClock(0.0)
+    reach = Reach("the API server", clock)
+    reach.failed("ConnectionReset")
+    with serving(tmp_path, came, clock=clock, reach=reach) as (transport, _):
+        call(transport)
+        clock.sleep(SILENT_SECONDS + 1)
+    assert reach.problem() is None

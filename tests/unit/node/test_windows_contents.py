@@ -57,7 +57,7 @@ def test_the_address_in_an_annotation(text: str | None, ip: Ipv4 | None) -> None
 
 def test_living_pods_annotations_reserve_and_finished_ones_do_not() -> None:
     alive, done = owner(ip_annotation=f"{A}/19"), pod("b", ip_annotation=f"{B}/19", finished=True)
-    assert reserved({p.uid: p for p in (alive, done)}) == {A: alive}
+    assert reserved({p.uid: p for p in (alive, done)}, {A}, {}) == {A: alive}
 
 
 def test_the_prefix_of_an_address() -> None:
@@ -80,7 +80,7 @@ def test_without_a_record_what_is_named_is_its_pods_and_the_rest_rests() -> None
 def test_of_pods_that_name_one_address_the_oldest_has_it() -> None:
     old, young = owner(ip_annotation=f"{A}/19"), pod("b", ip_annotation=f"{A}/19", scheduled_at=NOW + 5)
     for pods in ((old, young), (young, old)):
-        assert reserved({p.uid: p for p in pods}) == {A: old}
+        assert reserved({p.uid: p for p in pods}, {A}, {}) == {A: old}
 
 
 def looked(pool: Pool, shown: Any = None, *, began: float = NOW) -> Comparison:

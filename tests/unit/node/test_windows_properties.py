@@ -150,7 +150,7 @@ def assert_as_wished(world: WindowsWorld, ledger: Ledger) -> None:
     waiting = [p for p in world.live() if p.ip_annotation is None]
     room = world.room_for_pods(prefixes=world.config.prefix_delegation)
     assert not waiting or len(world.taken()) >= room, f"{waiting[0].name} waits although there is room for {room}"
-    names = frozenset(reserved(world.pods))
+    names = frozenset(reserved(world.pods, pool.addresses.keys(), pool.prefixes))
     assert deviation(pool, wishes, slots, len(waiting), names) <= 0
     excess = releasable(pool, wishes, slots, len(waiting), names)
     assert (excess.addresses, excess.prefixes) == ((), ())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from common.kube.project import policy as read_policy
+from common.kube.decode import policy as read_policy
 from common.kube.transport import Response
 from common.metrics import REGISTRY
 from common.model.notice import PodNotice, Severity

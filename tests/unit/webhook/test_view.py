@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.kube.transport import Response, WatchRefused
+from common.kube.transport import Request, Response, WatchRefused
 from common.model.errors import OutsideError, Unsure
 from common.rules.security_groups import PolicySet
 from tests.kit.clock import VirtualClock
@@ -28,18 +28,18 @@ class StandApi:
         self.looked_up: list[tuple[str, str]] = []
         self.accounts: dict[tuple[str, str], Mapping[str, str] | OutsideError] = {}
 
-    def request(self, method: str, path: str, *, query: Mapping[str, str] | None = None, **_: Any) -> Response:
-        assert method == "GET"
-        failure = self.failing.get(path)
+    def send(self, request: Request) -> Response:
+        assert request.method == "GET"
+        failure = self.failing.get(request.path)
         if isinstance(failure, OutsideError):
             raise failure
         if failure is not None:
             return failure
-        wanted = (query or {}).get("fieldSelector", "").removeprefix("metadata.name=")
-        items = [o for o in self.objects[path] if wanted in ("", o["metadata"]["name"])]
+        wanted = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+        items = [o for o in self.objects[request.path] if wanted in ("", o["metadata"]["name"])]
         return Response(200, json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode())
 
-    def stream(self, path: str, query: Mapping[str, str], timeout: float, **_: Any) -> Iterator[bytes]:
+    def stream(self, request: Request) -> Iterator[bytes]:
         raise WatchRefused(Response(410, b"{}"))
 
     def look_up(self, namespace: str, name: str) -> Mapping[str, str] | None:

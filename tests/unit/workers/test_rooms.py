@@ -11,7 +11,7 @@ from common.model.ids import AssociationId, BranchKey, ClientToken, EniId, NodeN
 from common.model.outcome import Done, Outcome
 from tests.unit.node.builders import leave
 from workers.executor import ThreadExecutor
-from workers.rooms import ROOM_OF, Room, Rooms, places
+from workers.rooms import ROOM_OF, Room, Rooms, Share, places
 from workers.steps.table import STEPS
 
 THREADS = 64
@@ -56,6 +56,24 @@ def test_no_room_holds_more_than_half_and_releases_a_quarter(threads: int) -> No
 def test_releases_that_hang_leave_the_other_threads() -> None:
     rooms = Rooms(THREADS)
     assert admitted(rooms, release) == THREADS // 4
+    assert admitted(rooms, annotation) == THREADS // 2
+
+
+def test_a_node_whose_calls_hang_leaves_the_others_half_of_the_room() -> None:
+    rooms = Rooms(THREADS)
+    silent, other = Share(rooms), Share(rooms)
+    assert sum(silent.enter(permission()) for _ in range(THREADS)) == THREADS // 4
+    assert not silent.has_place(permission())
+    assert silent.has_place(annotation())
+    assert sum(other.enter(permission()) for _ in range(THREADS)) == THREADS // 4
+    silent.leave(permission())
+    assert silent.enter(permission())
+
+
+def test_what_nobody_waits_for_does_not_take_the_room_of_annotations() -> None:
+    rooms = Rooms(THREADS)
+    confirmation = act.ConfirmGone(subject="pod/u", pod_uid=PodUid("u"), namespace="n", name="p")
+    assert admitted(rooms, lambda: confirmation) == THREADS // 4
     assert admitted(rooms, annotation) == THREADS // 2
 
 

@@ -7,7 +7,6 @@ import structlog
 from structlog.testing import LogCapture
 
 from common.ec2.client import measured
-from common.ec2.reach import Reach
 from common.model import actions as act
 from common.model.errors import Conflict, Denied
 from common.model.ids import (
@@ -23,6 +22,7 @@ from common.model.ids import (
 )
 from common.model.ledger import Branch, BranchState, Ledger
 from common.model.outcome import Done, Failed, Outcome, Waits
+from common.reach import Reach
 from tests.unit.ec2.scripted import fault
 from workers.executor import ThreadExecutor, performed
 from workers.rooms import Rooms
@@ -135,7 +135,7 @@ def test_what_ec2_refuses_is_one_line_that_says_what_it_was_for(lines: LogCaptur
 
     def perform(_action: act.Action) -> Outcome:
         with pytest.raises(type(error)):
-            measured(refuse, Reach())("AssociateTrunkInterface", {})
+            measured(refuse, Reach("EC2"))("AssociateTrunkInterface", {})
         return Failed(error=Denied("UnauthorizedOperation", "You are not authorized"))
 
     on_a_thread(ASSOCIATE, perform)

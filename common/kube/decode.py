@@ -53,12 +53,16 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def identity(raw: Raw, report: Report = log_problem) -> Identity | None:
     """None where the object has no name."""
-    found = decode(raw, k.AnyObject, report)
-    return identity_of(found) if found is not None and found.metadata.name else None
+    found = raw if isinstance(raw, msgspec.Struct) else decode(raw, k.AnyObject, report)
+    known = identity_of(found) if found is not None else None
+    return known if known is not None and known.name else None
 
 
-def identity_of(found: k.AnyObject) -> Identity:
-    name = found.metadata
+def identity_of(found: msgspec.Struct) -> Identity:
+    """Of a struct of common.kube.raw; name "" where it has none."""
+    name = getattr(found, "metadata", None)
+    if not isinstance(name, k.Name):
+        name = k.Name()
     return Identity(namespace=name.namespace, name=name.name, uid=name.uid, resource_version=name.resource_version)
 
 
@@ -125,6 +129,7 @@ def bound_pod(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[N
         service_account=pod.spec.service_account_name or "default",
         eni_annotation=annotations.eni,
         ip_annotation=annotations.ip,
+        pod_ip=(addresses > 0 and pod.status and pod.status.pod_ip) or "",
         finished=_finished(pod),
         deleting=pod.metadata.deletion_timestamp is not None,
         scheduled_at=_scheduled_at(pod),

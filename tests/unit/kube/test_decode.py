@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.kube import project
+from common.kube import decode, lenient
+from common.kube import raw as k
 from common.model.ids import PodUid
 from common.model.policy import LabelSelector, Requirement
 
@@ -47,7 +48,7 @@ def test_a_bound_pod_is_read_whole() -> None:
         spec__serviceAccountName="shopper",
         status__conditions=[condition],
     )
-    wish = project.pod_wish(json.dumps(raw).encode(), 7.0)
+    wish = decode.pod_wish(json.dumps(raw).encode(), 7.0)
     assert wish is not None
     assert (wish.uid, wish.namespace, wish.name, wish.labels) == ("u1", "shop", "web", {"app": "web"})
     assert (wish.branches, wish.addresses, wish.service_account) == (1, 0, "shopper")
@@ -81,13 +82,13 @@ def test_a_bound_pod_is_read_whole() -> None:
     ],
 )
 def test_what_a_pod_asks_for(raw: dict[str, Any], expected: tuple[int, int] | None) -> None:
-    wish = project.pod_wish(raw, 0.0, lambda _: None)
+    wish = decode.pod_wish(raw, 0.0, lambda _: None)
     assert (None if wish is None else (wish.branches, wish.addresses)) == expected
 
 
 @pytest.mark.parametrize(("phase", "finished"), [("Succeeded", True), ("Failed", True), ("Running", False), (5, False)])
 def test_only_a_phase_that_says_so_is_an_end(phase: object, finished: bool) -> None:
-    wish = project.pod_wish(raw_pod(status__phase=phase), 0.0, lambda _: None)
+    wish = decode.pod_wish(raw_pod(status__phase=phase), 0.0, lambda _: None)
     assert wish is not None
     assert wish.finished is finished
 
@@ -95,7 +96,7 @@ def test_only_a_phase_that_says_so_is_an_end(phase: object, finished: bool) -> N
 def test_a_bad_value_costs_only_itself() -> None:
     raw = raw_pod(metadata__labels={"app": "web", "bad": 5}, metadata__annotations={ENI: ["no"], IP: "10.0.0.9/19"})
     problems: list[str] = []
-    wish = project.pod_wish(json.dumps(raw).encode(), 0.0, problems.append)
+    wish = decode.pod_wish(json.dumps(raw).encode(), 0.0, problems.append)
     assert wish is not None
     assert (wish.labels, wish.eni_annotation, wish.ip_annotation) == ({"app": "web"}, None, "10.0.0.9/19")
     assert wish.branches == 1
@@ -117,7 +118,7 @@ def test_a_node_is_read_whole() -> None:
         "spec": {"providerID": "aws:///us-west-2c/i-0123456789abcdef0"},
         "status": {"capacity": {"cpu": "2", ENI: "9"}},
     }
-    facts = project.node_facts(raw)
+    facts = decode.node_facts(raw)
     assert facts is not None
     assert (facts.os, facts.os_label, facts.instance_id) == ("windows", "", "i-0123456789abcdef0")
     assert (facts.trunk_label, facts.eni_config_label, facts.auto) == (True, "az-a", True)
@@ -125,7 +126,7 @@ def test_a_node_is_read_whole() -> None:
 
 
 def test_a_bare_node_has_nothing() -> None:
-    facts = project.node_facts({"metadata": {"name": "n1", "uid": "u"}})
+    facts = decode.node_facts({"metadata": {"name": "n1", "uid": "u"}})
     assert facts is not None
     assert (facts.os, facts.instance_id, facts.trunk_label, facts.capacity) == ("", None, False, {})
 
@@ -146,7 +147,7 @@ def test_a_cninode_is_read_whole() -> None:
             "tags": {"team": "a"},
         },
     }
-    facts = project.cninode_facts(raw)
+    facts = decode.cninode_facts(raw)
     assert facts is not None
     assert (facts.uid, facts.resource_version, facts.os_label) == ("u", "7", "linux")
     assert (facts.finalizer, facts.owner_uid, facts.deleting) == (True, "node-uid", False)
@@ -160,7 +161,7 @@ def test_a_cninode_is_read_whole() -> None:
     ("manager", "another"), [(None, False), ("", False), ("vpc-resource-controller", False), ("eks-auto-mode", True)]
 )
 def test_a_cninode_says_whose_it_is(manager: str | None, another: bool) -> None:
-    facts = project.cninode_facts({"metadata": {"name": "n1", "uid": "u"}, "spec": {"managedBy": manager}})
+    facts = decode.cninode_facts({"metadata": {"name": "n1", "uid": "u"}, "spec": {"managedBy": manager}})
     assert facts is not None
     assert facts.spec.of_another is another
 
@@ -168,10 +169,10 @@ def test_a_cninode_says_whose_it_is(manager: str | None, another: bool) -> None:
 def test_an_eni_config_needs_a_subnet() -> None:
     problems: list[str] = []
     full = {"metadata": {"name": "a"}, "spec": {"subnet": "subnet-1", "securityGroups": ["sg-1"], "more": 1}}
-    facts = project.eni_config_facts(full)
+    facts = decode.eni_config_facts(full)
     assert facts is not None
     assert (facts.subnet, facts.groups) == ("subnet-1", ("sg-1",))
-    assert project.eni_config_facts({"metadata": {"name": "a"}, "spec": {}}, problems.append) is None
+    assert decode.eni_config_facts({"metadata": {"name": "a"}, "spec": {}}, problems.append) is None
     assert problems
 
 
@@ -184,7 +185,7 @@ def test_a_policy_is_read_with_its_selectors() -> None:
             "securityGroups": {"groupIds": ["sg-1", "sg-2"]},
         },
     }
-    policy = project.policy(raw)
+    policy = decode.policy(raw)
     assert policy is not None
     assert policy.pod_selector == LabelSelector(
         match_expressions=(Requirement(key="app", operator="In", values=("web",)),)
@@ -204,7 +205,7 @@ def test_a_policy_is_read_with_its_selectors() -> None:
 def test_a_malformed_policy_is_no_policy_rather_than_a_wider_one(spec: dict[str, Any]) -> None:
     problems: list[str] = []
     raw = {"metadata": {"name": "p", "namespace": "shop"}, "spec": spec}
-    assert project.policy(json.dumps(raw).encode(), problems.append) is None
+    assert decode.policy(json.dumps(raw).encode(), problems.append) is None
     assert "shop/p" in problems[0]
 
 
@@ -232,17 +233,25 @@ def test_nothing_raises_whatever_an_object_holds(spoilt: list[tuple[tuple[str, .
             at[path[-1]] = value
     given_as: Any = json.dumps(raw).encode() if encoded else raw
     for read in (
-        project.identity, project.node_facts, project.pod_facts, project.cninode_facts, project.eni_config_facts,
-        project.policy, project.config_map_data,
+        decode.identity, decode.node_facts, decode.pod_facts, decode.cninode_facts, decode.eni_config_facts,
+        decode.policy, decode.config_map_data,
     ):  # fmt: skip
         read(given_as, lambda _: None)
-    wish = project.pod_wish(given_as, 0.0, lambda _: None)
+    wish = decode.pod_wish(given_as, 0.0, lambda _: None)
     assert wish is None or isinstance(PodUid(wish.uid), str)
+    # What a reflector has decoded once says the same.
+    for kind, read in (
+        (k.Pod, decode.pod_facts), (k.Node, decode.node_facts), (k.CniNode, decode.cninode_facts),
+        (k.EniConfig, decode.eni_config_facts), (k.ConfigMap, decode.config_map_data), (k.Labelled, decode.labels_of),
+        (k.Pod, decode.identity), (k.Labelled, decode.identity),
+    ):  # fmt: skip
+        once = lenient.decode(given_as, kind, lambda _: None)
+        assert once is None or read(once, lambda _: None) == read(given_as, lambda _: None)
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"5", b'{"metadata": 5}', b"{"])
 def test_what_is_no_object_is_nothing(raw: bytes) -> None:
-    assert project.pod_wish(raw, 0.0, lambda _: None) is None
-    assert project.node_facts(raw, lambda _: None) is None
-    assert project.cninode_facts(raw, lambda _: None) is None
-    assert project.policy(raw, lambda _: None) is None
+    assert decode.pod_wish(raw, 0.0, lambda _: None) is None
+    assert decode.node_facts(raw, lambda _: None) is None
+    assert decode.cninode_facts(raw, lambda _: None) is None
+    assert decode.policy(raw, lambda _: None) is None
