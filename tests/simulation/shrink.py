@@ -62,8 +62,8 @@ def shrink(steps: Sequence[Step], fails: Callable[[Sequence[Step]], bool]) -> li
             break
         size = max(1, size // 2)
     for index in range(len(left)):
-        for simpler in ({"within": None}, {"cut": None}):
-            step = replace(left[index], **simpler)
+        for simpler in (lambda one: replace(one, within=None), lambda one: replace(one, cut=None)):
+            step = simpler(left[index])
             if step != left[index] and still([*left[:index], step, *left[index + 1 :]]):
                 left[index] = step
     return left
