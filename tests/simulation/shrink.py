@@ -62,9 +62,10 @@ def shrink(steps: Sequence[Step], fails: Callable[[Sequence[Step]], bool]) -> li
             break
         size = max(1, size // 2)
     for index in range(len(left)):
-        for simpler in (lambda one: replace(one, within=None), lambda one: replace(one, cut=None)):
-            step = simpler(left[index])
-            if step != left[index] and still([*left[:index], step, *left[index + 1 :]]):
+        for part in ("within", "cut"):
+            one = left[index]
+            step = replace(one, within=None) if part == "within" else replace(one, cut=None)
+            if step != one and still([*left[:index], step, *left[index + 1 :]]):
                 left[index] = step
     return left
 
