@@ -78,19 +78,26 @@ def draw(rng: random.Random, cluster: Cluster) -> Happening | None:
     return how(rng, cluster)
 
 
+def node_types(rng: random.Random) -> list[str]:
+    """The first that a seed picks."""
+    return [rng.choice(LINUX_TYPES) for _ in LINUX]
+
+
 def begin(cluster: Cluster) -> None:
     cluster.configure({"enable-windows-ipam": "true", "branch-eni-cooldown": "30"})
-    kinds = random.Random(cluster.seed)
-    joins = [it.NodeJoins(name, kinds.choice(LINUX_TYPES)) for name in LINUX]
+    types = node_types(random.Random(cluster.seed))
+    joins = [it.NodeJoins(name, kind) for name, kind in zip(LINUX, types, strict=True)]
     worlds.begin(cluster, *joins, *(it.NodeJoins(name, windows=True) for name in WINDOWS))
 
 
 def drawn(rng: random.Random, cluster: Cluster) -> Step | None:
     one = draw(rng, cluster)
+    if one is None:
+        return None
     within = rng.randrange(1, 80) if rng.random() < 0.5 else None
     cut = rng.randrange(1, 160) if rng.random() < 0.2 else None
     pause = rng.choice(PAUSES)
-    return None if one is None else Step(one, pause, within, cut)
+    return Step(one, pause, within, cut)
 
 
 def live(cluster: Cluster, steps: Iterable[Step]) -> None:
@@ -106,6 +113,7 @@ def live(cluster: Cluster, steps: Iterable[Step]) -> None:
 def draws(seed: int, cluster: Cluster, taken: list[Step]) -> Iterator[Step]:
     """The seed's steps, each drawn when the one before it is over; they are kept in `taken`."""
     rng = random.Random(seed)
+    node_types(rng)
     for _ in range(STEPS):
         step = drawn(rng, cluster)
         if step is not None:
