@@ -40,19 +40,11 @@ def test_the_printed_test_makes_the_same_steps() -> None:
     steps = [COMES, Step(it.WatchSilent(5.0, (Kind.PODS,)), 3.0, within=2, cut=1)]
     seen: list[list[Step]] = []
 
-<<<<<<< HEAD
-    def relive(_: int, some: list[Step]) -> tuple[None, None]:
-        seen.append(some)
-        return None, None
-
-    names = {"it": it, "Kind": Kind, "Step": Step, "relive": relive}
-=======
     def keep(_: int, some: list[Step]) -> tuple[None, None]:
         seen.append(some)
         return None, None
 
     names: dict[str, Any] = {"it": it, "Kind": Kind, "Step": Step, "relive": keep}
->>>>>>> evidence
     exec(as_test(7, steps), names)
     names["test_seed_7"]()
     assert seen == [steps]

@@ -271,7 +271,7 @@ def test_a_standby_says_once_who_holds_the_lease(api: InProcess, clock: VirtualC
             assert not standby.attempt()
     (line,) = lines
     assert (line["event"], line["log_level"], line["holder"]) == ("lease_held_by_another", "info", "first")
-    assert line["since"] == "2023-11-14T22:13:20.000000Z"
+    assert line["since"] == "2025-06-15T15:06:40.000000Z"
     assert standby.other_holder() == ("first", line["since"])
 
 

@@ -20,7 +20,7 @@ from workers.reconcile import Ending, Reconciler
 NODE = NodeName("n1")
 
 
-@pytest.mark.parametrize("lost", ["load_ledger", "desired", "clear_dirty", "release"])
+@pytest.mark.parametrize("lost", ["load_ledger", "look", "release"])
 def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, published, clock = Store(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
     runs = LostRuns(store, published, clock.now)
