@@ -45,8 +45,9 @@ demo: setup ## Run the whole product against its own sandbox on this machine
 test: setup ## Unit, simulation, golden, sandbox, integration and end-to-end tests
 	@$(TOGETHER) -j2 served pure
 
+# They get what time is left, so that a test may take long for no fault of its own.
 pure: setup ## Unit, simulation and golden tests: they only compute
-	$(BEHIND) $(PYTEST) -n 2 --dist worksteal $(PURE_TESTS)
+	$(BEHIND) $(PYTEST) -o timeout=900 -n 2 --dist worksteal $(PURE_TESTS)
 
 served: setup ## Sandbox, integration and end-to-end tests: they run servers and processes
 	$(PYTEST) $(SHARED) $(SERVED_TESTS)

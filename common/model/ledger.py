@@ -86,6 +86,8 @@ class Trunk(msgspec.Struct, frozen=True, kw_only=True):
     adopted: bool = False
     made_at: float = 0.0
     """Epoch seconds at which EC2 made it, or was first seen to have it."""
+    undone: EniId | None = None
+    """The one before it, which we detached and deleted: EC2 may still show it for some seconds."""
 
 
 class BranchState(StrEnum):

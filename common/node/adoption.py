@@ -131,7 +131,7 @@ def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
         return True
     if draft.ledger.trunk.state is TrunkState.ABSENT:
         limits = draft.options.limits.get(instance.instance_type)
-        trunk = found_trunk(instance, snapshot.interfaces, limits, draft.ledger.trunk.generation)
+        trunk = found_trunk(instance, snapshot.interfaces, limits, draft.ledger.trunk)
         if trunk.state is TrunkState.CREATED:
             trunk = msgspec.structs.replace(trunk, made_at=draft.now)
         draft.change(trunk=trunk)
@@ -152,11 +152,12 @@ def found_trunk(
     instance: Instance,
     tagged: Iterable[Interface],
     limits: InstanceLimits | None,
-    generation: int,
+    before: Trunk,
 ) -> Trunk:
     """The instance's trunk as EC2 shows it: attached, left over from a crash before it was attached, or none (then
-    with the device index that a new one gets, None where none is free)."""
-    attached = next((i for i in instance.interfaces if i.type == "trunk"), None)
+    with the device index that a new one gets, None where none is free). What was undone before is none of these."""
+    generation = before.generation
+    attached = next((i for i in instance.interfaces if i.type == "trunk" and i.eni_id != before.undone), None)
     if attached is not None:
         ready = attached.attachment_status == "attached" and attached.delete_on_termination
         return Trunk(
@@ -174,7 +175,10 @@ def found_trunk(
         (
             i
             for i in tagged
-            if i.status == "available" and i.description == TRUNK_DESCRIPTION and i.tags.get(OWNER_TAG) == OWNER_OURS
+            if i.eni_id != before.undone
+            and i.status == "available"
+            and i.description == TRUNK_DESCRIPTION
+            and i.tags.get(OWNER_TAG) == OWNER_OURS
         ),
         None,
     )
@@ -188,7 +192,7 @@ def found_trunk(
             groups=loose.groups,
             adopted=True,
         )
-    return Trunk(generation=generation, device_index=index)
+    return Trunk(generation=generation, device_index=index, undone=before.undone)
 
 
 def free_device_index(instance: Instance, limits: InstanceLimits | None) -> int | None:

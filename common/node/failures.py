@@ -179,7 +179,9 @@ def _trunk_not_found(result: Result, action: act.AwaitTrunk | act.UndoTrunk, now
 def trunk_undone(result: Result, now: float) -> None:
     """The trunk is detached and deleted; the next attempt waits for its time and a fresh look."""
     pace = result.ledger.paces.get(UNDONE, Pace())
-    result.change(trunk=Trunk(generation=result.ledger.trunk.generation + 1), snapshot_after=max(now, pace.not_before))
+    before = result.ledger.trunk
+    trunk = Trunk(generation=before.generation + 1, undone=before.eni_id)
+    result.change(trunk=trunk, snapshot_after=max(now, pace.not_before))
 
 
 def _carries(result: Result) -> bool:

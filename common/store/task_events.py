@@ -26,6 +26,10 @@ class Audience:
         """An event reached so many."""
         self.listens = receivers > 0
 
+    def __json__(self) -> bool:
+        """Workers tell Flower their configuration, and so their transport options."""
+        return self.listens
+
 
 def send_to(app: Celery, audience: Audience) -> None:
     """Have the app's workers send events of tasks to this audience alone."""

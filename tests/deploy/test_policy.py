@@ -43,7 +43,7 @@ def ipam(request: pytest.FixtureRequest, api: Cluster) -> Iterator[bool]:
         data = {"data": {"enable-windows-ipam": switch}} if switch else {}
         api.make(CONFIG_MAPS, {"metadata": {"name": "amazon-vpc-cni"}, **data})
     managed = request.param == "on"
-    until(lambda: make(api, {IP: "10.0.0.1/19"}, dry_run=True).status == (403 if managed else 201))
+    until(lambda: make(api, {IP: "10.0.0.1/19"}, dry_run=True).status == (403 if managed else 201), 60.0)
     yield managed
     api("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni")
 

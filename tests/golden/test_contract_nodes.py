@@ -6,6 +6,7 @@ import pytest
 
 from common.model.names import BRANCH_DESCRIPTION, FEATURE_POD_GROUPS, LABEL_TRUNK
 from common.model.notice import NodeNotice
+from common.store import outages
 from tests.golden import sight
 from tests.golden.scene import Scene
 from tests.simulation.cluster import SUBNET
@@ -125,7 +126,7 @@ def test_a_refused_trunk_is_explained(scene: Scene, action: str, code: str) -> N
     assert ("AmazonEKSVPCResourceController" in told[0]) is (code == "UnauthorizedOperation")
     assert "only to accounts on a list" in told[0]
     assert sight.left(scene) == []
-    assert len(calls.params(action)) <= 10
+    assert len(calls.params(action)) <= 900 / outages.LONGEST_SECONDS + 5, "one asks for the whole cluster"
     scene.heal()
     scene.until("capacity", lambda: scene.cluster.capacity("node") == "9", 400)
 

@@ -56,7 +56,7 @@ def test_pod_deleted_early(ready: Scene, facts: Facts, after: int) -> None:
     points = ready.cluster.points
     ready.pod("pod")
     points.pause_before, points.meanwhile = len(points.calls) + after, lambda: ready.cluster.remove_pod("pod")
-    ready.run(120)
+    ready.run(180)
     matches(facts, {"annotated": ready.annotation("pod") is not None, "left": sight.left(ready)})
 
 

@@ -28,6 +28,7 @@ ONLY_IN_TROUBLE = {
     "vpc_rc_objects_set_aside_total",
     "vpc_rc_watch_restarts_total",
     "vpc_rc_pods_without_groups",
+    "vpc_rc_unavailable",
 }
 """With labels that nothing has while all is well."""
 

@@ -11,7 +11,8 @@ for number = 1, #ARGV - 6 do
   if state[1] == '1' and redis.call('ZSCORE', KEYS[1], ARGV[number + 6]) then
     local newcomer = not redis.call('ZSCORE', failed, who)
     local awaited = state[4] ~= '' and tonumber(state[3]) > now
-    local its_own = state[2] == node and tonumber(state[3]) <= now and (newcomer or state[6] ~= '1')
+    -- For whomever the node asks: as `outage_waits` says, else its run would begin the same call again and again.
+    local its_own = state[2] == node and tonumber(state[3]) <= now
     local soon = tonumber(state[5] or 0) + apart
     if awaited or not (its_own or (newcomer and soon <= now)) then
       redis.call('ZADD', waiting, 'NX', now, node)

@@ -181,7 +181,7 @@ def test_a_windows_nodes_addresses_are_taken_over() -> None:
 def test_an_attached_trunk(fields: dict[str, Any], state: TrunkState) -> None:
     instance = snapshot(attached=[trunk_interface(**fields)]).instance
     assert instance is not None
-    found = found_trunk(instance, (), limits(), 3)
+    found = found_trunk(instance, (), limits(), Trunk(generation=3))
     assert (found.state, found.eni_id, found.generation, found.adopted) == (state, TRUNK, 3, True)
     assert found.attachment_id == AttachmentId("attach-1")
 
@@ -190,10 +190,21 @@ def test_a_trunk_left_over_before_it_was_attached_is_used() -> None:
     instance = snapshot().instance
     assert instance is not None
     loose = trunk_interface(status="available", instance_id=None, attachment_id=None, attachment_status=None)
-    found = found_trunk(instance, [loose], limits(), 0)
+    found = found_trunk(instance, [loose], limits(), Trunk())
     assert (found.state, found.eni_id, found.device_index) == (TrunkState.CREATED, TRUNK, 2)
     foreign = trunk_interface(status="available", tags={OWNER_TAG: "somebody"})
-    assert found_trunk(instance, [foreign], limits(), 0).eni_id is None
+    assert found_trunk(instance, [foreign], limits(), Trunk()).eni_id is None
+
+
+def test_a_trunk_that_was_undone_is_not_taken_for_the_instances_though_ec2_still_shows_it() -> None:
+    before = Trunk(generation=1, undone=TRUNK)
+    attached = snapshot(attached=[trunk_interface()]).instance
+    bare = snapshot().instance
+    assert attached is not None
+    assert bare is not None
+    loose = trunk_interface(status="available", instance_id=None, attachment_id=None, attachment_status=None)
+    for found in (found_trunk(attached, (), limits(), before), found_trunk(bare, [loose], limits(), before)):
+        assert (found.state, found.eni_id, found.undone) == (TrunkState.ABSENT, None, TRUNK)
 
 
 @pytest.mark.parametrize(

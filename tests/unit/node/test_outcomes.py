@@ -315,7 +315,7 @@ def test_a_ready_trunk_ends_the_row_of_undone_ones_and_begins_the_audits() -> No
 def test_after_an_undone_trunk_another_one_is_begun_in_its_time(pace: Pace, wanted: float) -> None:
     of = ledger(trunk=trunk(TrunkState.UNDOING, generation=4), paces={UNDONE: pace})
     after = done(of, act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK))).ledger
-    assert after.trunk == Trunk(generation=5)
+    assert after.trunk == Trunk(generation=5, undone=TRUNK)
     assert after.snapshot_after == wanted
 
 

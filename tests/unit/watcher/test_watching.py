@@ -494,7 +494,7 @@ def test_a_node_whose_message_was_lost_is_published_again(watch: Watch) -> None:
     assert broker.pop(client) == "m1", "a worker takes it, and dies"
     watch.turn(10)
     assert watch.published.nodes == []
-    watch.turn(25)
+    watch.turn(35)
     assert ("n1", "lost") in watch.published.nodes
     assert broker.put(client, N1, "m2")
 
