@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 START_SECONDS = 10.0
+HIGHEST_PORT = 55_535
+"""In cluster mode a server listens 10,000 above it, too."""
 
 
 def redis_server() -> str:
@@ -51,6 +53,8 @@ class RedisServer:
         self._program = program
         self._acl_file = acl_file
         self.port = port or free_port()
+        while not port and self.port > HIGHEST_PORT:
+            self.port = free_port()
         self._aof = aof
         self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="vpc-rc-redis-")
         self._directory = directory or Path(self._temporary.name if self._temporary else ".")

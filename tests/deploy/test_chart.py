@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from cli.main import cli
 from common.settings import Settings, describe_settings
+from tests.kit.control_plane import control_plane
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -307,49 +308,39 @@ POLICY = {
 }
 
 
-def test_installing_upgrading_and_leaving_a_cluster(
-    helm: str, kubectl: str, installed: list[str], kubeconfig: Path, tmp_path: Path
-) -> None:
+def test_installing_upgrading_and_leaving_a_cluster(helm: str, kubectl: str, tmp_path: Path) -> None:
     """The server takes every object; what is left after uninstalling are the custom resources and their objects."""
-    # The cluster has deploy/base from other tests: it must not be Helm's.
-    base = subprocess.run([kubectl, "kustomize", str(DEPLOY / "base")], check=True, capture_output=True, text=True)
-    ours = [one for one in yaml.safe_load_all(base.stdout) if one["kind"] != "CustomResourceDefinition"]
-    subprocess.run(
-        [*installed, "delete", "--ignore-not-found", "--wait=false", "-f", "-"],
-        input=yaml.safe_dump_all(ours), text=True, check=True, capture_output=True,
-    )  # fmt: skip
+    # A server of its own: what other tests have installed there would not be Helm's.
+    with control_plane(tmp_path / "run") as kubeconfig:
+        _install_upgrade_and_leave(helm, [kubectl, "--kubeconfig", str(kubeconfig)], kubeconfig, tmp_path)
+
+
+def _install_upgrade_and_leave(helm: str, kubectl: list[str], kubeconfig: Path, folder: Path) -> None:
     # cert-manager's resources are not defined there.
-    (tmp_path / "values.yaml").write_text(yaml.safe_dump({**VALUES, "webhook": {"registration": "none"}}))
-    credentials = ["redis", "credentials", "--cluster-name", "c", "--helm-values", str(tmp_path / "redis.yaml")]
+    (folder / "values.yaml").write_text(yaml.safe_dump({**VALUES, "webhook": {"registration": "none"}}))
+    credentials = ["redis", "credentials", "--cluster-name", "c", "--helm-values", str(folder / "redis.yaml")]
     assert CliRunner().invoke(cli, credentials).exit_code == 0
 
     def run(*arguments: str) -> str:
         command = [helm, "--kubeconfig", str(kubeconfig), "--namespace", "kube-system", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def names(kind: str) -> set[str]:
-        command = [*installed, "--namespace", "kube-system", "get", kind, "--output", "name"]
+        command = [*kubectl, "--namespace", "kube-system", "get", kind, "--output", "name"]
         listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
         return {name for name in listed if "vpc-rc" in name}
 
     given = ("--values", "values.yaml", "--values", "redis.yaml")
-    try:
-        run("install", "ours", str(CHART), *given)
-        assert len(names("deployments")) == 4
-        subprocess.run([*installed, "apply", "-f", "-"], input=json.dumps(POLICY), text=True, check=True)
-        run("upgrade", "ours", str(CHART), *given, "--set", "worker.replicas=3")
-        run("uninstall", "ours")
-        for kind in ("deployments", "statefulsets", "secrets", "clusterroles", "validatingadmissionpolicies"):
-            assert names(kind) == set(), kind
-        kept = subprocess.run(
-            [*installed, "get", "securitygrouppolicies", "kept", "--output", "name"], check=True, capture_output=True
-        )
-        assert kept.stdout.strip()
-    finally:
-        subprocess.run([*installed, "delete", "sgp", "kept", "--ignore-not-found"], check=False, capture_output=True)
-        subprocess.run(
-            [*installed, "apply", "--server-side", "--force-conflicts", "-f", "-"],
-            input=base.stdout, text=True, check=True, capture_output=True,
-        )  # fmt: skip
+    run("install", "ours", str(CHART), *given)
+    assert len(names("deployments")) == 4
+    subprocess.run([*kubectl, "apply", "-f", "-"], input=json.dumps(POLICY), text=True, check=True)
+    run("upgrade", "ours", str(CHART), *given, "--set", "worker.replicas=3")
+    run("uninstall", "ours")
+    for kind in ("deployments", "statefulsets", "secrets", "clusterroles", "validatingadmissionpolicies"):
+        assert names(kind) == set(), kind
+    kept = subprocess.run(
+        [*kubectl, "get", "securitygrouppolicies", "kept", "--output", "name"], check=True, capture_output=True
+    )
+    assert kept.stdout.strip()

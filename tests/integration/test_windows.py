@@ -153,7 +153,9 @@ def test_what_ec2_refuses_is_told_and_asked_for_again_without_a_leak(nodes: Node
     print(f"six pods on each of {len(FAULTS)} nodes were served in {seconds:.1f} s")
     # What a call may have brought that ended without an answer rests before it is given back.
     rig.wait("nothing beyond the target", lambda: {nodes.secondary(n) for n in FAULTS} == {(6, 9, 3)}, 90)
-    told = {n: {e["reason"] for e in rig.events(n)} - {"ControllerVersionNotice"} for n in FAULTS}
+    # Whether two fail at the same time, and so for all, is a matter of chance here.
+    of_all = {"ControllerVersionNotice", "Unavailable", "AvailableAgain"}
+    told = {n: {e["reason"] for e in rig.events(n)} - of_all for n in FAULTS}
     assert told == {node: {reason} - {""} for node, (_, reason) in FAULTS.items()}
 
 
