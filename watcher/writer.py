@@ -27,6 +27,9 @@ CALM_REASONS = frozenset({"takeover", "resync"})
 CALM_SECONDS = 60.0
 """Nodes of which nothing changed and where nobody waits are looked at within so long, spread out: a thousand at once
 would hold up the pods that come meanwhile."""
+LISTED_NODES_A_SECOND = 50
+"""After Redis lost its state every node is looked at, those where nobody waits at this rate: about what two workers
+adopt on two cores, so that nodes of new pods find a short queue."""
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.2, 5.0
 
 _log = get_logger(__name__)
@@ -53,6 +56,8 @@ class Writer:
         self._held: dict[NodeName, str] = {}
         """Nodes of that list, and why they want a look. They are announced when it is complete: a run before that has
         to leave everything as it is, and nobody would call the next one."""
+        self._held_calm: set[NodeName] = set()
+        """Nodes of that list where nobody waits. They are parked when it is complete."""
         self._server: str | None = None
         """The run of Redis that everything was compared with; a later one may lack what we wrote."""
         self._calm = False
@@ -67,6 +72,7 @@ class Writer:
         self._cache.lead(True)
         self._announcer.forget()
         self._held.clear()
+        self._held_calm.clear()
         self._rewrite, self._listing = "takeover", False
 
     def rewrite(self, reason: str) -> None:
@@ -149,10 +155,19 @@ class Writer:
                 self.rewrite("redis restarted")
             elif self._store.finish_full_list():
                 _log.info("desired state is complete")
-                held, self._held = self._held, {}
-                self._announcer.add(held.items())
+                self._look_at_all()
             else:
                 self.rewrite("redis lost")
+
+    def _look_at_all(self) -> None:
+        """Raises StoreUnavailable, and then everything is compared anew."""
+        held, self._held = self._held, {}
+        self._announcer.add(held.items())
+        # A change that came meanwhile is announced by itself.
+        calm, self._held_calm = sorted(self._held_calm - held.keys()), set()
+        if calm:
+            now, seconds = self._clock.now(), len(calm) / LISTED_NODES_A_SECOND
+            self._store.park_all({name: now + self._rng.uniform(0.0, seconds) for name in calm})
 
     def _pay(self, batch: Batch) -> None:
         """Raises StoreUnavailable, and then everything must be written again."""
@@ -168,6 +183,9 @@ class Writer:
                 self._write(change)
             elif not self._write_whole(change, written[change.name]) and self._can_wait(change):
                 later[change.name] = self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS)
+                continue
+            elif self._listing and not in_need(change):
+                self._held_calm.add(change.name)
                 continue
             looks[change.name] = change.pending.reason
         if later:
