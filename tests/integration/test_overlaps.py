@@ -70,41 +70,46 @@ def test_two_leaders_at_once() -> None:
     assert figures.wrong == []
     assert max(leading) == 2, "two led at once"
     assert leading[-1] < 0, "the earlier one's writes were refused"
-    assert figures.values["wait_longest_s"] < LONGEST_WAIT_SECONDS
+    assert float(figures.values["wait_longest_s"]) < LONGEST_WAIT_SECONDS
+
+
+def copied(stand: Stand, folder: Path) -> Path:
+    """Redis' files as they are now."""
+    return shutil.copytree(stand.redis._directory, folder / "copy")
+
+
+def come_back(stand: Stand, copy: Path) -> None:
+    """Redis is killed and started from the copy."""
+    content: Path = stand.redis._directory
+    stand.redis.kill()
+    for each in content.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    shutil.copytree(copy, content, dirs_exist_ok=True)
+    stand.redis.start()
 
 
 def test_redis_comes_back_as_it_was_five_seconds_ago(tmp_path: Path) -> None:
     def disturb(stand: Stand) -> None:
-        content: Path = stand.redis._directory
-        shutil.copytree(content, tmp_path / "copy")
+        copy = copied(stand, tmp_path)
         time.sleep(COPY_AGE_SECONDS)
-        stand.redis.kill()
-        for each in content.iterdir():
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
-        shutil.copytree(tmp_path / "copy", content, dirs_exist_ok=True)
-        stand.redis.start()
+        come_back(stand, copy)
 
     figures = under_load(disturb)
     assert figures.wrong == []
-    assert figures.values["wait_longest_s"] < LONGEST_WAIT_SECONDS
+    assert float(figures.values["wait_longest_s"]) < LONGEST_WAIT_SECONDS
 
 
 def test_redis_comes_back_older_after_another_watcher_took_over(tmp_path: Path) -> None:
     """The copy has the earlier leader's term, and the locks and messages of a worker that is dead."""
 
     def disturb(stand: Stand) -> None:
-        content: Path = stand.redis._directory
-        shutil.copytree(content, tmp_path / "copy")
+        copy = copied(stand, tmp_path)
         for process in (stand.own[0], stand.own[-1]):
             process.kill()
         time.sleep(COPY_AGE_SECONDS)
         restarted(stand)
-        stand.redis.kill()
-        for each in content.iterdir():
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
-        shutil.copytree(tmp_path / "copy", content, dirs_exist_ok=True)
-        stand.redis.start()
+        come_back(stand, copy)
 
     figures = under_load(disturb)
     assert figures.wrong == []
-    assert figures.values["wait_longest_s"] < LONGEST_WAIT_SECONDS
+    assert float(figures.values["wait_longest_s"]) < LONGEST_WAIT_SECONDS
