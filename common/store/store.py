@@ -159,6 +159,9 @@ class Store:
     def holds(self, name: NodeName, owner: str, token: int) -> bool:
         return self._lock.holds(name, owner, token)
 
+    def held_by(self, incarnation: str) -> dict[NodeName, str]:
+        return self._lock.held_by(incarnation)
+
     def release(self, name: NodeName, owner: str, token: int | None = None) -> bool:
         return self._lock.release(name, owner, token)
 

@@ -50,12 +50,22 @@ def permit(action: PermitInterface, ports: Ports) -> None:
 
 @step(AttachTrunk)
 def attach_trunk(action: AttachTrunk, ports: Ports) -> AttachmentId:
-    """Has no client token: looks first where it was begun before."""
-    if action.again:
-        found = _look(action.eni_id, ports)
-        if found.instance_id == action.instance_id and found.attachment_id is not None:
-            return found.attachment_id
-    return ports.ec2.attach_network_interface(action.eni_id, action.instance_id, action.device_index)
+    """Has no client token: looks first where it was begun before, and where EC2 says that something is in use: Redis
+    may have forgotten that it was begun. Raises InUse where it is not the trunk itself, on its instance."""
+    if action.again and (attachment := _attachment(action, ports)) is not None:
+        return attachment
+    try:
+        return ports.ec2.attach_network_interface(action.eni_id, action.instance_id, action.device_index)
+    except InUse:
+        if (attachment := _attachment(action, ports)) is None:
+            raise
+        return attachment
+
+
+def _attachment(action: AttachTrunk, ports: Ports) -> AttachmentId | None:
+    """Of the trunk on the instance of the action. Raises NotFound where the trunk is not shown."""
+    found = _look(action.eni_id, ports)
+    return found.attachment_id if found.instance_id == action.instance_id else None
 
 
 @step(FinishTrunk)
