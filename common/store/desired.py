@@ -28,7 +28,7 @@ from common.store.term import Term
 PODS_A_CALL = 500
 """So that one script stays well under a millisecond or two of Redis' single thread."""
 UNKNOWN_RUN = "1"
-"""The completeness mark where an ACL keeps the run of Redis from the watcher, and of a watcher of an earlier release."""
+"""The completeness mark where an ACL keeps the run of Redis from the watcher, and that of the release before."""
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
