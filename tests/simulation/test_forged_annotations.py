@@ -103,7 +103,7 @@ def test_at_the_forgers_end_nobody_else_loses_anything(forgery: str, lost: bool,
 
 
 SHARE = 80
-"""In the default run every so many of a life's places to crash, other ones for each forgery: all of them take minutes."""
+"""In the default run every so many of a life's places to crash, others for each forgery: all of them take minutes."""
 
 
 def crash_places(forgery: str, simulate: Simulate) -> list[int]:
