@@ -53,6 +53,8 @@ class Writer:
         """Why everything must be written and compared, None: it need not."""
         self._listing = False
         """A full list is being written, and the completeness mark comes after it."""
+        self._comparing = False
+        """Everything is being compared, and the note of it comes after it."""
         self._held: dict[NodeName, str] = {}
         """Nodes of that list, and why they want a look. They are announced when it is complete: a run before that has
         to leave everything as it is, and nobody would call the next one."""
@@ -73,7 +75,7 @@ class Writer:
         self._announcer.forget()
         self._held.clear()
         self._held_calm.clear()
-        self._rewrite, self._listing = "takeover", False
+        self._rewrite, self._listing, self._comparing = "takeover", False, False
 
     def rewrite(self, reason: str) -> None:
         """Compare everything with what is written, and have every node looked at."""
@@ -95,8 +97,8 @@ class Writer:
     def settled(self) -> bool:
         """Everything that we know is written and announced."""
         return (
-            self._rewrite is None and not self._listing and self._cache.complete and self._cache.settled
-            and self._announcer.settled
+            self._rewrite is None and not self._listing and not self._comparing and self._cache.complete
+            and self._cache.settled and self._announcer.settled
         )  # fmt: skip
 
     @property
@@ -145,19 +147,23 @@ class Writer:
             self._store.begin_full_list()
             self._listing = True
         self._cache.write_everything(self._store.known_nodes(), self._rewrite)
-        self._rewrite = None
+        self._rewrite, self._comparing = None, True
 
     def _finish(self) -> None:
         """Nothing is pending any more. Raises StoreUnavailable."""
         if self._listing:
-            self._listing = False
+            self._listing = self._comparing = False
             if self._store.run_id() != self._server:
                 self.rewrite("redis restarted")
-            elif self._store.finish_full_list():
+            elif self._store.finish_full_list(self._server):
                 _log.info("desired state is complete")
                 self._look_at_all()
             else:
                 self.rewrite("redis lost")
+        elif self._comparing:
+            # Where Redis was restarted meanwhile this is not its run, and counts for nothing.
+            self._store.mark_compared(self._server)
+            self._comparing = False
 
     def _look_at_all(self) -> None:
         """Raises StoreUnavailable, and then everything is compared anew."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
 import structlog
 from structlog.contextvars import bound_contextvars
 
@@ -284,6 +285,8 @@ class Reconciler:
         run.desired = self.store.look(run.node, run.ledger)
         self.dirty_check.forget(run.node)
         facts = run.desired.view.node
+        if facts is not None and facts.os == WINDOWS:
+            run.desired = msgspec.structs.replace(run.desired, epoch=self.store.epoch())
         wanted = facts is not None and facts.instance_id is not None and run.ledger.snapshot_after is not None
         run.snapshot = self.store.snapshot(facts.instance_id) if wanted and facts and facts.instance_id else None
 

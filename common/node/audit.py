@@ -66,7 +66,7 @@ def _compare(draft: Draft, snapshot: InstanceSnapshot) -> None:
     suspects = strays | missing
     again = suspects & set(ledger.suspects)
     if again:
-        seen_twice = [shown[eni] for eni in again & strays]
+        seen_twice = [shown[eni] for eni in sorted(again & strays)]
         draft.ledger = adopt_branches(
             ledger,
             ledger.instance.instance_id,
@@ -76,7 +76,7 @@ def _compare(draft: Draft, snapshot: InstanceSnapshot) -> None:
             draft.desired.pods,
             draft.now,
         )
-        for eni in again & missing:
+        for eni in sorted(again & missing):
             _lost(draft, eni)
     draft.change(suspects=tuple(sorted(suspects - again)))
     if suspects - again:

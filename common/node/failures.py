@@ -43,6 +43,9 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
             _trunk_failed(result, action, error, now)
         case act.AwaitTrunk() | act.UndoTrunk() if isinstance(error, NotFound):
             _trunk_not_found(result, action, now)
+        case act.UndoTrunk() if isinstance(error, Conflict):
+            result.pace(action.subject, None)
+            _look_anew(result, now)
         case act.CreateBranch() | act.PermitBranch() | act.AssociateBranch():
             _branch_failed(result, action, error, now)
         case act.DisassociateBranch() if isinstance(error, NotFound):
@@ -189,7 +192,8 @@ def _carries(result: Result) -> bool:
 
 
 def _look_anew(result: Result, now: float) -> None:
-    """EC2 says that a trunk is gone that pods live by: it is not detached on one word; a snapshot tells."""
+    """EC2 says that a trunk is gone that pods live by, or has one whole that was to be undone: it is not detached on
+    one word; a snapshot tells."""
     result.change(trunk=Trunk(generation=result.ledger.trunk.generation + 1), snapshot_after=now)
 
 

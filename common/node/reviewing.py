@@ -23,6 +23,8 @@ from common.rules.release_gate import EC2_LAG_SECONDS
 
 def reviewed(result: Result, action: Review, found: Reviewed, now: float) -> None:
     living = [pod for pod in found.pods if not pod.finished]
+    # A node that comes back within the time of a release keeps everything.
+    over = action.node_ended and result.ledger.gone_since is not None
     shown = {interface.eni_id: interface for interface in found.interfaces}
     for branch in list(result.ledger.branches.values()):
         if branch.eni_id not in action.eni_ids or branch.state in ON_TRUNK:
@@ -32,7 +34,7 @@ def reviewed(result: Result, action: Review, found: Reviewed, now: float) -> Non
         if branch.found and tagged != branch.tagged:
             result.branch(branch.key, tagged=tagged, since=now)  # Made for another pod than was believed.
             continue
-        owner = owner_of(branch, living, result.ledger.branches.values()) if result.ledger.gone_since is None else None
+        owner = None if over else owner_of(branch, living, result.ledger.branches.values())
         if owner is not None:
             give_back(result, branch, owner, now)
         else:

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from common.ec2.api import Ec2
 from common.ec2.gate import OpenGate
 from common.kube.api import Kube
 from common.model.actions import Action
+from common.model.errors import OutsideError
 from common.model.ids import NodeName
 from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
@@ -307,7 +309,9 @@ class Cluster:
             case ("load",):
                 load_instances(self.ports.store, self._maintenance_ec2(), self.queue, self.clock, self.limits)
             case _:
-                sweep_leaks(self.ports.store, self._maintenance_ec2(), self.ports.kube, self.clock, CLUSTER, VPC)
+                # A pass that cannot look ends; the next one looks again.
+                with suppress(OutsideError):
+                    sweep_leaks(self.ports.store, self._maintenance_ec2(), self.ports.kube, self.clock, CLUSTER, VPC)
 
     def _maintenance_ec2(self) -> Ec2:
         store = self.ports.store

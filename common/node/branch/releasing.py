@@ -56,7 +56,7 @@ def review(draft: Draft, branches: list[Branch]) -> None:
     if draft.may(SUBJECT):
         nodes = sorted({draft.ledger.node, *(sharer.name for sharer in draft.desired.sharers)})
         eni_ids = tuple(sorted(b.eni_id for b in branches if b.eni_id is not None))
-        draft.start(Review(subject=SUBJECT, nodes=tuple(nodes), eni_ids=eni_ids))
+        draft.start(Review(subject=SUBJECT, nodes=tuple(nodes), eni_ids=eni_ids, node_ended=draft.node_ended))
 
 
 def evidence_of(draft: Draft, branch: Branch) -> Evidence:

@@ -14,7 +14,7 @@ from common.model.pod import PodWish, is_live
 from common.node.branch.releasing import review
 from common.node.state import NEVER, Draft
 from common.node.windows.calls import ask, give_back, look, pool_of, put_pool, why_none
-from common.node.windows.contents import address_named, address_of, named_by, prefix_of, reserved
+from common.node.windows.contents import address_named, address_of, known_in, named_by, prefix_of, reserved
 from common.node.windows.pool import (
     PoolMode,
     capacity,
@@ -29,6 +29,9 @@ from common.node.windows.pool import (
 from common.rules import subjects
 
 CAPACITY = "capacity"
+COMPARED_SECONDS = 1.0
+"""Between looks whether what was read is compared with the cluster after a restart of Redis: the watcher takes a second
+or two."""
 
 
 def keep_windows(draft: Draft, node: NodeFacts) -> None:
@@ -50,7 +53,12 @@ def keep_windows(draft: Draft, node: NodeFacts) -> None:
         draft.start(
             Advertise(subject=CAPACITY, node=node.name, node_uid=node.uid, resource=PRIVATE_IPV4, amount=amount)
         )
-    put_pool(draft, rested(draft.ledger.pool or Pool(), draft.now))
+    epoch = draft.desired.epoch
+    if epoch is None:
+        # Who has which address is not known: none is given to a pod or to EC2.
+        draft.look_at(draft.now + COMPARED_SECONDS)
+        return
+    put_pool(draft, rested(known_in(draft.ledger.pool or Pool(), epoch, draft.now), draft.now))
     _observe_annotations(draft)
     _ask_about_found(draft)
     pool = pool_of(draft)
