@@ -7,7 +7,7 @@ from common.model.errors import Conflict
 from common.model.ids import NodeName
 from common.model.ledger import BranchState, Pace, TrunkState
 from common.model.outcome import Done, Failed, Reviewed
-from common.node.planner import apply
+from common.node.outcomes import apply
 from tests.unit.node.builders import (
     INSTANCE,
     NODE,
