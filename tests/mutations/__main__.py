@@ -1,4 +1,4 @@
-"""`python -m tests.mutations`: each fault in a copy of the product, and which tests notice it. `--check` only finds them.
+"""`python -m tests.mutations`: each fault in a copy of the product, and who notices it; `--check` only finds places.
 
 Prints a line for each: caught by unit tests or simulation and after how many seconds, or SURVIVED.
 """

@@ -64,7 +64,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("annotation: overwritten", "annotate", "if stands is not None:", "if False:"),
     Fault("annotation: a successor gets it", "annotate", "if facts.uid != action.pod_uid:", "if False:"),
     Fault("annotation: another VLAN is not told", "_differing", "known != named", "False"),
-    Fault("trunk: attached without a look", "attach_trunk", "if action.again:", "if False:"),
+    Fault("trunk: attached without a look", "attach_trunk", "if action.again and", "if False and"),
     Fault("trunk: not waited for", "await_trunk", "found.attachment_status == ATTACHED", "True"),
     Fault("trunk: no permission", "_go_on", "PermitInterface(subject=SUBJECT", "PermitInterface(subject='x'"),
     Fault("trunk: instance replaced, outcomes kept", "moved_on", "return ", "return False and "),

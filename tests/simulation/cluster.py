@@ -130,6 +130,8 @@ class Cluster:
     """Seconds between copies of Redis; None: none is made."""
     copies: list[tuple[float, bytes]] = field(default_factory=list)
     workers_away_until: float = 0.0
+    on_happening: Callable[[str], None] = lambda _: None
+    """Called with the kind of each thing that happens, just before it does."""
     most_messages: int = 0
     """The most that waited for one node."""
     _tended: KnownOutages = field(init=False)

@@ -19,6 +19,7 @@ from tests.kit.clock import START, VirtualClock
 from tests.simulation import happenings as it
 from tests.simulation import worlds
 from tests.simulation.cluster import Cluster
+from tests.simulation.coverage import Met, states, table
 from tests.simulation.happenings import Happening
 from tests.simulation.shrink import Step, as_test, shrink, sort_of, take
 from watcher.kinds import Kind
@@ -49,6 +50,12 @@ def _comes(rng: random.Random, cluster: Cluster) -> Happening | None:
     return it.PodComes(f"p{rng.getrandbits(20)}", node, count) if count <= room else None
 
 
+def _forged(rng: random.Random, cluster: Cluster) -> Happening | None:
+    """Somebody spoils an annotation; one that a pod runs with is all that tells what it has of what was made before."""
+    pods = cluster.pod_names()
+    return it.Annotated(rng.choice(pods), worlds.JUNK) if pods else None
+
+
 VOCABULARY: tuple[tuple[int, Draw], ...] = (
     (30, _comes),
     (10, lambda rng, c: it.PodGoes(_pod(rng, c))),
@@ -66,6 +73,7 @@ VOCABULARY: tuple[tuple[int, Draw], ...] = (
     (1, lambda rng, c: it.WorkersAway(rng.choice((5.0, 120.0)))),
     (1, lambda rng, c: it.SweepComes()),
     (1, lambda rng, c: it.AnnotationCopied(_pod(rng, c), _pod(rng, c))),
+    (1, _forged),
     (3, lambda rng, c: it.Ec2Fails(code=rng.choice(("InternalError", "reset")), after=rng.random() < 0.5, count=3)),
     (2, lambda rng, c: it.Ec2Behaves("describe_lag", rng.choice(([0.0, 0.0], [0.0, 3.0], [2.0, 3.0])))),
     (1, lambda rng, c: it.Ec2Behaves("latencies", rng.choice(({"mutate": [2.0, 4.0]}, {"mutate": [0.05, 0.1]})))),
@@ -100,8 +108,13 @@ def drawn(rng: random.Random, cluster: Cluster) -> Step | None:
     return Step(one, pause, within, cut)
 
 
+met: Met = Met()
+"""Of all lives of this process."""
+
+
 def live(cluster: Cluster, steps: Iterable[Step]) -> None:
     begin(cluster)
+    cluster.on_happening = lambda name: met.update((state, name) for state in states(cluster))
     for step in steps:
         take(cluster, step)
         if cluster.judge.violations:
@@ -191,18 +204,21 @@ def main(arguments: list[str] | None = None) -> int:
             print(as_test(given.seed, steps))
         tell(cluster, wrong or "nothing went wrong")
         return int(wrong is not None)
-    began, met, failed = time.perf_counter(), Counter[str](), 0
+    began, happened, failed, lived = time.perf_counter(), Counter[str](), 0, 0.0
     for seed in range(given.first, given.first + given.seeds):
         cluster, wrong, _ = explore(seed)
-        met.update(
+        lived += cluster.clock.monotonic()
+        happened.update(
             entry.text.partition("(")[0] for entry in cluster.judge.timeline.entries if entry.text.startswith("** ")
         )
         if wrong:
             failed += 1
-            print(f"seed {seed}: {wrong.splitlines()[0]}")
-    rate = given.seeds / (time.perf_counter() - began) * 60
-    print(f"{failed} of {given.seeds} lives went wrong; {rate:.0f} lives a minute")
-    print(", ".join(f"{name.removeprefix('** ')} {count}" for name, count in met.most_common()))
+            print(f"seed {seed}: {wrong.splitlines()[0]}", flush=True)
+    took = time.perf_counter() - began
+    print(f"{failed} of {given.seeds} lives went wrong; {given.seeds / took * 60:.0f} lives a minute, ", end="")
+    print(f"{lived / took:.0f} simulated seconds a second")
+    print(", ".join(f"{name.removeprefix('** ')} {count}" for name, count in happened.most_common()))
+    print(table(met, {name for _, name in met}))
     return int(failed > 0)
 
 

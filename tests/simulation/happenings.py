@@ -21,6 +21,7 @@ class Happening(Protocol):
 def happen(cluster: Cluster, *happenings: Happening) -> None:
     """All of them at this moment; the watcher sees it at once, unless it is silent."""
     for one in happenings:
+        cluster.on_happening(type(one).__name__)
         cluster.judge.timeline.note(cluster.clock.now(), f"** {one}")
         one.happen(cluster)
     cluster.pump()
