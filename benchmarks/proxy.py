@@ -6,7 +6,7 @@ import threading
 from typing import Literal
 
 Mode = Literal["works", "refused", "silent", "slow", "wrong", "half-open"]
-"""`half-open`: connections that are open then never carry anything again, and neither end learns of it; new ones work."""
+"""`half-open`: what is open then never carries anything again, and neither end learns of it; new connections work."""
 SLOW_SECONDS = 0.5
 WRONG = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 24\r\n\r\n<html>Welcome!</html>\r\n\r\n"
 """What a captive portal or a load balancer without targets answers."""
