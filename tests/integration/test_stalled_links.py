@@ -1,6 +1,5 @@
 """The way to Redis stalls, or carries nothing any more without a word: pods are served again within a stated time."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,10 @@ from tests.integration.rig import running
 
 pytestmark = pytest.mark.slow
 AFTER_A_STALL_SECONDS = 15.0
-"""A connection is given up after 5 s without an answer, and tried again after 1 to 5 s."""
+"""A connection is given up after 5 s without an answer, and tried again after 1 to 5 s. Seen: 2 s."""
 HALF_OPEN_SECONDS = 50.0
 """Kombu gives up a silent consumer's connection after 31 s (its `brpop_timeout`, and twice the interval of health
-checks). A message that Redis sent into the void is found out to be lost, and published again."""
+checks). A message that Redis sent into the void is found out to be lost, and published again. Seen: 27 s; the watcher's 11 s."""
 
 
 @pytest.mark.parametrize("broken", [{"worker"}, {"watcher"}, {"worker", "watcher"}], ids="+".join)
@@ -25,14 +24,7 @@ checks). A message that Redis sent into the void is found out to be lost, and pu
         pytest.param("half-open", 0.0, HALF_OPEN_SECONDS, id="half-open"),
     ],
 )
-def test_pods_are_served_again(
-    fault: Mode,
-    lasts: float,
-    within: float,
-    broken: set[str],
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
-) -> None:
+def test_pods_are_served_again(fault: Mode, lasts: float, within: float, broken: set[str], tmp_path: Path) -> None:
     with running(tmp_path, workers=0, watchers=0) as (rig, redis):
         links = {role: Proxy(redis.port) for role in ("watcher", "worker")}
         for role, start in (("watcher", rig.start_watcher), ("worker", rig.start_worker)):
@@ -48,7 +40,7 @@ def test_pods_are_served_again(
             for role in broken:
                 links[role].set("works")
         seconds = rig.wait_for_none("served again", rig.unserved, within)
-        record_property("served_again_after", round(seconds, 1))
+        print(f"served again after {seconds:.1f} s")
         rig.add_pod("later", "n1")
         rig.wait_for_none("served as before", rig.unserved, 5.0)
         assert rig.restarts == []
