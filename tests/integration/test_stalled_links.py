@@ -12,7 +12,8 @@ AFTER_A_STALL_SECONDS = 15.0
 """A connection is given up after 5 s without an answer, and tried again after 1 to 5 s. Seen: 2 s."""
 HALF_OPEN_SECONDS = 50.0
 """Kombu gives up a silent consumer's connection after 31 s (its `brpop_timeout`, and twice the interval of health
-checks). A message that Redis sent into the void is found out to be lost, and published again. Seen: 27 s; the watcher's 11 s."""
+checks). A message that Redis sent into the void is found out to be lost, and published again. Seen: 27 s, and 11 s
+where it is the watcher's link."""
 
 
 @pytest.mark.parametrize("broken", [{"worker"}, {"watcher"}, {"worker", "watcher"}], ids="+".join)

@@ -22,7 +22,7 @@ TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULT
 
 
 def shown(page: str) -> list[str]:
-    """Commands in code: whole lines of code blocks, and what stands between backticks, which may run over a line's end."""
+    """Commands in code: whole lines of code blocks, and what stands between backticks."""
     text = (ROOT / page).read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
