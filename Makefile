@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# What the image gets: the runtime lock and the product, nothing else.
-RUNTIME := .venv-runtime
-RUNTIME_READY := $(RUNTIME)/.ready
+# The image's root as the Dockerfile makes it: the runtime lock and the product, nothing else.
+IMAGE := build/image
 
 # Tests that only compute, and tests that share servers and mostly wait for them. The former take what CPU time the
 # latter leave, and no more: whoever waits for a server must not wait for them.
@@ -33,12 +32,6 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(RUNTIME_READY): requirements/runtime.txt
-	rm -rf $(RUNTIME)
-	$(PYTHON) -m venv $(RUNTIME)
-	$(RUNTIME)/bin/python -m pip install --quiet --require-hashes -r requirements/runtime.txt
-	touch $@
-
 demo: setup ## Run the whole product against its own sandbox on this machine
 	$(BIN)/vpc-rc demo
 
@@ -52,17 +45,14 @@ pure: setup ## Unit, simulation and golden tests: they only compute
 served: setup ## Sandbox, integration and end-to-end tests: they run servers and processes
 	$(PYTEST) $(SHARED) $(SERVED_TESTS)
 
-# The product as a wheel, as the image gets it: what is forgotten in it is missed here.
-runtime: runtime-environment ## The product from the runtime lock alone: every module, every role, one pod served
+runtime: runtime-environment ## The Dockerfile's steps without an engine: every module, every role, one pod, compose
 	@$(MAKE) --no-print-directory runtime-tests
 
-runtime-environment: setup $(RUNTIME_READY)
-	rm -rf build/runtime && mkdir -p build/runtime
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/runtime .
-	$(RUNTIME)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall build/runtime/*.whl
+runtime-environment: setup
+	PIP_QUIET=1 $(BIN)/python -m tests.runtime.image $(IMAGE)
 
 runtime-tests:
-	VPC_RC_TEST_RUNTIME=$(abspath $(RUNTIME)) $(PYTEST) tests/runtime
+	VPC_RC_TEST_RUNTIME=$(abspath $(IMAGE))/opt/vpc-rc $(PYTEST) tests/runtime
 
 explore: setup ## Random cluster lives in simulation: make explore SEEDS=500
 	$(BIN)/python -m tests.simulation.explore --seeds $(or $(SEEDS),100) --first $(or $(FIRST),0)
@@ -110,7 +100,6 @@ audit: setup ## Known vulnerabilities of what the image gets
 	build/audit/bin/python -m pip install --quiet pip-audit
 	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 
-# The wheel is built first, as building it changes files beside those that tests and linters read.
 check: runtime-environment ## What CI runs: lint, types, imports, runtime, manifests, test
 	@$(TOGETHER) -j3 served pure lint types imports runtime-tests manifests
 

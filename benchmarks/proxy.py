@@ -5,7 +5,8 @@ import socket
 import threading
 from typing import Literal
 
-Mode = Literal["works", "refused", "silent", "slow", "wrong"]
+Mode = Literal["works", "refused", "silent", "slow", "wrong", "half-open"]
+"""`half-open`: what is open then never carries anything again, and neither end learns of it; new connections work."""
 SLOW_SECONDS = 0.5
 WRONG = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 24\r\n\r\n<html>Welcome!</html>\r\n\r\n"
 """What a captive portal or a load balancer without targets answers."""
@@ -19,6 +20,8 @@ class Proxy:
         self.mode: Mode = "works"
         self._works = threading.Condition()
         self._open: set[socket.socket] = set()
+        self._lost: set[socket.socket] = set()
+        """Held open for good: an end that closes must not be noticed at the other."""
         self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._serve()
@@ -35,6 +38,8 @@ class Proxy:
             self._serve()
         with self._works:
             self.mode = mode
+            if mode == "half-open":
+                self._lost |= self._open
             self._works.notify_all()
 
     def _cut(self) -> None:
@@ -65,12 +70,16 @@ class Proxy:
             while data := source.recv(65536):
                 with self._works:
                     self._works.wait_for(lambda: self.mode != "silent")
+                if source in self._lost:
+                    continue
                 if self.mode == "slow" and not request:
                     threading.Event().wait(SLOW_SECONDS)
                 if self.mode == "wrong" and request:
                     source.sendall(WRONG)
                     continue
                 sink.sendall(data)
+        if source in self._lost:
+            return
         for each in (source, sink):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -1,17 +1,23 @@
 """`vpc-rc settings`: every setting, what it is now and where that comes from."""
 
+import json
+
 import click
 from rich.table import Table
 from rich.text import Text
 
 from cli.console import console, warn_of_unknown_settings
-from common.settings import SettingDescription, describe_settings, load_settings
+from common.settings import SettingDescription, describe_settings, load_settings, settings_schema
 
 
 @click.command()
 @click.option("--markdown", is_flag=True, help="The reference of all settings, as in docs/settings.md.")
-def settings(markdown: bool) -> None:
+@click.option("--schema", is_flag=True, help="JSON schema of all settings, for editors and checks.")
+def settings(markdown: bool, schema: bool) -> None:
     """Show names, values, sources, defaults and descriptions of all settings. Passwords are masked."""
+    if schema:
+        click.echo(json.dumps(settings_schema(), indent=2))
+        return
     rows = describe_settings(load_settings())
     warn_of_unknown_settings()
     if markdown:

@@ -83,6 +83,8 @@ ACTIONS = _counter(
 ACTIONS_IN_FLIGHT = _gauge("actions_in_flight", "Actions under way in this process.", "action")
 
 NODES = _gauge("nodes", "Nodes by state.", "state")
+BRANCHES = _gauge("branches", "Branch interfaces by state, as the records of all nodes have them.", "state")
+BRANCH_CAPACITY = _gauge("branch_capacity", "Branch interfaces that nodes offer to pods: advertised capacity.")
 LEAKED_FOUND = _counter("leaked_found", "Interfaces found that belong to nothing.")
 LEAKED_DELETED = _counter("leaked_deleted", "Interfaces that belonged to nothing and were deleted.")
 

@@ -383,6 +383,22 @@ def describe_settings(settings: Settings) -> list[SettingDescription]:
     return rows
 
 
+def settings_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of all settings by variable, values as JSON has them: a number, not its text."""
+    schema = Settings.model_json_schema(by_alias=False)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Settings of vpc-resource-controller",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            variable(field): {key: value for key, value in of_it.items() if key != "title"}
+            for field, of_it in schema["properties"].items()
+        },
+        "$defs": schema["$defs"],
+    }
+
+
 def _in_file() -> Mapping[str, str | None]:
     """By name in lower case."""
     return DotEnvSettingsSource(Settings, env_file=_settings_file()).env_vars

@@ -80,7 +80,7 @@ class ClusterCache:
                     if gone:
                         self._policy_faults.drop(found)
                     else:
-                        self._policy_faults.put(found, policy, "; ".join(problems))
+                        self._policy_faults.put(found, policy, "; ".join(problems), leads=self._leading)
                     self._uncovered.put_policy(found.namespace, found.name, policy, gone=gone)
                     for node in sorted(self._pods.nodes_waiting(found.namespace)):
                         self._add(node, PendingChange(reason="policy"))

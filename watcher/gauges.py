@@ -4,6 +4,7 @@ from collections import Counter
 
 from common import metrics
 from common.model.names import POD_ENI, PRIVATE_IPV4
+from common.model.node import NodeFacts
 from common.rules.managed import Standing, standing
 from common.store.store import Store
 from watcher.cluster_cache import ClusterCache
@@ -25,6 +26,7 @@ def show(cache: ClusterCache, store: Store) -> None:
     )
     for each in Standing:
         metrics.NODES.labels(str(each)).set(standings[each])
+    metrics.BRANCH_CAPACITY.set(sum(_offered(view.node) for view in views if view.node))
     metrics.SGP_ENABLED.set(any(view.cninode is not None and view.cninode.spec.pod_groups for view in views))
     metrics.WINDOWS_IPAM_ENABLED.set(config is not None and config.windows_ipam)
     metrics.WINDOWS_PREFIX_ENABLED.set(config is not None and config.prefix_delegation)
@@ -32,8 +34,17 @@ def show(cache: ClusterCache, store: Store) -> None:
         metrics.QUEUE_DEPTH.labels(queue).set(depth)
 
 
+def _offered(node: NodeFacts) -> int:
+    """Branch interfaces, by its `status.capacity`: somebody else may have written it."""
+    amount = node.capacity.get(POD_ENI, "")
+    return int(amount) if amount.isdecimal() else 0
+
+
 def hide() -> None:
     """We lead no more, or not yet: what we said is another's to say."""
     metrics.LEADER.set(0)
-    for gauge in (metrics.PODS_WAITING, metrics.PODS_WITHOUT_GROUPS, metrics.NODES, metrics.QUEUE_DEPTH):
+    metrics.BRANCH_CAPACITY.set(0)
+    for gauge in (
+        metrics.PODS_WAITING, metrics.PODS_WITHOUT_GROUPS, metrics.NODES, metrics.BRANCHES, metrics.QUEUE_DEPTH,
+    ):  # fmt: skip
         gauge.clear()

@@ -29,6 +29,7 @@ from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from common.store.pulse import Pulse
 from common.store.shared_time import SharedTime
+from watcher import usage
 from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.health import health
@@ -117,7 +118,7 @@ class _Process:
                 is_dead=self._pulse.is_dead,
             )
         held = self._lease.held if self._lease is not None else (lambda: True)
-        store = Store(
+        store = self._store = Store(
             connect_redis(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
         )
         publisher = CeleryPublisher(celery_app(settings.redis_url.get_secret_value()))
@@ -161,6 +162,7 @@ class _Process:
                     wanted=partial(self._cache.wants, kind),
                 )  # fmt: skip
             loop = self._thread(self._loop, "leader")
+            self._thread(lambda: usage.keep(self._store, lambda: self._leader.leading, self._stop), "usage")
             stand = self._thread(lambda: self._stand(loop), "lease")
             while not self._stop.is_set():
                 self._clock.sleep(SIGNAL_SECONDS)

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def _perform(plan: Plan, out: Console, listener: Listener, *, hold: bool) -> Non
             summary = running.run()
         _tell(out, summary)
         if hold:
-            _tell_how_to_look(out, stage)
+            text = how_to_look(stage.facts.environment(), sys.argv[0], stage.flower_port, plan.folder)
+            out.print(Text(text), soft_wrap=True)
             with screen, suppress(Told):
                 running.hold()
 
@@ -130,13 +132,15 @@ def _tell(out: Console, summary: Summary) -> None:
         out.print(taken)
 
 
-def _tell_how_to_look(out: Console, stage: Stage) -> None:
-    out.print("Everything keeps running until Ctrl-C. In another terminal:\n")
-    for name, value in stage.facts.environment().items():
-        out.print(Text(f"export {name}={value}"), soft_wrap=True)
-    out.print(
-        Text(
-            f"\nvpc-rc status --watch\nkubectl -n demo get pods\nkubectl -n demo scale deployment demo-0 --replicas=20"
-            f"\nFlower: http://127.0.0.1:{stage.flower_port}\n"
+def how_to_look(environment: Mapping[str, str], program: str, flower_port: int, logs: Path) -> str:
+    """What to type in another terminal while a demo is held. `program`: how this one was started."""
+    return "\n".join(
+        (
+            f"Everything keeps running until Ctrl-C; logs are in {logs}. In another terminal:\n",
+            *(f"export {name}={value}" for name, value in environment.items()),
+            f"\n{program} status --watch",
+            "kubectl -n demo get pods",
+            "kubectl -n demo scale deployment demo-0 --replicas=20",
+            f"Flower: http://127.0.0.1:{flower_port}\n",
         )
     )

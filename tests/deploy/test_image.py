@@ -83,3 +83,24 @@ def test_compose_accepts_its_file() -> None:
     if docker is None or subprocess.run([docker, "compose", "version"], check=False, capture_output=True).returncode:
         pytest.skip("no docker compose")
     subprocess.run([docker, "compose", "config", "--quiet"], cwd=ROOT, check=True)
+
+
+def test_a_release_checks_builds_describes_and_signs_the_image_it_names() -> None:
+    """What can be seen of a workflow that only its own service can run."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    check, image = workflow["jobs"]["check"], workflow["jobs"]["image"]
+    assert image["needs"] == "check"
+    assert [step["run"].split()[-1] for step in check["steps"] if "run" in step][-1] == ".ci/run"
+    built = next(step["with"] for step in image["steps"] if step.get("id") == "build")
+    assert (ROOT / built["file"]).is_file()
+    assert (built["sbom"], built["push"]) == (True, True)
+    assert image["permissions"]["id-token"] == "write"
+    assert any("cosign sign" in step.get("run", "") for step in image["steps"])
+    assert workflow["permissions"] == {}
+    assert "NEVER RUN" in (ROOT / ".github/workflows/release.yml").read_text()
+
+
+def test_the_versions_that_a_release_compares_are_the_same() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((ROOT / "deploy/helm/vpc-resource-controller/Chart.yaml").read_text())
+    assert str(chart["appVersion"]) == version

@@ -1,6 +1,7 @@
 """What Flower's page of tasks shows without anybody's choosing."""
 
 import base64
+import json
 import os
 import re
 import subprocess
@@ -11,10 +12,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+from celery import Celery
 
 from tests.integration.redis_server import RedisServer, free_port
+from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +67,24 @@ def test_the_page_of_tasks_shows_node_and_reason(page: str) -> None:
     columns = [column.strip() for column in re.findall(r"<th[^>]*>([^<]*)</th>", page)]
     assert columns[:2] == ["Name", "args"]
     assert {"State", "Received", "Runtime", "Worker"} <= set(columns)
+
+
+def test_the_reason_of_a_run_stands_before_its_nodes_name() -> None:
+    """The column cuts what is long."""
+    wanted = {
+        "draw": "1", "start": "0", "length": "10", "search[value]": "",
+        "order[0][column]": "0", "order[0][dir]": "asc", "columns[0][data]": "name",
+    }  # fmt: skip
+    with RedisServer() as redis, flower(VPC_RC_REDIS_URL=redis.url) as url:
+        app = Celery(broker=redis.url, set_as_current=False)
+
+        def shown() -> list[str]:
+            with app.connection() as connection, app.events.Dispatcher(connection, hostname="w@h") as events:
+                events.send("task-received", uuid="1", name="run", args="('n1', 'due')", kwargs="{}")
+            with urllib.request.urlopen(f"{url}/tasks/datatable", urlencode(wanted).encode(), timeout=10) as answer:
+                return [row["args"] for row in json.loads(answer.read())["data"]]
+
+        assert until(shown, 20) == ["due: n1"]
 
 
 def _post(url: str, user: str = "") -> int:

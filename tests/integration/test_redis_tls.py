@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.redis_server import RedisServer
-from tests.integration.rig import ROOT
+from common.store import acl
+from common.store.acl import Role
+from tests.integration.redis_server import RedisServer, free_port, with_users
+from tests.integration.rig import CLUSTER, ROOT, Rig
 from webhook.certificates import self_signed
 
 ASKS = """
@@ -99,3 +101,39 @@ def test_a_ca_that_is_not_known_is_not_trusted(served: tuple[str, Path]) -> None
     done = asked(url)
     assert done.returncode != 0
     assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
+
+
+def test_a_pod_is_served_over_tls_by_users_with_passwords(tmp_path: Path) -> None:
+    """As with a managed Redis: a port of TLS, a CA, a user for each role."""
+    pair = self_signed(["127.0.0.1"], datetime.now(UTC))
+    files = {"ca-cert": pair.ca, "cert": pair.certificate, "key": pair.key}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    passwords = {role: f"of-{role}" for role in Role}
+    (tmp_path / "users.acl").write_text(acl.acl_file(CLUSTER, passwords))
+    options = {f"tls-{name}-file": str(tmp_path / name) for name in files}
+    port = free_port()
+    try:
+        server = RedisServer(
+            program=with_users(),
+            acl_file=tmp_path / "users.acl",
+            options={"tls-port": str(port), "tls-auth-clients": "no", **options},
+        )
+    except RuntimeError:
+        pytest.skip("the redis-server of this machine is built without TLS")
+    with server:
+        rig = Rig(folder=tmp_path, redis_port=server.port)
+        try:
+            rig.start_ec2()
+            rig.start_kube()
+            rig.behave(throttling=False, attach_delay=[0.1, 0.2])
+            rig.configure(SSL_CERT_FILE=str(tmp_path / "ca-cert"))
+            for role, start in ((Role.WATCHER, rig.start_watcher), (Role.WORKER, rig.start_worker)):
+                user = f"{acl.user_name(role)}:{passwords[role]}"
+                start(VPC_RC_REDIS_URL=f"rediss://{user}@127.0.0.1:{port}/0")
+            rig.add_node("n1")
+            rig.add_pod("p", "n1")
+            rig.wait_for_none("served", rig.unserved)
+            assert rig.faults_logged() == []
+        finally:
+            rig.stop()

@@ -2,9 +2,11 @@
 
 import io
 import re
+from pathlib import Path
 
 from rich.console import Console
 
+from cli.demo.command import how_to_look
 from cli.demo.screen import Picture, Tables
 from common.clock import SystemClock
 
@@ -22,3 +24,11 @@ def test_what_was_printed_between_two_times_on_the_screen_stays() -> None:
         again = out.getvalue()[after:]
     up = re.search(r"\x1b\[\d*A", again.partition("served 3")[0])
     assert up is None, "the lines above the new picture are erased"
+
+
+def test_who_holds_a_demo_is_told_where_the_logs_are_and_how_to_start_the_program() -> None:
+    lines = how_to_look({"VPC_RC_CLUSTER_NAME": "demo"}, ".venv/bin/vpc-rc", 5555, Path("/tmp/logs")).splitlines()
+    assert "/tmp/logs" in lines[0]
+    assert "export VPC_RC_CLUSTER_NAME=demo" in lines
+    assert ".venv/bin/vpc-rc status --watch" in lines
+    assert "Flower: http://127.0.0.1:5555" in lines

@@ -1,5 +1,7 @@
 """The command line's own promises: what it prints, where, and the exit status."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import COMMANDS, cli
 from common.model.errors import ControllerError, StoreUnavailable
-from common.settings import Settings, SettingsError
+from common.settings import Settings, SettingsError, variable
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +129,14 @@ def test_certificates_are_written_and_the_key_is_private(tmp_path: Path) -> None
     assert {path.name for path in tmp_path.iterdir()} == {"ca.crt", "tls.crt", "tls.key"}
     assert (tmp_path / "tls.key").stat().st_mode & 0o777 == 0o600
     assert b"BEGIN CERTIFICATE" in (tmp_path / "tls.crt").read_bytes()
+
+
+def test_the_schema_of_settings_names_every_setting_and_what_it_may_be() -> None:
+    schema = json.loads(run("settings", "--schema").stdout)
+    assert set(schema["properties"]) == {variable(field) for field in Settings.model_fields}
+    assert schema["additionalProperties"] is False
+    threads = schema["properties"]["VPC_RC_WORKER_THREADS"]
+    assert (threads["type"], threads["minimum"], threads["default"]) == ("integer", 1, 24)
+    assert all(of_it["description"] for of_it in schema["properties"].values())
+    referred = set(re.findall(r'"#/[$]defs/(\w+)"', json.dumps(schema)))
+    assert referred == set(schema["$defs"])

@@ -63,3 +63,38 @@ def test_a_fault_that_comes_back_is_said_again(watch: Watch) -> None:
         found = watch.api.ok("GET", path)
         watch.api.ok("PUT", path, {**found, "spec": spec})
         assert len(said(watch)) == number
+
+
+def test_a_policy_whose_groups_change_says_that_pods_keep_theirs(watch: Watch) -> None:
+    uid = make(watch, GOOD)
+    assert said(watch) == []
+    path = f"{POLICIES}/shop"
+    found = watch.api.ok("GET", path)
+    watch.api.ok("PUT", path, {**found, "spec": {**GOOD, "securityGroups": {"groupIds": ["sg-1", "sg-2"]}}})
+    (notice,) = said(watch)
+    assert (notice.reason, notice.severity, notice.uid) == ("GroupsChanged", Severity.NORMAL, uid)
+    assert "sg-1 and are sg-1, sg-2" in notice.message
+    assert len(said(watch)) == 1
+    found = watch.api.ok("GET", path)
+    watch.api.ok("PUT", path, {**found, "metadata": {**found["metadata"], "labels": {"a": "b"}}})
+    assert len(said(watch)) == 1, "another change is nothing to its pods"
+
+
+def test_a_policy_that_is_made_anew_says_nothing_of_the_one_before(watch: Watch) -> None:
+    make(watch, GOOD)
+    watch.api.ok("DELETE", f"{POLICIES}/shop")
+    make(watch, {**GOOD, "securityGroups": {"groupIds": ["sg-2"]}})
+    assert said(watch) == []
+
+
+def test_a_standby_leaves_changes_to_the_leader() -> None:
+    """It would else say them again when it takes over."""
+    watch = Watch()
+    watch.api.ok("POST", NODES, node("n1"))
+    make(watch, GOOD)
+    watch.settle()
+    found = watch.api.ok("GET", f"{POLICIES}/shop")
+    watch.api.ok("PUT", f"{POLICIES}/shop", {**found, "spec": {**GOOD, "securityGroups": {"groupIds": ["sg-2"]}}})
+    watch.settle()
+    watch.lead()
+    assert said(watch) == []
