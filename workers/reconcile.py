@@ -18,10 +18,10 @@ from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.notice import NodeNotice, Notice
 from common.model.outcome import Done, Outcome
-from common.node.outcomes import apply, turned_away
+from common.node.outcomes import Applied, apply, turned_away
 from common.node.planner import Plan, plan
 from common.node.set_aside import run_failed, set_aside
-from common.node.state import Options, Result
+from common.node.state import Options
 from common.rules.managed import WINDOWS
 from common.store.publisher import Publisher
 from common.store.store import Store
@@ -323,7 +323,7 @@ class Reconciler:
             run.held[action.subject] = action
             ACTIONS.labels(type(action).__name__, "turned_away").inc()
             if ledger is not None:
-                ledger = turned_away(ledger, action)
+                ledger = turned_away(ledger, action, now=self.clock.now())
         return admitted, ledger
 
     def _planned(self, run: _Run, ledger: Ledger) -> Plan:
@@ -357,14 +357,14 @@ class Reconciler:
         _log.exception("ledger_set_aside", node=notice.node, ledger=repr(ledger)[:LOGGED_CHARACTERS])
         self.tell(notice)
 
-    def _applied(self, run: _Run, action: Action, outcome: Outcome) -> Result:
+    def _applied(self, run: _Run, action: Action, outcome: Outcome) -> Applied:
         now = self.clock.now()
         try:
             return apply(run.ledger, action, outcome, now=now, jitter=self.rng.random())
         except Exception as fault:  # noqa: BLE001 - whatever a ledger holds, its node is served again
             fresh, notice = set_aside(run.ledger, run.node, repr(fault), now)
             self._report(notice, run.ledger)
-            return Result(fresh)
+            return Applied(ledger=fresh)
 
     def _spare(self, run: _Run) -> float:
         facts = run.desired.view.node

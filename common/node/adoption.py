@@ -22,7 +22,7 @@ from common.model.names import BRANCH_DESCRIPTION, OWNER_OURS, OWNER_TAG, POD_UI
 from common.model.node import NodeFacts
 from common.model.pod import BranchAnnotation, PodWish, is_live
 from common.node.retry import grown
-from common.node.state import Draft
+from common.node.state import Planning
 from common.node.windows.contents import LOOK_AGAIN_SECONDS, adopted_pool
 from common.rules.leaks import being_made
 from common.rules.managed import WINDOWS
@@ -33,35 +33,35 @@ FIRST_SECONDS, LONGEST_SECONDS = 2.0, 300.0
 """Between looks for an instance that EC2 does not know: the first interval and the longest."""
 
 
-def take_snapshot(draft: Draft) -> InstanceSnapshot | None:
+def take_snapshot(state: Planning) -> InstanceSnapshot | None:
     """The snapshot that the ledger waits for, once it is there; asks for it until then."""
-    wanted_after = draft.ledger.snapshot_after
+    wanted_after = state.ledger.snapshot_after
     if wanted_after is None:
         return None
-    if wanted_after > draft.now:
-        draft.look_at(wanted_after)
+    if wanted_after > state.now:
+        state.look_at(wanted_after)
         return None
-    snapshot = draft.snapshot
+    snapshot = state.snapshot
     if snapshot is not None and snapshot.taken_at >= wanted_after:
-        draft.change(snapshot_after=None)
+        state.change(snapshot_after=None)
         return snapshot
-    node = draft.desired.view.node
-    if node is not None and node.instance_id is not None and draft.may(SUBJECT):
-        draft.start(RequestSnapshot(subject=SUBJECT, node=node.name, instance_id=node.instance_id))
+    node = state.desired.view.node
+    if node is not None and node.instance_id is not None and state.may(SUBJECT):
+        state.start(RequestSnapshot(subject=SUBJECT, node=node.name, instance_id=node.instance_id))
     return None
 
 
-def know_instance(draft: Draft, node: NodeFacts) -> bool:
+def know_instance(state: Planning, node: NodeFacts) -> bool:
     """Whether the ledger is about the node's present instance; on the way there, adoption."""
     assert node.instance_id is not None
-    if not draft.desired.complete:
+    if not state.desired.complete:
         return False  # A living pod's annotation may not be known yet: its interface would be taken for a stray.
-    ledger = draft.ledger
+    ledger = state.ledger
     if ledger.instance is not None and ledger.instance.instance_id == node.instance_id:
         if node.os != WINDOWS and ledger.trunk.state is TrunkState.ABSENT and ledger.snapshot_after is not None:
-            snapshot = take_snapshot(draft)
+            snapshot = take_snapshot(state)
             if snapshot is not None:
-                _adopt(draft, node, snapshot)
+                _adopt(state, node, snapshot)
         return True
     if ledger.instance is not None:
         # Another instance under the same name: what the old one had is released, each entry with its own trunk.
@@ -70,17 +70,17 @@ def know_instance(draft: Draft, node: NodeFacts) -> bool:
         claims = {uid: msgspec.structs.replace(claim, resolved_at=0.0) for uid, claim in ledger.claims.items()}
         # A generation of its own, so that no outcome of the old trunk is taken for the new one's.
         trunk = Trunk(generation=ledger.trunk.generation + 1)
-        draft.change(
-            instance=None, trunk=trunk, pool=None, snapshot_after=draft.now, paces=paces, claims=claims, told={}
+        state.change(
+            instance=None, trunk=trunk, pool=None, snapshot_after=state.now, paces=paces, claims=claims, told={}
         )
-    if draft.ledger.snapshot_after is None or (ledger.sought is not None and ledger.sought != node):
+    if state.ledger.snapshot_after is None or (ledger.sought is not None and ledger.sought != node):
         # Not looked for yet, or in vain for the node as it was.
-        paces = {k: p for k, p in draft.ledger.paces.items() if k != SUBJECT}
-        draft.change(snapshot_after=draft.now, sought=None, paces=paces)
-    snapshot = take_snapshot(draft)
+        paces = {k: p for k, p in state.ledger.paces.items() if k != SUBJECT}
+        state.change(snapshot_after=state.now, sought=None, paces=paces)
+    snapshot = take_snapshot(state)
     if snapshot is None:
         return False
-    return _adopt(draft, node, snapshot)
+    return _adopt(state, node, snapshot)
 
 
 def facts_of(snapshot: InstanceSnapshot, instance_id: InstanceId) -> InstanceFacts | None:
@@ -101,49 +101,49 @@ def facts_of(snapshot: InstanceSnapshot, instance_id: InstanceId) -> InstanceFac
     )
 
 
-def _adopt(draft: Draft, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
+def _adopt(state: Planning, node: NodeFacts, snapshot: InstanceSnapshot) -> bool:
     assert node.instance_id is not None
     instance_id = node.instance_id
     facts = facts_of(snapshot, instance_id)
     instance, primary = snapshot.instance, snapshot.instance.primary if snapshot.instance is not None else None
     if facts is None or instance is None or primary is None:
-        attempts = draft.ledger.paces.get(SUBJECT, Pace()).attempts
-        again = draft.now + grown(FIRST_SECONDS, LONGEST_SECONDS, attempts)
-        draft.change(
+        attempts = state.pace(SUBJECT).attempts
+        again = state.now + grown(FIRST_SECONDS, LONGEST_SECONDS, attempts)
+        state.change(
             snapshot_after=again,
-            paces={**draft.ledger.paces, SUBJECT: Pace(not_before=again, attempts=attempts + 1, code="NoInstance")},
+            paces={**state.ledger.paces, SUBJECT: Pace(not_before=again, attempts=attempts + 1, code="NoInstance")},
             sought=node,
         )
-        draft.look_at(again)
-        draft.tell_node_once(
+        state.look_at(again)
+        state.tell_node_once(
             "instance",
             "InstanceNotFound",
             f"EC2 knows no running instance {instance_id} of this node",
         )
         return False
     # What was asked for is here: the next snapshot may be asked for as soon as it is wanted.
-    paces = {k: p for k, p in draft.ledger.paces.items() if k != SUBJECT}
-    draft.change(instance=facts, sought=None, paces=paces)
+    paces = {k: p for k, p in state.ledger.paces.items() if k != SUBJECT}
+    state.change(instance=facts, sought=None, paces=paces)
     if node.os == WINDOWS:
         # Looked at again before anything found has rested: EC2's answer can be older than our last call.
-        pool = adopted_pool(primary, draft.desired.pods, draft.now)
-        draft.change(pool=pool, audit_at=draft.now + LOOK_AGAIN_SECONDS if pool.addresses else 0.0, audit_interval=0.0)
+        pool = adopted_pool(primary, state.desired.pods, state.now)
+        state.change(pool=pool, audit_at=state.now + LOOK_AGAIN_SECONDS if pool.addresses else 0.0, audit_interval=0.0)
         return True
-    if draft.ledger.trunk.state is TrunkState.ABSENT:
-        limits = draft.options.limits.get(instance.instance_type)
-        trunk = found_trunk(instance, snapshot.interfaces, limits, draft.ledger.trunk)
+    if state.ledger.trunk.state is TrunkState.ABSENT:
+        limits = state.options.limits.get(instance.instance_type)
+        trunk = found_trunk(instance, snapshot.interfaces, limits, state.ledger.trunk)
         if trunk.state is TrunkState.CREATED:
-            trunk = msgspec.structs.replace(trunk, made_at=draft.now)
-        draft.change(trunk=trunk)
+            trunk = msgspec.structs.replace(trunk, made_at=state.now)
+        state.change(trunk=trunk)
         if trunk.eni_id is not None:
-            draft.ledger = adopt_branches(
-                draft.ledger,
+            state.ledger = adopt_branches(
+                state.ledger,
                 instance_id,
                 trunk.eni_id,
                 facts.subnet,
                 snapshot.interfaces,
-                draft.desired.pods,
-                draft.now,
+                state.desired.pods,
+                state.now,
             )
     return True
 

@@ -16,13 +16,11 @@ from common.model.errors import (
     Unsure,
     WrongClock,
 )
-from common.model.ids import BranchKey
-from common.model.ledger import Branch, BranchState, Pace, Trunk, TrunkState
+from common.model.ledger import Branch, BranchState, Trunk, TrunkState
 from common.model.notice import CniNodeNotice, NodeNotice, Severity
-from common.node.branch.advancing import without
 from common.node.endings import undo_claim
 from common.node.retry import UNDONE, after_failure
-from common.node.state import Result
+from common.node.state import NodeState
 from common.node.windows import outcomes as windows_outcomes
 from common.rules import subjects
 
@@ -37,27 +35,27 @@ TRUNKING_NOT_ALLOWED = (
 MISSING_POLICY = "Please verify the cluster IAM role has AmazonEKSVPCResourceController policy"
 
 
-def failed(result: Result, action: act.Action, error: OutsideError, now: float) -> None:
+def failed(state: NodeState, action: act.Action, error: OutsideError, now: float) -> None:
     match action:
         case act.CreateTrunk() | act.PermitInterface() | act.AttachTrunk() | act.FinishTrunk():
-            _trunk_failed(result, action, error, now)
+            _trunk_failed(state, action, error, now)
         case act.AwaitTrunk() | act.UndoTrunk() if isinstance(error, NotFound):
-            _trunk_not_found(result, action, now)
+            _trunk_not_found(state, action, now)
         case act.CreateBranch() | act.PermitBranch() | act.AssociateBranch():
-            _branch_failed(result, action, error, now)
+            _branch_failed(state, action, error, now)
         case act.DisassociateBranch() if isinstance(error, NotFound):
-            result.pace(action.subject, None)
-            result.branch(action.key, state=BranchState.DISASSOCIATED, association=None, since=now)
+            state.set_pace(action.subject, None)
+            state.set_branch(action.key, state=BranchState.DISASSOCIATED, association=None, since=now)
         case act.DeleteBranch() if isinstance(error, NotFound):
-            result.change(branches=without(result.ledger.branches, action.key))
+            state.drop_branch(action.key)
         case act.Annotate():
-            _annotate_failed(result, action, error)
+            _annotate_failed(state, action, error)
         case act.ResolvePod() if not isinstance(error, PASSING):
-            result.tell_pod(_claim_of(action), "BranchAllocationFailed", _words(error), Severity.WARNING)
+            state.tell_pod(_claim_of(action), "BranchAllocationFailed", _words(error), Severity.WARNING)
         case act.CreateCniNode() if not isinstance(error, (Conflict, *PASSING)):
-            _tell_node(result, "CNINodeCreationFailed", f"The CNINode could not be created: {_words(error)}")
+            _tell_node(state, "CNINodeCreationFailed", f"The CNINode could not be created: {_words(error)}")
         case act.CleanDeparted() if not isinstance(error, PASSING):
-            result.notices.append(
+            state.notices.append(
                 CniNodeNotice(
                     name=action.node,
                     uid=action.cninode_uid,
@@ -68,7 +66,7 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
             )
         case act.SetTrunkGroups() if not isinstance(error, PASSING):
             _tell_node(
-                result,
+                state,
                 "TrunkGroupsNotChanged",
                 f"The trunk interface keeps its security groups, the ENIConfig's were refused: {_words(error)}",
             )
@@ -79,22 +77,22 @@ def failed(result: Result, action: act.Action, error: OutsideError, now: float) 
             | act.UnassignAddresses()
             | act.UnassignPrefixes()
         ):
-            windows_outcomes.failed(result, action, error, now)
+            windows_outcomes.failed(state, action, error, now)
         case _:
             pass
 
 
-def not_begun(result: Result, action: act.Action) -> None:
+def not_begun(state: NodeState, action: act.Action) -> None:
     """The call was not made, or was turned away for its rate: where it was the first, nothing can have come of it."""
     match action:
         case act.CreateTrunk(again=False):
-            result.trunk(state=TrunkState.ABSENT)
+            state.set_trunk(state=TrunkState.ABSENT)
         case act.CreateBranch(again=False):
-            result.branch(action.key, tried=False)
+            state.set_branch(action.key, tried=False)
         case act.AssociateBranch(again=False):
-            result.branch(action.key, associating=False)
+            state.set_branch(action.key, associating=False)
         case act.AssignAddresses() | act.AssignPrefixes() | act.UnassignAddresses() | act.UnassignPrefixes():
-            windows_outcomes.not_begun(result, action)
+            windows_outcomes.not_begun(state, action)
         case _:
             pass
 
@@ -103,9 +101,9 @@ def _words(error: OutsideError) -> str:
     return f"{error.code}: {error.message}" if error.message else error.code
 
 
-def _tell_node(result: Result, reason: str, message: str, severity: Severity = Severity.WARNING) -> None:
-    result.notices.append(
-        NodeNotice(node=result.ledger.node, reason=reason, message=message, severity=severity),
+def _tell_node(state: NodeState, reason: str, message: str, severity: Severity = Severity.WARNING) -> None:
+    state.notices.append(
+        NodeNotice(node=state.ledger.node, reason=reason, message=message, severity=severity),
     )
 
 
@@ -117,36 +115,36 @@ def _claim_of(action: act.ResolvePod) -> act.Annotate:
 
 
 def _trunk_failed(
-    result: Result,
+    state: NodeState,
     action: act.CreateTrunk | act.PermitInterface | act.AttachTrunk | act.FinishTrunk,
     error: OutsideError,
     now: float,
 ) -> None:
     if isinstance(error, Unavailable):
-        not_begun(result, action)
+        not_begun(state, action)
     if isinstance(error, PASSING):
         return
-    trunk, pace = result.ledger.trunk, result.ledger.paces[action.subject]
+    trunk, pace = state.ledger.trunk, state.pace(action.subject)
     if isinstance(action, act.CreateTrunk):
         if isinstance(error, TokenMismatch):
-            result.trunk(state=TrunkState.ABSENT, generation=trunk.generation + 1)
+            state.set_trunk(state=TrunkState.ABSENT, generation=trunk.generation + 1)
         else:
-            result.trunk(state=TrunkState.ABSENT, device_index=None)
+            state.set_trunk(state=TrunkState.ABSENT, device_index=None)
         # By the next try subnet, groups and device indexes may be others.
-        result.change(snapshot_after=now if pace.scope else pace.not_before)
-    elif isinstance(action, act.FinishTrunk) and _carries(result):
+        state.change(snapshot_after=now if pace.scope else pace.not_before)
+    elif isinstance(action, act.FinishTrunk) and _carries(state):
         # Found in use: pods live by it. Better a trunk that outlives its instance than pods without network.
         if isinstance(error, NotFound):
-            _look_anew(result, now)
+            _look_anew(state, now)
         else:
-            result.trunk(state=TrunkState.ATTACHED)
-            result.pace(action.subject, None)
+            state.set_trunk(state=TrunkState.ATTACHED)
+            state.set_pace(action.subject, None)
     else:
         # The undoing begins at once; what is waited for is the next try, with the attempts counted through.
-        undone = result.ledger.paces.get(UNDONE, Pace())
-        result.pace(UNDONE, after_failure(undone, error, now, 1.0))
-        result.pace(action.subject, None)
-        result.trunk(state=TrunkState.UNDOING)
+        undone = state.pace(UNDONE)
+        state.set_pace(UNDONE, after_failure(undone, error, now, 1.0))
+        state.set_pace(action.subject, None)
+        state.set_trunk(state=TrunkState.UNDOING)
     message = f"Failed to create trunk interface: Error Code: {error.code}"
     if isinstance(error, Denied) and not isinstance(error, WrongClock):
         hint = MISSING_POLICY if error.code != "OperationNotPermitted" else TRUNKING_NOT_ALLOWED
@@ -155,42 +153,42 @@ def _trunk_failed(
             message += f". {TRUNKING_NOT_ALLOWED}"
     elif error.message:
         message += f": {error.message}"
-    _tell_node(result, "TrunkENICreationFailed", message)
+    _tell_node(state, "TrunkENICreationFailed", message)
     _tell_node(
-        result,
+        state,
         "NodeTrunkFailedInit",
         "The node failed initializing trunk interface",
         Severity.NORMAL,
     )
 
 
-def _trunk_not_found(result: Result, action: act.AwaitTrunk | act.UndoTrunk, now: float) -> None:
+def _trunk_not_found(state: NodeState, action: act.AwaitTrunk | act.UndoTrunk, now: float) -> None:
     if isinstance(action, act.UndoTrunk):
-        result.pace(action.subject, None)
-        trunk_undone(result, now)
-    elif result.ledger.paces[action.subject].attempts < LOOKS_BEFORE_GONE:
+        state.set_pace(action.subject, None)
+        trunk_undone(state, now)
+    elif state.pace(action.subject).attempts < LOOKS_BEFORE_GONE:
         return
-    elif _carries(result):
-        _look_anew(result, now)
+    elif _carries(state):
+        _look_anew(state, now)
     else:
-        result.trunk(state=TrunkState.UNDOING)
+        state.set_trunk(state=TrunkState.UNDOING)
 
 
-def trunk_undone(result: Result, now: float) -> None:
+def trunk_undone(state: NodeState, now: float) -> None:
     """The trunk is detached and deleted; the next attempt waits for its time and a fresh look."""
-    pace = result.ledger.paces.get(UNDONE, Pace())
-    before = result.ledger.trunk
+    pace = state.pace(UNDONE)
+    before = state.ledger.trunk
     trunk = Trunk(generation=before.generation + 1, undone=before.eni_id)
-    result.change(trunk=trunk, snapshot_after=max(now, pace.not_before))
+    state.change(trunk=trunk, snapshot_after=max(now, pace.not_before))
 
 
-def _carries(result: Result) -> bool:
-    return any(b.trunk_id == result.ledger.trunk.eni_id for b in result.ledger.branches.values())
+def _carries(state: NodeState) -> bool:
+    return any(b.trunk_id == state.ledger.trunk.eni_id for b in state.ledger.branches.values())
 
 
-def _look_anew(result: Result, now: float) -> None:
+def _look_anew(state: NodeState, now: float) -> None:
     """EC2 says that a trunk is gone that pods live by: it is not detached on one word; a snapshot tells."""
-    result.change(trunk=Trunk(generation=result.ledger.trunk.generation + 1), snapshot_after=now)
+    state.change(trunk=Trunk(generation=state.ledger.trunk.generation + 1), snapshot_after=now)
 
 
 BranchMaking = act.CreateBranch | act.PermitBranch | act.AssociateBranch
@@ -201,35 +199,35 @@ STEP_NAMES = {
 }
 
 
-def _branch_failed(result: Result, action: BranchMaking, error: OutsideError, now: float) -> None:
-    branch = result.ledger.branches.get(action.key)
+def _branch_failed(state: NodeState, action: BranchMaking, error: OutsideError, now: float) -> None:
+    branch = state.ledger.branches.get(action.key)
     if isinstance(error, (Throttled, NotYetFound, Unavailable)):
-        not_begun(result, action)
-        branch = result.ledger.branches.get(action.key)
-    if isinstance(error, Unavailable) and branch is not None and _nothing_begun(result, branch):
-        _begin_later(result, action, branch)
+        not_begun(state, action)
+        branch = state.ledger.branches.get(action.key)
+    if isinstance(error, Unavailable) and branch is not None and _nothing_begun(state, branch):
+        _begin_later(state, action, branch)
     if branch is None or isinstance(error, PASSING):
         return
     if branch.unwanted:
-        _learned(result, action, branch, error)
+        _learned(state, action, branch, error)
         return
     if isinstance(action, act.AssociateBranch) and _token_spent(action, branch, error):
-        result.branch(action.key, associations_ended=1)
-        result.pace(action.subject, None)
+        state.set_branch(action.key, associations_ended=1)
+        state.set_pace(action.subject, None)
         return
     if isinstance(action, act.CreateBranch) and not (action.again and isinstance(error, Denied)):
         # Refused: nothing was made under this token, or (a mismatch) something that the audit will find.
-        result.branch(action.key, tried=False)
+        state.set_branch(action.key, tried=False)
     if isinstance(action, act.AssociateBranch) and not action.again:
-        result.branch(action.key, associating=False)
-    pace = result.ledger.paces[action.subject]
+        state.set_branch(action.key, associating=False)
+    pace = state.pace(action.subject)
     claim_subject = subjects.claim(branch.pod_uid)
-    earlier = result.ledger.paces.get(claim_subject, Pace())
-    result.pace(action.subject, None)
-    result.pace(claim_subject, after_failure(earlier, error, now, (pace.not_before * 1000) % 1.0, pace.scope))
-    result.ledger = undo_claim(result.ledger, branch.pod_uid)
-    result.change(audit_at=min(result.ledger.audit_at, now + 10.0))
-    result.tell_pod(
+    earlier = state.pace(claim_subject)
+    state.set_pace(action.subject, None)
+    state.set_pace(claim_subject, after_failure(earlier, error, now, (pace.not_before * 1000) % 1.0, pace.scope))
+    state.ledger = undo_claim(state.ledger, branch.pod_uid)
+    state.change(audit_at=min(state.ledger.audit_at, now + 10.0))
+    state.tell_pod(
         branch,
         "BranchAllocationFailed",
         f"failed to allocate branch ENI to pod: {STEP_NAMES[type(action)]}, {_words(error)}",
@@ -237,18 +235,18 @@ def _branch_failed(result: Result, action: BranchMaking, error: OutsideError, no
     )
 
 
-def _nothing_begun(result: Result, branch: Branch) -> bool:
+def _nothing_begun(state: NodeState, branch: Branch) -> bool:
     """No call was made yet for any interface of the pod."""
-    made_for = [b for b in result.ledger.branches.values() if b.pod_uid == branch.pod_uid and not b.unwanted]
+    made_for = [b for b in state.ledger.branches.values() if b.pod_uid == branch.pod_uid and not b.unwanted]
     return branch in made_for and all(b.state is BranchState.PLANNED and not b.tried for b in made_for)
 
 
-def _begin_later(result: Result, action: BranchMaking, branch: Branch) -> None:
+def _begin_later(state: NodeState, action: BranchMaking, branch: Branch) -> None:
     """The pod waits without a place on the trunk, and by then its groups may be others."""
-    pace = result.ledger.paces[action.subject]
-    result.pace(action.subject, None)
-    result.pace(f"claim/{branch.pod_uid}", pace)
-    result.ledger = undo_claim(result.ledger, branch.pod_uid)
+    pace = state.pace(action.subject)
+    state.set_pace(action.subject, None)
+    state.set_pace(f"claim/{branch.pod_uid}", pace)
+    state.ledger = undo_claim(state.ledger, branch.pod_uid)
 
 
 def _token_spent(action: act.AssociateBranch, branch: Branch, error: OutsideError) -> bool:
@@ -257,7 +255,7 @@ def _token_spent(action: act.AssociateBranch, branch: Branch, error: OutsideErro
 
 
 def _learned(
-    result: Result,
+    state: NodeState,
     action: act.CreateBranch | act.PermitBranch | act.AssociateBranch,
     branch: Branch,
     error: OutsideError,
@@ -266,17 +264,17 @@ def _learned(
     it is released as if it were there. Of an interface it does, but for one for lack of rights: asked again later."""
     if isinstance(action, act.CreateBranch) and isinstance(error, Denied):
         return
-    result.pace(action.subject, None)
+    state.set_pace(action.subject, None)
     if isinstance(action, act.CreateBranch):
-        result.change(branches=without(result.ledger.branches, BranchKey(branch.key)))
+        state.drop_branch(branch.key)
     elif isinstance(action, act.AssociateBranch):
-        result.branch(action.key, state=BranchState.COOLING, associating=False, since=0.0)
+        state.set_branch(action.key, state=BranchState.COOLING, associating=False, since=0.0)
 
 
-def _annotate_failed(result: Result, action: act.Annotate, error: OutsideError) -> None:
+def _annotate_failed(state: NodeState, action: act.Annotate, error: OutsideError) -> None:
     if isinstance(error, (NotFound, Conflict)):
         return  # Gone, or another of the same name: the watch tells, and the API server confirms.
     if isinstance(error, PASSING):
         return
     reason = "BranchENIAnnotationFailed" if action.annotation.endswith("pod-eni") else "ResourceAllocationFailed"
-    result.tell_pod(action, reason, f"The annotation could not be written: {_words(error)}", Severity.WARNING)
+    state.tell_pod(action, reason, f"The annotation could not be written: {_words(error)}", Severity.WARNING)

@@ -1,5 +1,6 @@
-"""What an ended action makes of the ledger. Pure, like planning: the loop saves the result."""
+"""What an ended action makes of the ledger. Pure, like planning: the loop saves the state."""
 
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import msgspec
@@ -8,10 +9,9 @@ from common.model import actions as act
 from common.model.errors import OutsideError
 from common.model.ledger import BranchState, Claim, Ledger, Pace, TrunkState
 from common.model.names import PRIVATE_IPV4
-from common.model.notice import Severity
+from common.model.notice import Notice, Severity
 from common.model.outcome import Done, Failed, Outcome, Resolution, Waits
 from common.model.pod import PodWish
-from common.node.branch.advancing import without
 from common.node.branch.observing import not_named
 from common.node.branch.releasing import may_own
 from common.node.endings import end_pod
@@ -20,7 +20,7 @@ from common.node.lag import weighed
 from common.node.made_for import BranchAction, TrunkAction, moved_on
 from common.node.retry import UNDONE, after_failure, grown
 from common.node.reviewing import give_back, reviewed
-from common.node.state import Result
+from common.node.state import NodeState
 from common.node.windows import outcomes as windows_outcomes
 from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
@@ -34,42 +34,50 @@ TRUNK_POLL_SECONDS = 0.4
 FIRST_TRUNK_POLL_SECONDS = 0.2
 
 
-def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, jitter: float) -> Result:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    ledger: Ledger
+    notices: tuple[Notice, ...] = ()
+    moved_on: bool = False
+    """The action was about something else than the ledger is by now: its outcome was dropped."""
+
+
+def apply(ledger: Ledger, action: act.Action, outcome: Outcome, *, now: float, jitter: float) -> Applied:
     """The ledger after `action` ended so; as it was, where it is about something else by now."""
-    result = Result(ledger, moved_on=moved_on(ledger, action))
-    if result.moved_on:
-        return result
+    if moved_on(ledger, action):
+        return Applied(ledger=ledger, moved_on=True)
+    state = NodeState(ledger=ledger, now=now, jitter=jitter)
     match outcome:
         case Waits(until=until):
             pace = ledger.paces.get(action.subject, Pace())
-            result.pace(action.subject, msgspec.structs.replace(pace, not_before=until, turn=True, scope=""))
-            not_begun(result, action)
+            state.set_pace(action.subject, msgspec.structs.replace(pace, not_before=until, turn=True, scope=""))
+            not_begun(state, action)
         case Failed(error=error, scope=scope):
             error = weighed(ledger, action, error, now)
-            _pace(result, action, error, now, jitter, scope)
-            failed(result, action, error, now)
+            _pace(state, action, error, now, jitter, scope)
+            failed(state, action, error, now)
         case Done(value=value):
-            result.pace(action.subject, _counted_on(action, ledger.paces.get(action.subject), now))
-            _done(result, action, value, now)
+            state.set_pace(action.subject, _counted_on(action, ledger.paces.get(action.subject), now))
+            _done(state, action, value, now)
         case _:
             assert_never(outcome)
-    return result
+    return Applied(ledger=state.ledger, notices=tuple(state.notices))
 
 
-def turned_away(ledger: Ledger, action: act.Action) -> Ledger:
+def turned_away(ledger: Ledger, action: act.Action, *, now: float) -> Ledger:
     """The ledger without the intent of an action that was not begun, for want of a thread. Its turn stays its own."""
-    result = Result(ledger)
-    not_begun(result, action)
+    state = NodeState(ledger=ledger, now=now, jitter=0.0)
+    not_begun(state, action)
     if action.turn:
         pace = ledger.paces.get(action.subject, Pace())
-        result.pace(action.subject, msgspec.structs.replace(pace, turn=True))
-    return result.ledger
+        state.set_pace(action.subject, msgspec.structs.replace(pace, turn=True))
+    return state.ledger
 
 
-def _pace(result: Result, action: act.Action, error: OutsideError, now: float, jitter: float, scope: str) -> None:
+def _pace(state: NodeState, action: act.Action, error: OutsideError, now: float, jitter: float, scope: str) -> None:
     """A step of a pod's interface that failed for good is paced by the pod: the interface itself is begun anew."""
-    pace = result.ledger.paces.get(action.subject, Pace())
-    result.pace(action.subject, after_failure(pace, error, now, jitter, scope))
+    pace = state.pace(action.subject)
+    state.set_pace(action.subject, after_failure(pace, error, now, jitter, scope))
 
 
 def _counted_on(action: act.Action, pace: Pace | None, now: float) -> Pace | None:
@@ -89,34 +97,34 @@ def _counted_on(action: act.Action, pace: Pace | None, now: float) -> Pace | Non
             return None
 
 
-def _done(result: Result, action: act.Action, value: Any, now: float) -> None:
+def _done(state: NodeState, action: act.Action, value: Any, now: float) -> None:
     match action:
         case act.RequestSnapshot() | act.RepairCniNode():
             pass
         case act.CreateCniNode() | act.DropFinalizer() | act.CleanDeparted() | act.DeleteCniNode() | act.Advertise():
             # The watch shows the new state within moments; until then the old one is no reason to do it again.
-            result.pace(action.subject, Pace(not_before=now + WATCH_SECONDS))
+            state.set_pace(action.subject, Pace(not_before=now + WATCH_SECONDS))
         case act.ConfirmNodeGone():
             if value:
-                gone_since = result.ledger.gone_since
-                result.change(gone_since=now if gone_since is None else gone_since, gone_asked_at=now)
+                gone_since = state.ledger.gone_since
+                state.change(gone_since=now if gone_since is None else gone_since, gone_asked_at=now)
             else:
-                result.change(gone_since=None, gone_asked_at=0.0)
-                result.pace(action.subject, Pace(not_before=now + STILL_THERE_SECONDS))
+                state.change(gone_since=None, gone_asked_at=0.0)
+                state.set_pace(action.subject, Pace(not_before=now + STILL_THERE_SECONDS))
         case act.Review():
-            reviewed(result, action, value, now)
+            reviewed(state, action, value, now)
         case act.ResolvePod():
-            _resolved(result, action, value, now)
+            _resolved(state, action, value, now)
         case act.Annotate(annotation=annotation) if annotation == PRIVATE_IPV4:
-            windows_outcomes.annotated(result, action, value, now)
+            windows_outcomes.annotated(state, action, value, now)
         case act.Annotate():
-            _annotated(result, action, value, now)
+            _annotated(state, action, value, now)
         case act.ConfirmGone():
             if value:
-                result.ledger = end_pod(result.ledger, action.pod_uid, now)
-                windows_outcomes.pod_ended(result, action.pod_uid, now)
+                state.ledger = end_pod(state.ledger, action.pod_uid, now)
+                windows_outcomes.pod_ended(state, action.pod_uid, now)
             else:
-                result.pace(action.subject, Pace(not_before=now + STILL_THERE_SECONDS))
+                state.set_pace(action.subject, Pace(not_before=now + STILL_THERE_SECONDS))
         case (
             act.InspectPool()
             | act.AssignAddresses()
@@ -124,7 +132,7 @@ def _done(result: Result, action: act.Action, value: Any, now: float) -> None:
             | act.UnassignAddresses()
             | act.UnassignPrefixes()
         ):
-            windows_outcomes.done(result, action, value, now)
+            windows_outcomes.done(state, action, value, now)
         case (
             act.CreateBranch()
             | act.PermitBranch()
@@ -132,41 +140,41 @@ def _done(result: Result, action: act.Action, value: Any, now: float) -> None:
             | act.DisassociateBranch()
             | act.DeleteBranch()
         ):
-            _branch_done(result, action, value, now)
+            _branch_done(state, action, value, now)
         case _:
-            _trunk_done(result, action, value, now)
+            _trunk_done(state, action, value, now)
 
 
-def _trunk_done(result: Result, action: TrunkAction, value: Any, now: float) -> None:
+def _trunk_done(state: NodeState, action: TrunkAction, value: Any, now: float) -> None:
     match action:
         case act.CreateTrunk():
-            result.trunk(state=TrunkState.CREATED, eni_id=value.eni_id, made_at=now)
+            state.set_trunk(state=TrunkState.CREATED, eni_id=value.eni_id, made_at=now)
         case act.PermitInterface():
-            result.trunk(state=TrunkState.PERMITTED)
+            state.set_trunk(state=TrunkState.PERMITTED)
         case act.AttachTrunk():
-            result.trunk(state=TrunkState.ATTACHING, attachment_id=value)
+            state.set_trunk(state=TrunkState.ATTACHING, attachment_id=value)
         case act.FinishTrunk():
-            result.trunk(state=TrunkState.ATTACHED)
-            result.pace(action.subject, Pace(not_before=now + FIRST_TRUNK_POLL_SECONDS))
+            state.set_trunk(state=TrunkState.ATTACHED)
+            state.set_pace(action.subject, Pace(not_before=now + FIRST_TRUNK_POLL_SECONDS))
         case act.AwaitTrunk():
             if value:
-                result.trunk(state=TrunkState.READY)
-                result.change(audit_at=0.0)
-                result.pace(UNDONE, None)
+                state.set_trunk(state=TrunkState.READY)
+                state.change(audit_at=0.0)
+                state.set_pace(UNDONE, None)
             else:
-                result.pace(action.subject, Pace(not_before=now + TRUNK_POLL_SECONDS))
+                state.set_pace(action.subject, Pace(not_before=now + TRUNK_POLL_SECONDS))
         case act.SetTrunkGroups(groups=groups):
-            result.trunk(groups=groups)
+            state.set_trunk(groups=groups)
         case act.UndoTrunk():
-            trunk_undone(result, now)
+            trunk_undone(state, now)
         case _:
             assert_never(action)
 
 
-def _branch_done(result: Result, action: BranchAction, value: Any, now: float) -> None:
+def _branch_done(state: NodeState, action: BranchAction, value: Any, now: float) -> None:
     match action:
         case act.CreateBranch(key=key):
-            result.branch(
+            state.set_branch(
                 key,
                 state=BranchState.CREATED,
                 eni_id=value.eni_id,
@@ -177,25 +185,25 @@ def _branch_done(result: Result, action: BranchAction, value: Any, now: float) -
                 since=now,
             )
         case act.PermitBranch(key=key):
-            result.branch(key, state=BranchState.PERMITTED, since=now)
+            state.set_branch(key, state=BranchState.PERMITTED, since=now)
         case act.AssociateBranch(key=key):
-            result.branch(key, state=BranchState.ASSOCIATED, association=value, associating=False, since=now)
+            state.set_branch(key, state=BranchState.ASSOCIATED, association=value, associating=False, since=now)
         case act.DisassociateBranch(key=key):
-            result.branch(key, state=BranchState.DISASSOCIATED, association=None, since=now)
+            state.set_branch(key, state=BranchState.DISASSOCIATED, association=None, since=now)
         case act.DeleteBranch(key=key):
-            result.change(branches=without(result.ledger.branches, key))
+            state.drop_branch(key)
         case _:
             assert_never(action)
 
 
-def _resolved(result: Result, action: act.ResolvePod, found: Resolution, now: float) -> None:
-    pod, ledger = action.pod, result.ledger
+def _resolved(state: NodeState, action: act.ResolvePod, found: Resolution, now: float) -> None:
+    pod, ledger = action.pod, state.ledger
     claim = ledger.claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
     if found.problem:
         pace = ledger.paces.get(action.subject, Pace())
-        result.pace(action.subject, Pace(not_before=now + 10.0, attempts=pace.attempts, code="NotResolved"))
-        result.change(claims={**ledger.claims, pod.uid: claim})
-        result.tell_pod(claim, "BranchAllocationFailed", found.problem, Severity.WARNING)
+        state.set_pace(action.subject, Pace(not_before=now + 10.0, attempts=pace.attempts, code="NotResolved"))
+        state.change(claims={**ledger.claims, pod.uid: claim})
+        state.tell_pod(claim, "BranchAllocationFailed", found.problem, Severity.WARNING)
         return
     told = claim.groups == found.groups and claim.matched == found.matched
     claim = msgspec.structs.replace(
@@ -207,14 +215,14 @@ def _resolved(result: Result, action: act.ResolvePod, found: Resolution, now: fl
         subnet_v6_cidr=found.subnet.ipv6_cidr,
         resolved_at=now,
     )
-    result.change(claims={**ledger.claims, pod.uid: claim})
+    state.change(claims={**ledger.claims, pod.uid: claim})
     if told:
         return
     if found.matched:
         groups = " ".join(found.groups)
-        result.tell_pod(claim, "SecurityGroupRequested", f"Pod will get the following Security Groups [{groups}]")
+        state.tell_pod(claim, "SecurityGroupRequested", f"Pod will get the following Security Groups [{groups}]")
     else:
-        result.tell_pod(
+        state.tell_pod(
             claim,
             "SecurityGroupRequested",
             "Pod will get the instance security group as the pod didn't match any Security Group from "
@@ -223,26 +231,26 @@ def _resolved(result: Result, action: act.ResolvePod, found: Resolution, now: fl
         )
 
 
-def _annotated(result: Result, action: act.Annotate, stands: str, now: float) -> None:
+def _annotated(state: NodeState, action: act.Annotate, stands: str, now: float) -> None:
     """`stands` is the annotation that the pod has now: ours, or the one that it had before."""
-    claim = result.ledger.claims.get(action.pod_uid)
-    result.pace(subjects.claim(action.pod_uid), None)
+    claim = state.ledger.claims.get(action.pod_uid)
+    state.set_pace(subjects.claim(action.pod_uid), None)
     if claim is not None:
         claims = {
-            **result.ledger.claims,
+            **state.ledger.claims,
             claim.pod_uid: msgspec.structs.replace(claim, annotated=True, annotated_at=now),
         }
-        result.change(claims=claims)
+        state.change(claims=claims)
     if stands == action.value:
-        result.tell_pod(action, "ResourceAllocated", f"Allocated {action.value} to the pod")
+        state.tell_pod(action, "ResourceAllocated", f"Allocated {action.value} to the pod")
         return
     # It was annotated before us, by the API server's own word: what of ours it does not name goes, and rests where the
     # pod may use it; what it names of those that were found without an owner has one.
     ours = claim is not None and claim.annotated
     has = PodWish(uid=action.pod_uid, namespace=action.namespace, name=action.name, eni_annotation=stands)
     named = {entry.eni_id for entry in interfaces_named(has)[0]}
-    for branch in list(result.ledger.branches.values()):
+    for branch in list(state.ledger.branches.values()):
         if branch.eni_id in named and branch.state is BranchState.COOLING and may_own(branch, action.pod_uid):
-            give_back(result, branch, has, now)
-    for branch in not_named(result.ledger.branches.values(), action.pod_uid, stands, now, ours=ours):
-        result.branch(branch.key, state=branch.state, since=branch.since, unwanted=branch.unwanted, word_at=now)
+            give_back(state, branch, has, now)
+    for branch in not_named(state.ledger.branches.values(), action.pod_uid, stands, now, ours=ours):
+        state.set_branch(branch.key, state=branch.state, since=branch.since, unwanted=branch.unwanted, word_at=now)

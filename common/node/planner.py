@@ -22,7 +22,7 @@ from common.node.departure import depart
 from common.node.freshness import keep_fresh
 from common.node.retry import UNDONE
 from common.node.sharing import offered, settle
-from common.node.state import Draft, Options
+from common.node.state import Options, Planning
 from common.node.trunk import SUBJECT as TRUNK
 from common.node.trunk import branch_limit, keep_trunk
 from common.node.windows.pods import keep_windows, windows_limits
@@ -56,7 +56,7 @@ def plan(
     """`busy` are the subjects of actions under way, `held` those of actions that cannot begin now; `snapshot` is the
     latest known of the node's instance; `spare` is the share of what EC2 allows of address calls that is left, 0 to
     1; `unavailable` are the scopes that fail for all and are not this node's to ask about."""
-    draft = Draft(
+    state = Planning(
         ledger=ledger,
         desired=desired,
         snapshot=snapshot,
@@ -70,64 +70,64 @@ def plan(
     )
     node = desired.view.node
     if node is None and desired.view.cninode is None and ledger == Ledger(node=ledger.node):
-        draft.done_with = True  # A node that nobody knows: a message may name anything.
+        state.done_with = True  # A node that nobody knows: a message may name anything.
     elif node is None:
-        depart(draft)
+        depart(state)
     elif not options.disabled:
-        _attend(draft, node)
-    _forget(draft)
+        _attend(state, node)
+    _forget(state)
     return Plan(
-        ledger=None if draft.done_with else draft.ledger,
-        actions=tuple(draft.actions),
-        notices=tuple(draft.notices),
-        look_again=draft.look_again,
+        ledger=None if state.done_with else state.ledger,
+        actions=tuple(state.actions),
+        notices=tuple(state.notices),
+        look_again=state.look_again,
     )
 
 
-def _attend(draft: Draft, node: NodeFacts) -> None:
-    if draft.ledger.gone_since is not None:
-        draft.change(gone_since=None, gone_asked_at=0.0)
-    spec = spec_of(draft.desired.view, draft.ledger.cninode_spec)
-    stands = standing(node, spec, draft.desired.config)
+def _attend(state: Planning, node: NodeFacts) -> None:
+    if state.ledger.gone_since is not None:
+        state.change(gone_since=None, gone_asked_at=0.0)
+    spec = spec_of(state.desired.view, state.ledger.cninode_spec)
+    stands = standing(node, spec, state.desired.config)
     if stands is Standing.IGNORED:
-        if draft.ledger.cninode_spec is not None:
-            draft.change(cninode_spec=None)  # What it was is not made again: it is another controller's.
+        if state.ledger.cninode_spec is not None:
+            state.change(cninode_spec=None)  # What it was is not made again: it is another controller's.
         return
-    keep_cninode(draft, node)
+    keep_cninode(state, node)
     if stands in (Standing.LINUX, Standing.WINDOWS):
-        draft.tell_node_once(
+        state.tell_node_once(
             f"version/{node.uid}",
             "ControllerVersionNotice",
-            f"The node is managed by VPC resource controller version {draft.options.version}",
+            f"The node is managed by VPC resource controller version {state.options.version}",
         )
-    if node.instance_id is not None and not settle(draft, node.instance_id):
-        if not offered(draft.ledger, node.instance_id):
-            keep_branches(draft, node, serving=False)  # Of an instance before.
+    if node.instance_id is not None and not settle(state, node.instance_id):
+        if not offered(state.ledger, node.instance_id):
+            keep_branches(state, node, serving=False)  # Of an instance before.
         return
     match stands:
         case Standing.LINUX:
-            _tell_cooldown(draft)
-            known = know_instance(draft, node)
-            ready = known and keep_trunk(draft, node)
-            keep_branches(draft, node, serving=ready)
+            _tell_cooldown(state)
+            known = know_instance(state, node)
+            ready = known and keep_trunk(state, node)
+            keep_branches(state, node, serving=ready)
             if ready:
-                audit(draft)
+                audit(state)
             else:
-                if known and branch_limit(draft) == 0:
-                    keep_fresh(draft)
-                _tell_waiting(draft)
+                if known and branch_limit(state) == 0:
+                    keep_fresh(state)
+                _tell_waiting(state)
         case Standing.WINDOWS:
-            if know_instance(draft, node):
-                keep_windows(draft, node)
-                keep_fresh(draft)
-            if draft.ledger.instance is None or windows_limits(draft, draft.ledger.instance) is None:
-                _tell_waiting(draft)
-            if draft.ledger.branches:  # Of a Linux node of this name.
-                keep_branches(draft, node, serving=False)
+            if know_instance(state, node):
+                keep_windows(state, node)
+                keep_fresh(state)
+            if state.ledger.instance is None or windows_limits(state, state.ledger.instance) is None:
+                _tell_waiting(state)
+            if state.ledger.branches:  # Of a Linux node of this name.
+                keep_branches(state, node, serving=False)
         case _:
-            if draft.ledger.instance is None and _was_ours(node):
-                know_instance(draft, node)
-            keep_branches(draft, node, serving=False)
+            if state.ledger.instance is None and _was_ours(node):
+                know_instance(state, node)
+            keep_branches(state, node, serving=False)
 
 
 def _was_ours(node: NodeFacts) -> bool:
@@ -135,46 +135,46 @@ def _was_ours(node: NodeFacts) -> bool:
     return node.os == LINUX and node.instance_id is not None and POD_ENI in node.capacity
 
 
-def _tell_cooldown(draft: Draft) -> None:
-    seconds = cooldown(draft)
-    if draft.desired.config is None or draft.ledger.cooldown_seen == seconds:
+def _tell_cooldown(state: Planning) -> None:
+    seconds = cooldown(state)
+    if state.desired.config is None or state.ledger.cooldown_seen == seconds:
         return
-    if draft.ledger.cooldown_seen is not None:
+    if state.ledger.cooldown_seen is not None:
         minutes, rest = divmod(int(seconds), 60)
         text = f"{minutes}m{rest}s" if minutes else f"{rest}s"
-        draft.tell_node("BranchENICoolDownPeriodUpdated", f"Branch ENI cool down period has been updated to {text}")
-    draft.change(cooldown_seen=seconds)
+        state.tell_node("BranchENICoolDownPeriodUpdated", f"Branch ENI cool down period has been updated to {text}")
+    state.change(cooldown_seen=seconds)
 
 
-def _tell_waiting(draft: Draft) -> None:
+def _tell_waiting(state: Planning) -> None:
     """Pods on a node that cannot serve them are told why, where there is more to say than `soon`."""
-    why = _why_not(draft)
-    for pod in draft.desired.pods.values() if why else ():
+    why = _why_not(state)
+    for pod in state.desired.pods.values() if why else ():
         unserved = (pod.branches and pod.eni_annotation is None) or (pod.addresses and pod.ip_annotation is None)
         if unserved and is_live(pod):
-            draft.tell_pod_once(pod, "WaitingForNode", f"The pod waits for its node: {why}", Severity.WARNING)
+            state.tell_pod_once(pod, "WaitingForNode", f"The pod waits for its node: {why}", Severity.WARNING)
 
 
-def _why_not(draft: Draft) -> str:
-    instance, told = draft.ledger.instance, draft.ledger.told
+def _why_not(state: Planning) -> str:
+    instance, told = state.ledger.instance, state.ledger.told
     if instance is None:
         return told.get("instance", "")
-    if instance.instance_type not in draft.options.limits:
+    if instance.instance_type not in state.options.limits:
         return f"its instance type {instance.instance_type} is not known"
-    if branch_limit(draft) == 0:
+    if branch_limit(state) == 0:
         return f"its instance type {instance.instance_type} has no trunk interface"
-    failing = (draft.ledger.paces.get(subject) for subject in (TRUNK, UNDONE))
+    failing = (state.ledger.paces.get(subject) for subject in (TRUNK, UNDONE))
     code = next((pace.code for pace in failing if pace is not None and pace.code), "")
     if code:
         return f"its trunk interface could not be made yet: {code}"
-    if draft.ledger.trunk.state is TrunkState.ABSENT and "index" in told:
+    if state.ledger.trunk.state is TrunkState.ABSENT and "index" in told:
         return "its instance has no free device index for a trunk interface"
     return told.get("eniconfig", "")
 
 
-def _forget(draft: Draft) -> None:
+def _forget(state: Planning) -> None:
     """Paces and told things of what is no more."""
-    ledger, pods = draft.ledger, draft.desired.pods
+    ledger, pods = state.ledger, state.desired.pods
     branches = {str(key) for key in ledger.branches}
     in_use = {b.pod_uid for b in ledger.branches.values()}
     if ledger.pool is not None:
@@ -193,4 +193,4 @@ def _forget(draft: Draft) -> None:
     paces = {k: v for k, v in ledger.paces.items() if current(k)}
     told = {k: v for k, v in ledger.told.items() if current(k)}
     if len(paces) != len(ledger.paces) or len(told) != len(ledger.told):
-        draft.ledger = msgspec.structs.replace(ledger, paces=paces, told=told)
+        state.ledger = msgspec.structs.replace(ledger, paces=paces, told=told)

@@ -15,37 +15,37 @@ from common.model.names import POD_UID_TAG
 from common.model.outcome import Reviewed
 from common.model.pod import PodWish
 from common.node.branch.releasing import may_own
-from common.node.state import Result
+from common.node.state import NodeState
 from common.node.windows.contents import reserved
 from common.rules.pod_eni import interfaces_named
 from common.rules.release_gate import EC2_LAG_SECONDS
 
 
-def reviewed(result: Result, action: Review, found: Reviewed, now: float) -> None:
+def reviewed(state: NodeState, action: Review, found: Reviewed, now: float) -> None:
     living = [pod for pod in found.pods if not pod.finished]
     shown = {interface.eni_id: interface for interface in found.interfaces}
-    for branch in list(result.ledger.branches.values()):
+    for branch in list(state.ledger.branches.values()):
         if branch.eni_id not in action.eni_ids or branch.state in ON_TRUNK:
             continue
         interface = shown.get(branch.eni_id)
         tagged = PodUid(interface.tags.get(POD_UID_TAG, "")) if interface is not None else branch.tagged
         if branch.found and tagged != branch.tagged:
-            result.branch(branch.key, tagged=tagged, since=now)  # Made for another pod than was believed.
+            state.set_branch(branch.key, tagged=tagged, since=now)  # Made for another pod than was believed.
             continue
-        owner = owner_of(branch, living, result.ledger.branches.values()) if result.ledger.gone_since is None else None
+        owner = owner_of(branch, living, state.ledger.branches.values()) if state.ledger.gone_since is None else None
         if owner is not None:
-            give_back(result, branch, owner, now)
+            give_back(state, branch, owner, now)
         else:
-            result.branch(branch.key, word_at=found.began_at, looked_at=found.began_at)
+            state.set_branch(branch.key, word_at=found.began_at, looked_at=found.began_at)
             if branch.found and found.began_at >= branch.since + EC2_LAG_SECONDS and _off_trunk(interface):
-                result.branch(branch.key, state=BranchState.DISASSOCIATED, since=now)
+                state.set_branch(branch.key, state=BranchState.DISASSOCIATED, since=now)
 
-    _review_addresses(result, living, found.began_at, now)
+    _review_addresses(state, living, found.began_at, now)
 
 
-def _review_addresses(result: Result, living: list[PodWish], began_at: float, now: float) -> None:
+def _review_addresses(state: NodeState, living: list[PodWish], began_at: float, now: float) -> None:
     """Addresses that were found in EC2: a living pod's are its own, the others are nobody's."""
-    pool = result.ledger.pool
+    pool = state.ledger.pool
     if pool is None or not any(a.unasked for a in pool.addresses.values()):
         return
     named = reserved({pod.uid: pod for pod in living}, pool.addresses.keys(), pool.prefixes)
@@ -67,7 +67,7 @@ def _review_addresses(result: Result, living: list[PodWish], began_at: float, no
                 annotated=True,
                 since=now,
             )
-    result.change(pool=msgspec.structs.replace(pool, addresses=addresses))
+    state.change(pool=msgspec.structs.replace(pool, addresses=addresses))
 
 
 def owner_of(branch: Branch, living: list[PodWish], branches: Iterable[Branch]) -> PodWish | None:
@@ -86,9 +86,9 @@ def owner_of(branch: Branch, living: list[PodWish], branches: Iterable[Branch]) 
     return None
 
 
-def give_back(result: Result, branch: Branch, pod: PodWish, now: float) -> None:
+def give_back(state: NodeState, branch: Branch, pod: PodWish, now: float) -> None:
     """The pod has had it all the time."""
-    result.branch(
+    state.set_branch(
         branch.key,
         state=BranchState.ASSIGNED,
         pod_uid=pod.uid,
@@ -99,9 +99,9 @@ def give_back(result: Result, branch: Branch, pod: PodWish, now: float) -> None:
         word_at=0.0,
         looked_at=0.0,
     )
-    claim = result.ledger.claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
-    claims = {**result.ledger.claims, pod.uid: msgspec.structs.replace(claim, annotated=True)}
-    result.change(claims=claims)
+    claim = state.ledger.claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
+    claims = {**state.ledger.claims, pod.uid: msgspec.structs.replace(claim, annotated=True)}
+    state.change(claims=claims)
 
 
 def _off_trunk(interface: Interface | None) -> bool:

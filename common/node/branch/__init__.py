@@ -4,13 +4,13 @@ from common.model.node import NodeFacts
 from common.node.branch.advancing import advance
 from common.node.branch.observing import observe_annotations, release_ended
 from common.node.branch.serving import serve
-from common.node.state import Draft
+from common.node.state import Planning
 
 
-def keep_branches(draft: Draft, node: NodeFacts, *, serving: bool) -> None:
+def keep_branches(state: Planning, node: NodeFacts, *, serving: bool) -> None:
     """`serving`: the node is managed and its trunk is ready; otherwise only what exists is seen to its end."""
-    observe_annotations(draft)
-    release_ended(draft)
+    observe_annotations(state)
+    release_ended(state)
     if serving:
-        serve(draft, node)
-    advance(draft, serving=serving)
+        serve(state, node)
+    advance(state, serving=serving)

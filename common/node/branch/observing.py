@@ -12,45 +12,45 @@ from common.model.notice import Severity
 from common.model.pod import PodWish, is_live
 from common.node.branch.releasing import may_own
 from common.node.endings import drop_pod
-from common.node.state import Draft
+from common.node.state import Planning
 from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
 
 _BEING_MADE = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED, BranchState.ASSOCIATED)
 
 
-def observe_annotations(draft: Draft) -> None:
+def observe_annotations(state: Planning) -> None:
     """A pod whose annotation names interfaces has them: whoever wrote it, whatever the ledger thought."""
-    by_eni: dict[EniId, Branch] = {b.eni_id: b for b in draft.ledger.branches.values() if b.eni_id is not None}
-    branches, claims = dict(draft.ledger.branches), dict(draft.ledger.claims)
-    for pod in draft.desired.pods.values():
+    by_eni: dict[EniId, Branch] = {b.eni_id: b for b in state.ledger.branches.values() if b.eni_id is not None}
+    branches, claims = dict(state.ledger.branches), dict(state.ledger.claims)
+    for pod in state.desired.pods.values():
         if pod.eni_annotation is None or pod.finished:
             continue
         named, problem = interfaces_named(pod)
         if problem:
             what = f"Pod {pod.namespace}/{pod.name} carries an annotation {POD_ENI} that cannot be read: {problem}"
-            if draft.first_time(subjects.annotation(pod.uid), what):
-                draft.tell_node("PodAnnotationMalformed", what, Severity.WARNING)
-                draft.tell_pod(pod, "PodAnnotationMalformed", what, Severity.WARNING)
+            if state.first_time(subjects.annotation(pod.uid), what):
+                state.tell_node("PodAnnotationMalformed", what, Severity.WARNING)
+                state.tell_pod(pod, "PodAnnotationMalformed", what, Severity.WARNING)
         claim = claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
         if not claim.annotated:
-            claims[pod.uid] = msgspec.structs.replace(claim, annotated=True, annotated_at=draft.now)
-        if subjects.annotate(pod.uid) not in draft.busy:
-            superfluous = not_named(branches.values(), pod.uid, pod.eni_annotation, draft.now, ours=claim.annotated)
+            claims[pod.uid] = msgspec.structs.replace(claim, annotated=True, annotated_at=state.now)
+        if subjects.annotate(pod.uid) not in state.busy:
+            superfluous = not_named(branches.values(), pod.uid, pod.eni_annotation, state.now, ours=claim.annotated)
             branches |= {branch.key: branch for branch in superfluous}
         for entry in named:
             branch = by_eni.get(entry.eni_id)
             if branch is None:
                 # Not adopted yet, perhaps; the audits find what is there.
-                if draft.ledger.trunk.state is TrunkState.READY and draft.unseen_for_long(pod.seen_at):
-                    _tell_forged(draft, pod, entry.eni_id, "which is not on the trunk of its node")
+                if state.ledger.trunk.state is TrunkState.READY and state.unseen_for_long(pod.seen_at):
+                    _tell_forged(state, pod, entry.eni_id, "which is not on the trunk of its node")
                 continue
             if not may_own(branch, pod.uid):
-                _tell_forged(draft, pod, entry.eni_id, "which was made for another pod")
+                _tell_forged(state, pod, entry.eni_id, "which was made for another pod")
                 continue
-            if branch.state is BranchState.DISASSOCIATED or subjects.branch(branch.key) in draft.busy:
+            if branch.state is BranchState.DISASSOCIATED or subjects.branch(branch.key) in state.busy:
                 continue
-            if branch.state is not BranchState.ASSIGNED or not is_live(draft.desired.pods.get(branch.pod_uid)):
+            if branch.state is not BranchState.ASSIGNED or not is_live(state.desired.pods.get(branch.pod_uid)):
                 branches[branch.key] = msgspec.structs.replace(
                     branch,
                     state=BranchState.ASSIGNED,
@@ -59,11 +59,11 @@ def observe_annotations(draft: Draft) -> None:
                     pod_name=pod.name,
                     vlan=branch.vlan or entry.vlan,
                     unwanted=False,
-                    since=draft.now,
+                    since=state.now,
                     word_at=0.0,
                     looked_at=0.0,
                 )
-    draft.change(branches=branches, claims=claims)
+    state.change(branches=branches, claims=claims)
 
 
 def not_named(branches: Iterable[Branch], uid: PodUid, annotation: str, now: float, *, ours: bool) -> list[Branch]:
@@ -80,10 +80,10 @@ def not_named(branches: Iterable[Branch], uid: PodUid, annotation: str, now: flo
     return changed
 
 
-def _tell_forged(draft: Draft, pod: PodWish, eni_id: EniId, why: str) -> None:
+def _tell_forged(state: Planning, pod: PodWish, eni_id: EniId, why: str) -> None:
     """Once, however many it names."""
-    if draft.first_time(subjects.annotation(pod.uid), "not its own"):
-        draft.tell_pod(
+    if state.first_time(subjects.annotation(pod.uid), "not its own"):
+        state.tell_pod(
             pod,
             "AnnotationNotVerified",
             f"The annotation {POD_ENI} names the interface {eni_id}, {why}: it does not count",
@@ -91,18 +91,18 @@ def _tell_forged(draft: Draft, pod: PodWish, eni_id: EniId, why: str) -> None:
         )
 
 
-def release_ended(draft: Draft) -> None:
+def release_ended(state: Planning) -> None:
     """Pods that are not wished for any more: nothing leaves them before the API server itself has confirmed it."""
-    if not draft.desired.complete:
+    if not state.desired.complete:
         return
-    for uid, claim in list(draft.ledger.claims.items()):
-        if not is_live(draft.desired.pods.get(uid)) and not any(b.pod_uid == uid for b in _in_use(draft)):
-            draft.ledger = drop_pod(draft.ledger, claim.pod_uid, draft.now)
-    ended = {b.pod_uid: b for b in _in_use(draft) if b.pod_uid and not is_live(draft.desired.pods.get(b.pod_uid))}
+    for uid, claim in list(state.ledger.claims.items()):
+        if not is_live(state.desired.pods.get(uid)) and not any(b.pod_uid == uid for b in _in_use(state)):
+            state.ledger = drop_pod(state.ledger, claim.pod_uid, state.now)
+    ended = {b.pod_uid: b for b in _in_use(state) if b.pod_uid and not is_live(state.desired.pods.get(b.pod_uid))}
     for uid, branch in ended.items():
         subject = subjects.pod(uid)
-        if draft.may(subject):
-            draft.start(
+        if state.may(subject):
+            state.start(
                 ConfirmGone(
                     subject=subject,
                     pod_uid=uid,
@@ -112,7 +112,7 @@ def release_ended(draft: Draft) -> None:
             )
 
 
-def _in_use(draft: Draft) -> list[Branch]:
+def _in_use(state: Planning) -> list[Branch]:
     """Branches that their pods have, or are being made for them."""
     resting = (BranchState.COOLING, BranchState.DISASSOCIATED)
-    return [b for b in draft.ledger.branches.values() if b.state not in resting and not b.unwanted]
+    return [b for b in state.ledger.branches.values() if b.state not in resting and not b.unwanted]

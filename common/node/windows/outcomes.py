@@ -23,16 +23,16 @@ from common.model.ids import PodUid
 from common.model.ledger import Address, AddressState, Pool
 from common.model.notice import NodeNotice, PodNotice, Severity
 from common.node.made_for import Assign, PoolAction, Unassign
-from common.node.state import Result
+from common.node.state import NodeState
 from common.node.windows.contents import compared, held, is_lost, kept_back
 from common.rules import subjects
 
 LOST = "AddressMissing"
 
 
-def annotated(result: Result, action: act.Annotate, stands: str, now: float) -> None:
+def annotated(state: NodeState, action: act.Annotate, stands: str, now: float) -> None:
     """`stands` is the annotation that the pod has now: ours, or the one that it had before."""
-    pool = result.ledger.pool
+    pool = state.ledger.pool
     if pool is None:
         return
     named = {ip for ip in pool.addresses if ip == stands.split("/")[0]}
@@ -40,17 +40,17 @@ def annotated(result: Result, action: act.Annotate, stands: str, now: float) -> 
         ip: msgspec.structs.replace(a, annotated=True) if ip in named and _is_of(a, action.pod_uid) else a
         for ip, a in pool.addresses.items()
     }
-    _set(result, _rests(msgspec.structs.replace(pool, addresses=addresses), action.pod_uid, now, but=named))
+    state.set_pool(_rests(msgspec.structs.replace(pool, addresses=addresses), action.pod_uid, now, but=named))
     if stands == action.value:
-        result.tell_pod(
+        state.tell_pod(
             action, "ResourceAllocated", f"Allocated Resource {action.annotation}: {action.value} to the pod"
         )
 
 
-def pod_ended(result: Result, uid: PodUid, now: float) -> None:
+def pod_ended(state: NodeState, uid: PodUid, now: float) -> None:
     """Its address begins to rest."""
-    if result.ledger.pool is not None:
-        _set(result, _rests(result.ledger.pool, uid, now))
+    if state.ledger.pool is not None:
+        state.set_pool(_rests(state.ledger.pool, uid, now))
 
 
 def _is_of(address: Address, uid: PodUid) -> bool:
@@ -71,20 +71,20 @@ def _rests(pool: Pool, uid: PodUid, now: float, but: AbstractSet[str] = frozense
     return msgspec.structs.replace(pool, addresses=addresses, missing=missing)
 
 
-def done(result: Result, action: PoolAction, value: Any, now: float) -> None:
-    pool = result.ledger.pool
+def done(state: NodeState, action: PoolAction, value: Any, now: float) -> None:
+    pool = state.ledger.pool
     if pool is None:
         return
     match action:
         case act.AssignAddresses() | act.AssignPrefixes():
-            _set(result, _assigned(pool, action, tuple(value), now))
+            state.set_pool(_assigned(pool, action, tuple(value), now))
         case act.UnassignAddresses(addresses=keys) | act.UnassignPrefixes(prefixes=keys):
-            _set(result, _unassigned(pool, frozenset(keys), now))
+            state.set_pool(_unassigned(pool, frozenset(keys), now))
         case act.InspectPool(began=began):
             found = compared(pool, value, began, now)
-            _set(result, found.pool)
+            state.set_pool(found.pool)
             for address in found.lost:
-                _tell_lost(result, address)
+                _tell_lost(state, address)
 
 
 def _assigned(pool: Pool, action: Assign, keys: tuple[Any, ...], now: float) -> Pool:
@@ -134,12 +134,12 @@ def _unassigned(pool: Pool, keys: AbstractSet[str], now: float) -> Pool:
     )
 
 
-def _tell_lost(result: Result, address: Address) -> None:
+def _tell_lost(state: NodeState, address: Address) -> None:
     key = subjects.pod(address.pod_uid)
-    if result.ledger.told.get(key) == LOST:
+    if state.ledger.told.get(key) == LOST:
         return
-    result.change(told={**result.ledger.told, key: LOST})
-    result.notices.append(
+    state.change(told={**state.ledger.told, key: LOST})
+    state.notices.append(
         PodNotice(
             namespace=address.pod_namespace,
             name=address.pod_name,
@@ -152,75 +152,70 @@ def _tell_lost(result: Result, address: Address) -> None:
     )
 
 
-def not_begun(result: Result, action: Assign | Unassign) -> None:
+def not_begun(state: NodeState, action: Assign | Unassign) -> None:
     """The call waits for its turn: there is nothing that EC2 would have to be asked about, and what was to be given
     back is usable."""
-    pool = result.ledger.pool
+    pool = state.ledger.pool
     if pool is None:
         return
     match action:
         case act.AssignAddresses() | act.AssignPrefixes():
-            _set(result, msgspec.structs.replace(pool, assigning=0))
+            state.set_pool(msgspec.structs.replace(pool, assigning=0))
         case act.UnassignAddresses(addresses=keys) | act.UnassignPrefixes(prefixes=keys):
-            _set(result, kept_back(pool, frozenset(keys), pool.released_at))
+            state.set_pool(kept_back(pool, frozenset(keys), pool.released_at))
 
 
-def failed(result: Result, action: PoolAction, error: OutsideError, now: float) -> None:
+def failed(state: NodeState, action: PoolAction, error: OutsideError, now: float) -> None:
     """What a call with unknown outcome may have done is looked at before anything else is asked for: its intent stays
     on record. A refusal has changed nothing."""
-    pool = result.ledger.pool
+    pool = state.ledger.pool
     if pool is None or isinstance(action, act.InspectPool):
         return
     if isinstance(error, Throttled | Unavailable):
-        not_begun(result, action)
+        not_begun(state, action)
     elif isinstance(error, Unsure):
         if isinstance(action, act.UnassignAddresses | act.UnassignPrefixes):
-            _set(result, msgspec.structs.replace(pool, released_at=now))
+            state.set_pool(msgspec.structs.replace(pool, released_at=now))
     elif isinstance(action, act.UnassignAddresses | act.UnassignPrefixes):
-        _not_unassigned(result, action, error, now)
+        _not_unassigned(state, action, error, now)
     else:
-        _not_assigned(result, action, error, now)
+        _not_assigned(state, action, error, now)
 
 
-def _not_unassigned(result: Result, action: Unassign, error: OutsideError, now: float) -> None:
+def _not_unassigned(state: NodeState, action: Unassign, error: OutsideError, now: float) -> None:
     """Usable again. Where EC2 says that something named is not there, all of it is given to nobody until a look has
     shown it."""
-    not_begun(result, action)
-    pool = result.ledger.pool
+    not_begun(state, action)
+    pool = state.ledger.pool
     assert pool is not None
     if isinstance(error, Invalid | NotFound):
         keys = action.addresses if isinstance(action, act.UnassignAddresses) else action.prefixes
         doubtful = {str(k): now for k in keys if k not in pool.missing}
-        _set(result, msgspec.structs.replace(pool, missing={**pool.missing, **doubtful}, look_at=now))
+        state.set_pool(msgspec.structs.replace(pool, missing={**pool.missing, **doubtful}, look_at=now))
 
 
-def _not_assigned(result: Result, action: Assign, error: OutsideError, now: float) -> None:
+def _not_assigned(state: NodeState, action: Assign, error: OutsideError, now: float) -> None:
     """Where more was asked for than there is, less is asked for next, and at once: it is another question."""
-    pool = result.ledger.pool
+    pool = state.ledger.pool
     assert pool is not None
     pool = msgspec.structs.replace(pool, assigning=0)
     if isinstance(error, LimitExceeded):
         pool = msgspec.structs.replace(pool, suspect=True, suspect_since=now)
     if isinstance(error, SubnetExhausted | LimitExceeded):
         pool = msgspec.structs.replace(pool, refused={**pool.refused, action.subject: action.count})
-        pace = result.ledger.paces[action.subject]
+        pace = state.pace(action.subject)
         if action.count > 1:
-            result.pace(
+            state.set_pace(
                 action.subject, msgspec.structs.replace(pace, not_before=now, attempts=max(0, pace.attempts - 1))
             )
-    _set(result, pool)
+    state.set_pool(pool)
     if isinstance(error, SubnetExhausted | Denied | LimitExceeded):
         reason = error.code if error.code == "InsufficientCidrBlocks" else "AddressAssignmentFailed"
-        result.notices.append(
+        state.notices.append(
             NodeNotice(
-                node=result.ledger.node,
+                node=state.ledger.node,
                 reason=reason,
                 severity=Severity.WARNING,
                 message=f"EC2 gave the node no addresses: {error.code}: {error.message}",
             )
         )
-
-
-def _set(result: Result, pool: Pool) -> None:
-    if pool is not result.ledger.pool:
-        result.change(pool=pool)

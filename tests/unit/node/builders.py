@@ -42,7 +42,7 @@ from common.model.notice import Notice
 from common.model.pod import PodWish
 from common.model.warrant import Warrant
 from common.node.planner import Plan, plan
-from common.node.state import Draft, Options
+from common.node.state import Options, Planning
 from common.node.tokens import branch_key, branch_token
 from common.rules.release_gate import Evidence, warrant
 
@@ -358,8 +358,8 @@ def planned(
     )
 
 
-def draft(of: Ledger, wished: Desired, **fields: Any) -> Draft:
-    return Draft(
+def planning(of: Ledger, wished: Desired, **fields: Any) -> Planning:
+    return Planning(
         **{
             "ledger": of,
             "desired": wished,

@@ -25,7 +25,6 @@ from tests.unit.node.builders import (
     branch_interface,
     claim,
     desired,
-    draft,
     instance_facts,
     kinds,
     ledger,
@@ -33,6 +32,7 @@ from tests.unit.node.builders import (
     names,
     node,
     planned,
+    planning,
     pod,
     primary,
     reasons,
@@ -46,7 +46,7 @@ NEW = Ledger(node=NODE)
 
 def known(of: Ledger, seen: InstanceSnapshot | None = None, *pods: PodWish, **fields: Any) -> tuple[bool, Any]:
     about = fields.pop("about", node())
-    one = draft(of, desired(*pods, of=about, complete=fields.pop("complete", True)), snapshot=seen, **fields)
+    one = planning(of, desired(*pods, of=about, complete=fields.pop("complete", True)), snapshot=seen, **fields)
     return know_instance(one, about), one
 
 
@@ -117,7 +117,7 @@ def test_however_long_an_instance_is_not_shown_it_is_asked_about() -> None:
 )
 def test_a_node_that_changed_is_a_reason_to_look_again_at_once(other: dict[str, Any], asks: bool) -> None:
     of = known(waiting(paces={"snapshot": Pace(attempts=9)}), snapshot(instance=None))[1].ledger
-    one = draft(of, desired(), now=NOW + 5)
+    one = planning(of, desired(), now=NOW + 5)
     know_instance(one, node(**other))
     assert (kinds(one.actions) == ["RequestSnapshot"]) == asks
 

@@ -9,7 +9,7 @@ from common.model.ids import EniId, VlanId
 from common.model.ledger import BranchState, Ledger, TrunkState
 from common.model.pod import PodWish
 from common.node.audit import audit
-from common.node.state import Draft
+from common.node.state import Planning
 from tests.unit.node.builders import (
     NOW,
     TRUNK,
@@ -17,11 +17,11 @@ from tests.unit.node.builders import (
     branch_interface,
     claim,
     desired,
-    draft,
     kinds,
     ledger,
     names,
     options,
+    planning,
     pod,
     primary,
     reasons,
@@ -35,8 +35,8 @@ def seen(*interfaces: Interface, trunk: bool = True, **fields: Any) -> InstanceS
     return snapshot(*interfaces, *trunks, attached=trunks, **fields)
 
 
-def audited(of: Ledger, shows: InstanceSnapshot | None, *pods: PodWish, **fields: Any) -> Draft:
-    one = draft(of, desired(*pods), snapshot=shows, **fields)
+def audited(of: Ledger, shows: InstanceSnapshot | None, *pods: PodWish, **fields: Any) -> Planning:
+    one = planning(of, desired(*pods), snapshot=shows, **fields)
     audit(one)
     return one
 

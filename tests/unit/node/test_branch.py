@@ -17,7 +17,7 @@ from common.node.branch import keep_branches
 from common.node.branch.advancing import advance
 from common.node.branch.observing import release_ended
 from common.node.branch.serving import counts, free_vlans
-from common.node.state import ANNOTATION_SEEN_SECONDS, Draft
+from common.node.state import ANNOTATION_SEEN_SECONDS, Planning
 from tests.unit.node.builders import (
     GROUP,
     NOW,
@@ -27,7 +27,6 @@ from tests.unit.node.builders import (
     branch,
     claim,
     desired,
-    draft,
     json_of,
     kinds,
     ledger,
@@ -35,6 +34,7 @@ from tests.unit.node.builders import (
     names,
     node,
     options,
+    planning,
     pod,
     reasons,
     trunk,
@@ -46,14 +46,14 @@ COOLING, DISASSOCIATED = BranchState.COOLING, BranchState.DISASSOCIATED
 OTHER_TRUNK = EniId("eni-other-trunk")
 
 
-def kept(of: Ledger, *pods: PodWish, serving: bool = True, **fields: Any) -> Draft:
+def kept(of: Ledger, *pods: PodWish, serving: bool = True, **fields: Any) -> Planning:
     wishes = {k: fields.pop(k) for k in ("complete", "config", "of") if k in fields}
-    one = draft(of, desired(*pods, **wishes), **fields)
+    one = planning(of, desired(*pods, **wishes), **fields)
     keep_branches(one, node(), serving=serving)
     return one
 
 
-def only(of: Draft | Ledger) -> Branch:
+def only(of: Planning | Ledger) -> Branch:
     (one,) = (of if isinstance(of, Ledger) else of.ledger).branches.values()
     return one
 
@@ -188,15 +188,15 @@ def test_a_pod_that_waits_behind_another_is_told_for_whom() -> None:
 
 def test_vlans_of_finished_pods_are_free_when_their_interfaces_are_gone() -> None:
     ended = [pod(f"job{n}", eni_annotation=names(branch("x", vlan=VlanId(n + 1))), finished=True) for n in range(120)]
-    assert free_vlans(draft(ledger(), desired(*ended)), 1) == [1]
+    assert free_vlans(planning(ledger(), desired(*ended)), 1) == [1]
     resting = ledger(branch("job0", COOLING))
-    assert free_vlans(draft(resting, desired(*ended)), 1) == [2]
+    assert free_vlans(planning(resting, desired(*ended)), 1) == [2]
 
 
 def test_as_many_vlans_are_reserved_by_an_annotation_as_its_pod_asks_for() -> None:
     named = names(*(branch("x", ordinal=n, vlan=VlanId(n + 1)) for n in range(120)))
     for asked in (0, 1, 2):
-        assert free_vlans(draft(ledger(), desired(pod("a", asked, eni_annotation=named))), 1) == [asked + 1]
+        assert free_vlans(planning(ledger(), desired(pod("a", asked, eni_annotation=named))), 1) == [asked + 1]
 
 
 def test_a_pod_without_a_free_vlan_is_told_so() -> None:
@@ -238,17 +238,17 @@ def test_a_pod_that_can_never_fit_holds_nobody() -> None:
 def test_what_takes_a_place_and_a_vlan(state: BranchState, fields: dict[str, Any], takes: bool) -> None:
     old = branch("old", state, **fields)
     assert counts(old) is takes
-    assert free_vlans(draft(ledger(old), desired()), 2) == ([2, 3] if takes else [1, 2])
+    assert free_vlans(planning(ledger(old), desired()), 2) == ([2, 3] if takes else [1, 2])
 
 
 def test_vlans_of_another_trunk_are_free_and_those_named_in_annotations_are_not() -> None:
     of = ledger(branch("old", trunk_id=OTHER_TRUNK), branch("b", vlan=VlanId(3)))
     foreign = pod("foreign", eni_annotation=names(branch("foreign", vlan=VlanId(1))))
-    assert free_vlans(draft(of, desired(foreign)), 3) == [2, 4, 5]
+    assert free_vlans(planning(of, desired(foreign)), 3) == [2, 4, 5]
 
 
 def test_there_are_120_vlans() -> None:
-    assert free_vlans(draft(ledger(), desired()), 500) == list(range(1, 121))
+    assert free_vlans(planning(ledger(), desired()), 500) == list(range(1, 121))
 
 
 # On its way
@@ -436,7 +436,7 @@ def test_nothing_is_given_back_while_our_own_annotation_is_under_way() -> None:
 @pytest.mark.parametrize("pods", [(), (pod("a", finished=True),)], ids=["gone", "finished"])
 def test_the_api_server_is_asked_before_anything_leaves_a_pod(state: BranchState, pods: tuple[PodWish, ...]) -> None:
     of = ledger(branch("a", state, tried=True), claims=[claim("a")])
-    one = draft(of, desired(*pods))
+    one = planning(of, desired(*pods))
     release_ended(one)
     assert kinds(one.actions) == ["ConfirmGone"]
     assert one.ledger == of
@@ -472,7 +472,7 @@ def test_an_interface_rests_for_the_cool_down_and_is_then_taken_off_the_trunk() 
 
 def test_without_a_configuration_the_cool_down_is_a_minute() -> None:
     wished = msgspec.structs.replace(desired(), config=None)
-    one = draft(ledger(branch("a", COOLING, since=NOW - 59)), wished)
+    one = planning(ledger(branch("a", COOLING, since=NOW - 59)), wished)
     advance(one, serving=True)
     assert (one.actions, one.look_again) == ([], NOW + 1)
 

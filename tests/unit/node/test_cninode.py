@@ -18,16 +18,16 @@ from tests.unit.node.builders import (
     POD_GROUPS_SPEC,
     cninode,
     desired,
-    draft,
     kinds,
     ledger,
     node,
+    planning,
 )
 
 
 def kept(facts: CniNodeFacts | None, of: Ledger | None = None, **fields: Any) -> Any:
     wished = desired(cni=facts, without_cninode=facts is None, complete=fields.pop("complete", True))
-    one = draft(of or ledger(), wished, **fields)
+    one = planning(of or ledger(), wished, **fields)
     keep_cninode(one, node())
     return one
 
@@ -90,7 +90,7 @@ def test_nothing_is_done_twice_at_a_time_or_before_its_time() -> None:
 
 def let_go(facts: CniNodeFacts | None, **fields: Any) -> Any:
     wished = desired(gone=True, cni=facts, without_cninode=facts is None, complete=fields.pop("complete", True))
-    one = draft(ledger(**fields), wished)
+    one = planning(ledger(**fields), wished)
     let_cninode_go(one)
     return one
 
@@ -131,7 +131,7 @@ def test_absence_before_a_full_list_is_no_deletion() -> None:
 
 @pytest.mark.parametrize("label", [None, "linux"])
 def test_a_node_without_an_os_label_asks_for_none(label: str | None) -> None:
-    one = draft(ledger(), desired(cni=cninode(os_label=label)))
+    one = planning(ledger(), desired(cni=cninode(os_label=label)))
     keep_cninode(one, node(os_label=""))
     assert one.actions == []
 

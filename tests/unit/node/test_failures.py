@@ -13,9 +13,8 @@ from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.node import CniNodeSpec
 from common.model.outcome import Failed
 from common.node.failures import LOOKS_BEFORE_GONE
-from common.node.outcomes import apply
+from common.node.outcomes import Applied, apply
 from common.node.retry import UNDONE
-from common.node.state import Result
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,
@@ -57,12 +56,12 @@ AWAIT = act.AwaitTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE)
 UNDO = act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK))
 
 
-def failed(of: Ledger, action: act.Action, error: OutsideError | type[OutsideError]) -> Result:
+def failed(of: Ledger, action: act.Action, error: OutsideError | type[OutsideError]) -> Applied:
     one = error if isinstance(error, OutsideError) else error(f"{error.__name__}.Code", "in EC2's words")
     return apply(of, action, Failed(error=one), now=NOW, jitter=0.5)
 
 
-def only(of: Result) -> Branch:
+def only(of: Applied) -> Branch:
     (one,) = of.ledger.branches.values()
     return one
 
@@ -82,7 +81,7 @@ def test_errors_that_say_nothing_about_the_step_undo_nothing(
     state: BranchState, action: act.Action, error: type[OutsideError]
 ) -> None:
     result = failed(wants(state), action, error)
-    assert (only(result).state, only(result).unwanted, result.notices) == (state, False, [])
+    assert (only(result).state, only(result).unwanted, result.notices) == (state, False, ())
     assert result.ledger.paces[action.subject].not_before > NOW
 
 
@@ -148,7 +147,7 @@ def test_what_is_not_wanted_and_could_not_be_made_leaves_the_record_unless_right
     of = ledger(branch("a", BranchState.PLANNED, unwanted=True, tried=True))
     result = failed(of, create(again=True), error)
     assert len(result.ledger.branches) == (1 if error is errors.Denied else 0)
-    assert result.notices == []
+    assert result.notices == ()
 
 
 @pytest.mark.parametrize("error", FINAL)
@@ -162,7 +161,7 @@ def test_what_is_not_wanted_and_may_be_on_the_trunk_is_released_in_order(error: 
 @pytest.mark.parametrize("action", [create(), PERMIT, associate()])
 def test_failures_about_what_is_no_more_change_nothing_else(action: act.Action, error: Any) -> None:
     result = failed(ledger(), action, error)
-    assert (result.ledger.branches, result.ledger.claims, result.notices) == ({}, {}, [])
+    assert (result.ledger.branches, result.ledger.claims, result.notices) == ({}, {}, ())
 
 
 # Releases
@@ -195,7 +194,7 @@ def test_a_pod_that_went_before_it_was_annotated_is_no_failure_to_tell() -> None
     kinds: list[type[OutsideError]] = [errors.NotFound, errors.Conflict, *PASSING]
     for error in kinds:
         result = failed(ledger(branch("a"), claims=[claim("a")]), annotate(), error)
-        assert (result.notices, only(result).state) == ([], BranchState.ASSIGNED)
+        assert (result.notices, only(result).state) == ((), BranchState.ASSIGNED)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +231,7 @@ IN_THE_MAKING = [
 @pytest.mark.parametrize("error", PASSING)
 def test_a_trunk_survives_errors_that_say_nothing(state: TrunkState, action: act.Action, error: Any) -> None:
     result = failed(ledger(trunk=trunk(state)), action, error)
-    assert (result.ledger.trunk.state, result.notices) == (state, [])
+    assert (result.ledger.trunk.state, result.notices) == (state, ())
     assert result.ledger.paces["trunk"].not_before > NOW
 
 
@@ -318,10 +317,10 @@ def test_an_account_that_may_not_trunk_is_told_exactly_that(code: str, words: li
 )
 def test_what_people_must_know_is_told(action: act.Action, reason: str) -> None:
     assert reasons(failed(ledger(), action, errors.Denied).notices) == [reason]
-    assert failed(ledger(), action, errors.Throttled).notices == []
+    assert failed(ledger(), action, errors.Throttled).notices == ()
     assert failed(ledger(), action, errors.Denied).ledger.paces[action.subject].attempts == 1
 
 
 def test_a_cninode_that_somebody_made_first_is_no_failure_to_tell() -> None:
     action = act.CreateCniNode(subject="cninode", node=NODE, node_uid="u", os_label="", spec=CniNodeSpec())
-    assert failed(ledger(), action, errors.Conflict).notices == []
+    assert failed(ledger(), action, errors.Conflict).notices == ()

@@ -37,7 +37,7 @@ def after(of: Ledger, action: act.Action, code: str = MISSING, now: float = NOW)
 def test_a_young_branch_that_is_not_found_is_asked_for_again_soon(state: BranchState, action: act.Action) -> None:
     of = ledger(branch("a", state, **YOUNG), claims=[claim("a")])
     result = after(of, action)
-    assert (result.ledger.branches, result.notices) == (of.branches, [])
+    assert (result.ledger.branches, result.notices) == (of.branches, ())
     assert NOW < result.ledger.paces[action.subject].not_before <= NOW + 0.5
     tenth = after(ledger(branch("a", state, **YOUNG), paces={action.subject: Pace(attempts=9)}), action)
     assert tenth.ledger.paces[action.subject].not_before <= NOW + 5
@@ -53,7 +53,7 @@ def test_an_old_branch_that_is_not_found_is_gone(state: BranchState, action: act
 def test_a_young_trunk_that_is_not_found_is_asked_for_again_soon(state: TrunkState, action: act.Action) -> None:
     of = ledger(trunk=trunk(state, **YOUNG))
     result = after(of, action)
-    assert (result.ledger.trunk, result.notices) == (of.trunk, [])
+    assert (result.ledger.trunk, result.notices) == (of.trunk, ())
     assert NOW < result.ledger.paces["trunk"].not_before <= NOW + 0.5
 
 
@@ -97,7 +97,7 @@ def test_an_association_that_ended_under_its_token_is_made_again_with_another_on
     first = apply(of, associate(again=True), Failed(error=mismatch), now=NOW, jitter=0.5)
     (one,) = first.ledger.branches.values()
     assert (one.state, one.unwanted, one.associations_ended) == (BranchState.PERMITTED, False, 1)
-    assert (first.notices, first.ledger.paces) == ([], {})
+    assert (first.notices, first.ledger.paces) == ((), {})
     second = apply(first.ledger, associate(again=True), Failed(error=mismatch), now=NOW, jitter=0.5)
     assert next(iter(second.ledger.branches.values())).unwanted
 

@@ -13,9 +13,8 @@ from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, Pool, 
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec
 from common.model.outcome import Done, Failed, Resolution, Waits
-from common.node.outcomes import apply
+from common.node.outcomes import Applied, apply
 from common.node.retry import UNDONE
-from common.node.state import Result
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,
@@ -40,11 +39,11 @@ from tests.unit.node.builders import (
 from tests.unit.node.steps import DELETE, DISASSOCIATE, ENI, MADE, PERMIT, RESOLVE, UID, annotate, associate, create
 
 
-def done(of: Ledger, action: act.Action, value: Any = None) -> Result:
+def done(of: Ledger, action: act.Action, value: Any = None) -> Applied:
     return apply(of, action, Done(value=value), now=NOW, jitter=0.5)
 
 
-def only(of: Result) -> Branch:
+def only(of: Applied) -> Branch:
     (one,) = of.ledger.branches.values()
     return one
 
@@ -211,7 +210,7 @@ def test_found_groups_are_recorded_and_told() -> None:
 def test_the_same_groups_found_again_are_not_told_again_and_others_are() -> None:
     of = ledger(claims=[claim("a", resolved_at=0.0, generation=2)])
     again = done(of, RESOLVE, resolution())
-    assert (again.notices, again.ledger.claims[UID].generation) == ([], 2)
+    assert (again.notices, again.ledger.claims[UID].generation) == ((), 2)
     assert reasons(done(of, RESOLVE, resolution(groups=(GROUP,))).notices) == ["SecurityGroupRequested"]
 
 
@@ -247,7 +246,7 @@ def test_what_somebody_elses_annotation_does_not_name_rests() -> None:
         "eni-b-0": BranchState.ASSIGNED,
     }
     assert result.ledger.claims[UID].annotated
-    assert result.notices == []
+    assert result.notices == ()
 
 
 # The trunk

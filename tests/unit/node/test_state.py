@@ -4,18 +4,18 @@ import pytest
 
 from common.model.actions import ConfirmNodeGone
 from common.model.ledger import Pace
-from common.node.state import NEVER, Draft
-from tests.unit.node.builders import NODE, NOW, desired, draft, ledger, options, pod, reasons
+from common.node.state import NEVER, Planning
+from tests.unit.node.builders import NODE, NOW, desired, ledger, options, planning, pod, reasons
 
 STEP = ConfirmNodeGone(subject="node", node=NODE)
 
 
 @pytest.fixture
-def one() -> Draft:
-    return draft(ledger(), desired())
+def one() -> Planning:
+    return planning(ledger(), desired())
 
 
-def test_a_step_starts_once_at_a_time(one: Draft) -> None:
+def test_a_step_starts_once_at_a_time(one: Planning) -> None:
     assert one.may("node")
     one.start(STEP)
     assert not one.may("node")
@@ -24,32 +24,32 @@ def test_a_step_starts_once_at_a_time(one: Draft) -> None:
 
 
 def test_a_step_waits_for_its_pace() -> None:
-    early = draft(ledger(paces={"node": Pace(not_before=NOW + 3)}), desired())
+    early = planning(ledger(paces={"node": Pace(not_before=NOW + 3)}), desired())
     assert not early.may("node")
     assert early.look_again == NOW + 3
-    assert draft(ledger(paces={"node": Pace(not_before=NOW)}), desired()).may("node")
+    assert planning(ledger(paces={"node": Pace(not_before=NOW)}), desired()).may("node")
 
 
 def test_there_is_an_end_to_what_is_under_way() -> None:
-    full = draft(ledger(), desired(), busy=frozenset({"a", "b"}), options=options(in_flight=2))
+    full = planning(ledger(), desired(), busy=frozenset({"a", "b"}), options=options(in_flight=2))
     assert not full.may("node")
 
 
 def test_a_kept_turn_is_used_once() -> None:
-    turn = draft(ledger(paces={"node": Pace(turn=True, attempts=2)}), desired())
+    turn = planning(ledger(paces={"node": Pace(turn=True, attempts=2)}), desired())
     turn.start(STEP)
     assert [a.turn for a in turn.actions] == [True]
     assert turn.ledger.paces["node"] == Pace(attempts=2)
 
 
-def test_the_earliest_moment_counts(one: Draft) -> None:
+def test_the_earliest_moment_counts(one: Planning) -> None:
     assert one.look_again == NEVER
     for moment in (30.0, 10.0, 20.0):
         one.look_at(moment)
     assert one.look_again == 10.0
 
 
-def test_a_node_is_told_something_again_only_when_it_changed(one: Draft) -> None:
+def test_a_node_is_told_something_again_only_when_it_changed(one: Planning) -> None:
     for message in ("x", "x", "y", "x"):
         one.tell_node_once("key", "Reason", message)
     assert [n.message for n in one.notices] == ["x", "y", "x"]
@@ -58,7 +58,7 @@ def test_a_node_is_told_something_again_only_when_it_changed(one: Draft) -> None
     assert len(one.notices) == 4
 
 
-def test_a_pod_is_told_why_it_waits_once_for_each_reason(one: Draft) -> None:
+def test_a_pod_is_told_why_it_waits_once_for_each_reason(one: Planning) -> None:
     for reason in ("Full", "Full", "Broken"):
         one.tell_pod_once(pod("a"), reason, f"at {len(one.notices)}")
     one.tell_pod_once(pod("b"), "Full", "")

@@ -18,13 +18,13 @@ from tests.unit.node.builders import (
     SUBNET,
     TRUNK,
     desired,
-    draft,
     instance_facts,
     kinds,
     ledger,
     limits,
     node,
     options,
+    planning,
     reasons,
     trunk,
 )
@@ -37,7 +37,7 @@ NAMED = node(eni_config_label="config")
 def kept(of: Ledger, about: NodeFacts | None = None, **fields: Any) -> tuple[bool, Any]:
     about = about or node()
     opts = fields.pop("options", options())
-    one = draft(of, desired(of=about, **fields), options=opts)
+    one = planning(of, desired(of=about, **fields), options=opts)
     return keep_trunk(one, about), one
 
 
@@ -238,6 +238,6 @@ def test_bad_tags_are_told_and_good_ones_written() -> None:
 
 
 def test_the_limit_is_the_instance_types() -> None:
-    assert branch_limit(draft(ledger(), desired())) == 9
-    assert branch_limit(draft(ledger(instance=None), desired())) == 0
-    assert branch_limit(draft(ledger(instance=instance_facts(kind="x9.huge")), desired())) == 0
+    assert branch_limit(planning(ledger(), desired())) == 9
+    assert branch_limit(planning(ledger(instance=None), desired())) == 0
+    assert branch_limit(planning(ledger(instance=instance_facts(kind="x9.huge")), desired())) == 0

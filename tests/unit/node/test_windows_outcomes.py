@@ -12,8 +12,7 @@ from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.outcome import Done, Failed, Outcome, Waits
-from common.node.outcomes import apply
-from common.node.state import Result
+from common.node.outcomes import Applied, apply
 from common.node.windows.contents import SECOND_LOOK_SECONDS, next_look
 from common.node.windows.pool import PoolMode, pick_address, rested
 from tests.unit.node.builders import NOW, PRIMARY, leave, ledger, primary, reasons
@@ -55,15 +54,15 @@ def pool(**fields: Any) -> Pool:
     return Pool(**{"suspect": False, **fields})
 
 
-def done(of: Pool | None, action: act.Action, value: Any = None) -> Result:
+def done(of: Pool | None, action: act.Action, value: Any = None) -> Applied:
     return apply(ledger(pool=of), action, Done(value=value), now=NOW, jitter=0.5)
 
 
-def failed(of: Pool | None, action: act.Action, error: OutsideError) -> Result:
+def failed(of: Pool | None, action: act.Action, error: OutsideError) -> Applied:
     return apply(ledger(pool=of), action, Failed(error=error), now=NOW, jitter=0.5)
 
 
-def after(result: Result) -> Pool:
+def after(result: Applied) -> Pool:
     assert result.ledger.pool is not None
     return result.ledger.pool
 
@@ -123,13 +122,13 @@ def test_an_inspection_settles_the_record() -> None:
 
 def test_a_living_pods_lost_address_is_told_once_after_two_looks_and_stays_on_record() -> None:
     first = done(pool(addresses={A: OWNED}), INSPECT, primary())
-    assert first.notices == []
+    assert first.notices == ()
     again = msgspec.structs.replace(INSPECT, began=INSPECT.began + SECOND_LOOK_SECONDS)
     second = apply(first.ledger, again, Done(value=primary()), now=NOW + 61, jitter=0.5)
     assert reasons(second.notices) == ["AddressMissing"]
     assert after(second).addresses == {A: OWNED}
     third = apply(second.ledger, again, Done(value=primary()), now=NOW + 62, jitter=0.5)
-    assert third.notices == []
+    assert third.notices == ()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,7 @@ def test_a_pods_annotation_is_recorded_and_told() -> None:
 def test_an_address_that_somebody_elses_annotation_does_not_name_rests() -> None:
     result = done(pool(addresses={A: OWNED}), ANNOTATE, f"{B}/19")
     assert result.ledger.pool == pool(addresses={A: Address(ip=A, state=AddressState.COOLING, since=NOW)})
-    assert result.notices == []
+    assert result.notices == ()
 
 
 def test_an_ended_pods_address_rests_and_others_do_not() -> None:
