@@ -18,8 +18,7 @@ from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.notice import NodeNotice, Notice
 from common.model.outcome import Done, Outcome
-from common.node.outcomes import Applied, apply, turned_away
-from common.node.planner import Plan, plan
+from common.node.planner import Applied, Plan, apply, plan, turned_away
 from common.node.set_aside import run_failed, set_aside
 from common.node.state import Options
 from common.rules.managed import WINDOWS

@@ -263,34 +263,24 @@ class UnassignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
     warrant: Warrant
 
 
+CniNodeAction = CreateCniNode | RepairCniNode | DropFinalizer | CleanDeparted | DeleteCniNode
+TrunkAction = CreateTrunk | PermitInterface | AttachTrunk | FinishTrunk | AwaitTrunk | UndoTrunk | SetTrunkGroups
+Making = CreateBranch | PermitBranch | AssociateBranch
+Releasing = DisassociateBranch | DeleteBranch
+BranchAction = Making | Releasing
+PodAction = ResolvePod | Annotate | ConfirmGone
+Assign = AssignAddresses | AssignPrefixes
+Unassign = UnassignAddresses | UnassignPrefixes
+PoolAction = InspectPool | Assign | Unassign
+
 Action = (
     RequestSnapshot
-    | CreateCniNode
-    | RepairCniNode
-    | DropFinalizer
-    | CleanDeparted
-    | DeleteCniNode
+    | CniNodeAction
     | ConfirmNodeGone
-    | CreateTrunk
-    | PermitInterface
-    | AttachTrunk
-    | FinishTrunk
-    | AwaitTrunk
-    | UndoTrunk
-    | SetTrunkGroups
+    | TrunkAction
     | Advertise
-    | ResolvePod
-    | CreateBranch
-    | PermitBranch
-    | AssociateBranch
-    | DisassociateBranch
-    | DeleteBranch
+    | PodAction
+    | BranchAction
     | Review
-    | Annotate
-    | ConfirmGone
-    | InspectPool
-    | AssignAddresses
-    | AssignPrefixes
-    | UnassignAddresses
-    | UnassignPrefixes
+    | PoolAction
 )

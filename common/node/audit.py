@@ -5,9 +5,9 @@ from common.model.ids import EniId
 from common.model.ledger import BranchState, Trunk, TrunkState
 from common.model.notice import PodNotice, Severity
 from common.model.pod import is_live
-from common.node.adoption import adopt_branches, is_branch, take_snapshot
-from common.node.endings import undo_claim
-from common.node.freshness import learn
+from common.node.branch.adopting import adopt_branches, is_branch
+from common.node.branch.claims import undo_claim
+from common.node.instance import learn, take_snapshot
 from common.node.state import Planning
 from common.rules import subjects
 from common.rules.leaks import being_made

@@ -2,15 +2,27 @@
 
 import msgspec
 
-from common.model.actions import CleanDeparted, CreateCniNode, DeleteCniNode, DropFinalizer, RepairCniNode
+from common.model.actions import (
+    CleanDeparted,
+    CniNodeAction,
+    CreateCniNode,
+    DeleteCniNode,
+    DropFinalizer,
+    RepairCniNode,
+)
+from common.model.errors import Conflict, OutsideError
 from common.model.ids import instance_id_of
+from common.model.ledger import Pace
 from common.model.names import INSTANCE_TAG
 from common.model.node import CniNodeSpec, NodeFacts
+from common.model.notice import CniNodeNotice, Severity
+from common.node.retry import PASSING, grown
 from common.node.sharing import holder
-from common.node.state import Planning
+from common.node.state import WATCH_SECONDS, NodeState, Planning
 from common.rules.managed import wanted_tags
 
 SUBJECT = "cninode"
+LONGEST_REPAIR_SECONDS = 300.0
 
 
 def keep_cninode(state: Planning, node: NodeFacts) -> None:
@@ -95,3 +107,29 @@ def _long_gone(state: Planning) -> bool:
     if due > state.now:
         state.look_at(due)
     return due <= state.ledger.gone_asked_at
+
+
+def done(state: NodeState, action: CniNodeAction, earlier: Pace) -> None:
+    """A CNINode that is not whole after its repair, whatever the reason, is not worth a call a second."""
+    if isinstance(action, RepairCniNode):
+        wait = grown(WATCH_SECONDS, LONGEST_REPAIR_SECONDS, earlier.attempts)
+        state.set_pace(SUBJECT, Pace(not_before=state.now + wait, attempts=earlier.attempts + 1))
+    else:
+        state.wait_for_watch(SUBJECT)
+
+
+def failed(state: NodeState, action: CniNodeAction, error: OutsideError) -> None:
+    if isinstance(error, PASSING):
+        return
+    if isinstance(action, CreateCniNode) and not isinstance(error, Conflict):
+        state.tell_node("CNINodeCreationFailed", f"The CNINode could not be created: {error}", Severity.WARNING)
+    elif isinstance(action, CleanDeparted):
+        state.notices.append(
+            CniNodeNotice(
+                name=action.node,
+                uid=action.cninode_uid,
+                reason="CNINodeDeletionFailed",
+                message=f"Leaked interfaces of the instance could not be deleted yet: {error}",
+                severity=Severity.WARNING,
+            )
+        )

@@ -7,11 +7,11 @@ from common.model.actions import ConfirmNodeGone
 from common.model.ids import InstanceId
 from common.model.ledger import BranchState, Ledger
 from common.node.branch.advancing import advance
-from common.node.branch.observing import release_ended
+from common.node.branch.ending import end_pod, release_ended
 from common.node.cninode import let_cninode_go
-from common.node.endings import end_pod
+from common.node.confirming import still_there
 from common.node.sharing import settle
-from common.node.state import Planning
+from common.node.state import NodeState, Planning
 
 SUBJECT = "node"
 
@@ -66,3 +66,13 @@ def _release_all(state: Planning, gone_since: float, word_at: float) -> None:
         for key, b in state.ledger.branches.items()
     }
     state.change(branches=branches)
+
+
+def confirmed(state: NodeState, action: ConfirmNodeGone, gone: bool) -> None:
+    """What the API server said of the node's absence."""
+    if gone:
+        since = state.ledger.gone_since
+        state.change(gone_since=state.now if since is None else since, gone_asked_at=state.now)
+    else:
+        state.change(gone_since=None, gone_asked_at=0.0)
+        still_there(state, action)

@@ -1,33 +1,42 @@
 """The pure planner: from what is wished, what was done and what is under way to what to start now, and when to look
-again. Chapters run in order; each settles what it can and leaves the rest to the next look."""
+again; and from an outcome to the next ledger. It only dispatches: each subject owns its steps and their outcomes.
+
+Chapters run in order; each settles what it can and leaves the rest to the next look."""
 
 from dataclasses import dataclass
+from typing import Any, assert_never
 
 import msgspec
 
+from common.model import actions as act
 from common.model.actions import Action
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
-from common.model.ledger import Ledger, TrunkState
-from common.model.names import POD_ENI
+from common.model.errors import OutsideError
+from common.model.ledger import Ledger, Pace
+from common.model.names import PRIVATE_IPV4
 from common.model.node import NodeFacts
-from common.model.notice import Notice, Severity
-from common.model.pod import is_live
+from common.model.notice import Notice
+from common.model.outcome import Done, Failed, Outcome, Waits
+from common.node import branch, capacity, cninode, confirming, departure, instance, trunk, windows
 from common.node.adoption import know_instance
 from common.node.audit import audit
 from common.node.branch import keep_branches
-from common.node.branch.releasing import cooldown
+from common.node.branch.releasing import tell_cooldown
 from common.node.cninode import keep_cninode
 from common.node.departure import depart
-from common.node.freshness import keep_fresh
-from common.node.retry import UNDONE
+from common.node.instance import keep_fresh
+from common.node.lag import weighed
+from common.node.made_for import moved_on
+from common.node.retry import after_failure
 from common.node.sharing import offered, settle
-from common.node.state import Options, Planning
-from common.node.trunk import SUBJECT as TRUNK
-from common.node.trunk import branch_limit, keep_trunk
+from common.node.state import NodeState, Options, Planning
+from common.node.trunk import keep_trunk
+from common.node.trunk.place import branch_limit
+from common.node.trunk.using import had_trunk
+from common.node.waiting import tell_waiting
 from common.node.windows.pods import keep_windows, windows_limits
-from common.rules import subjects
-from common.rules.managed import LINUX, Standing, spec_of, standing
+from common.rules.managed import Standing, spec_of, standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,7 @@ def plan(
         depart(state)
     elif not options.disabled:
         _attend(state, node)
-    _forget(state)
+    state.forget_ended_subjects()
     return Plan(
         ledger=None if state.done_with else state.ledger,
         actions=tuple(state.actions),
@@ -106,7 +115,7 @@ def _attend(state: Planning, node: NodeFacts) -> None:
         return
     match stands:
         case Standing.LINUX:
-            _tell_cooldown(state)
+            tell_cooldown(state)
             known = know_instance(state, node)
             ready = known and keep_trunk(state, node)
             keep_branches(state, node, serving=ready)
@@ -115,82 +124,125 @@ def _attend(state: Planning, node: NodeFacts) -> None:
             else:
                 if known and branch_limit(state) == 0:
                     keep_fresh(state)
-                _tell_waiting(state)
+                tell_waiting(state)
         case Standing.WINDOWS:
             if know_instance(state, node):
                 keep_windows(state, node)
                 keep_fresh(state)
             if state.ledger.instance is None or windows_limits(state, state.ledger.instance) is None:
-                _tell_waiting(state)
+                tell_waiting(state)
             if state.ledger.branches:  # Of a Linux node of this name.
                 keep_branches(state, node, serving=False)
         case _:
-            if state.ledger.instance is None and _was_ours(node):
+            if state.ledger.instance is None and had_trunk(node):
                 know_instance(state, node)
             keep_branches(state, node, serving=False)
 
 
-def _was_ours(node: NodeFacts) -> bool:
-    """Its capacity says that it had a trunk: without a record, what EC2 has of it is to be found out."""
-    return node.os == LINUX and node.instance_id is not None and POD_ENI in node.capacity
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    ledger: Ledger
+    notices: tuple[Notice, ...] = ()
+    moved_on: bool = False
+    """The action was about something else than the ledger is by now: its outcome was dropped."""
 
 
-def _tell_cooldown(state: Planning) -> None:
-    seconds = cooldown(state)
-    if state.desired.config is None or state.ledger.cooldown_seen == seconds:
-        return
-    if state.ledger.cooldown_seen is not None:
-        minutes, rest = divmod(int(seconds), 60)
-        text = f"{minutes}m{rest}s" if minutes else f"{rest}s"
-        state.tell_node("BranchENICoolDownPeriodUpdated", f"Branch ENI cool down period has been updated to {text}")
-    state.change(cooldown_seen=seconds)
+def apply(ledger: Ledger, action: Action, outcome: Outcome, *, now: float, jitter: float) -> Applied:
+    """The ledger after `action` ended so; as it was, where it is about something else by now."""
+    if moved_on(ledger, action):
+        return Applied(ledger=ledger, moved_on=True)
+    state = NodeState(ledger=ledger, now=now, jitter=jitter)
+    earlier = state.pace(action.subject)
+    match outcome:
+        case Waits(until=until):
+            state.set_pace(action.subject, msgspec.structs.replace(earlier, not_before=until, turn=True, scope=""))
+            _not_begun(state, action)
+        case Failed(error=error, scope=scope):
+            error = weighed(ledger, action, error, now)
+            state.set_pace(action.subject, after_failure(earlier, error, now, jitter, scope))
+            _failed(state, action, error)
+        case Done(value=value):
+            state.set_pace(action.subject, None)
+            _done(state, action, value, earlier)
+        case _:
+            assert_never(outcome)
+    return Applied(ledger=state.ledger, notices=tuple(state.notices))
 
 
-def _tell_waiting(state: Planning) -> None:
-    """Pods on a node that cannot serve them are told why, where there is more to say than `soon`."""
-    why = _why_not(state)
-    for pod in state.desired.pods.values() if why else ():
-        unserved = (pod.branches and pod.eni_annotation is None) or (pod.addresses and pod.ip_annotation is None)
-        if unserved and is_live(pod):
-            state.tell_pod_once(pod, "WaitingForNode", f"The pod waits for its node: {why}", Severity.WARNING)
+def turned_away(ledger: Ledger, action: Action, *, now: float) -> Ledger:
+    """The ledger without the intent of an action that was not begun, for want of a thread. Its turn stays its own."""
+    state = NodeState(ledger=ledger, now=now, jitter=0.0)
+    _not_begun(state, action)
+    if action.turn:
+        state.set_pace(action.subject, msgspec.structs.replace(state.pace(action.subject), turn=True))
+    return state.ledger
 
 
-def _why_not(state: Planning) -> str:
-    instance, told = state.ledger.instance, state.ledger.told
-    if instance is None:
-        return told.get("instance", "")
-    if instance.instance_type not in state.options.limits:
-        return f"its instance type {instance.instance_type} is not known"
-    if branch_limit(state) == 0:
-        return f"its instance type {instance.instance_type} has no trunk interface"
-    failing = (state.ledger.paces.get(subject) for subject in (TRUNK, UNDONE))
-    code = next((pace.code for pace in failing if pace is not None and pace.code), "")
-    if code:
-        return f"its trunk interface could not be made yet: {code}"
-    if state.ledger.trunk.state is TrunkState.ABSENT and "index" in told:
-        return "its instance has no free device index for a trunk interface"
-    return told.get("eniconfig", "")
+def _done(state: NodeState, action: Action, value: Any, earlier: Pace) -> None:
+    """`earlier`: the failures of the subject before, which a success ends except where its subject says otherwise."""
+    match action:
+        case act.RequestSnapshot():
+            instance.snapshot_requested(state, earlier)
+        case act.ConfirmNodeGone():
+            departure.confirmed(state, action, value)
+        case act.Advertise():
+            capacity.advertised(state)
+        case act.ResolvePod():
+            branch.claims.resolved(state, action, value, earlier)
+        case act.Review():
+            branch.reviewing.reviewed(state, action, value)
+            windows.owning.reviewed(state, value)
+        case act.Annotate(annotation=annotation) if annotation == PRIVATE_IPV4:
+            windows.owning.annotated(state, action, value)
+        case act.Annotate():
+            branch.annotation.annotated(state, action, value)
+        case act.ConfirmGone() if value:
+            branch.ending.pod_ended(state, action.pod_uid)
+            windows.owning.pod_ended(state, action.pod_uid)
+        case act.ConfirmGone():
+            confirming.still_there(state, action)
+        case _ if isinstance(action, act.CniNodeAction):
+            cninode.done(state, action, earlier)
+        case _ if isinstance(action, act.TrunkAction):
+            trunk.done(state, action, value)
+        case _ if isinstance(action, act.BranchAction):
+            branch.done(state, action, value)
+        case _ if isinstance(action, act.PoolAction):
+            windows.done(state, action, value)
+        case _:
+            assert_never(action)
 
 
-def _forget(state: Planning) -> None:
-    """Paces and told things of what is no more."""
-    ledger, pods = state.ledger, state.desired.pods
-    branches = {str(key) for key in ledger.branches}
-    in_use = {b.pod_uid for b in ledger.branches.values()}
-    if ledger.pool is not None:
-        in_use |= {a.pod_uid for a in ledger.pool.addresses.values()}
+def _failed(state: NodeState, action: Action, error: OutsideError) -> None:
+    match action:
+        case act.RequestSnapshot() | act.ConfirmNodeGone() | act.Advertise() | act.Review() | act.ConfirmGone():
+            pass  # Asked again, or written again, when its backoff allows it.
+        case act.ResolvePod():
+            branch.claims.failed(state, action, error)
+        case act.Annotate(annotation=annotation) if annotation == PRIVATE_IPV4:
+            windows.owning.not_annotated(state, action, error)
+        case act.Annotate():
+            branch.annotation.failed(state, action, error)
+        case _ if isinstance(action, act.CniNodeAction):
+            cninode.failed(state, action, error)
+        case _ if isinstance(action, act.TrunkAction):
+            trunk.failed(state, action, error)
+        case _ if isinstance(action, act.BranchAction):
+            branch.failed(state, action, error)
+        case _ if isinstance(action, act.PoolAction):
+            windows.failed(state, action, error)
+        case _:
+            assert_never(action)
 
-    def current(subject: str) -> bool:
-        kind, rest = subjects.parts(subject)
-        match kind:
-            case subjects.BRANCH:
-                return rest in branches
-            case _ if kind in subjects.OF_PODS:
-                return rest in pods or rest in in_use
-            case _:
-                return True
 
-    paces = {k: v for k, v in ledger.paces.items() if current(k)}
-    told = {k: v for k, v in ledger.told.items() if current(k)}
-    if len(paces) != len(ledger.paces) or len(told) != len(ledger.told):
-        state.ledger = msgspec.structs.replace(ledger, paces=paces, told=told)
+def _not_begun(state: NodeState, action: Action) -> None:
+    """The call was not made, or was turned away for its rate."""
+    match action:
+        case act.CreateTrunk():
+            trunk.making.not_begun(state, action)
+        case _ if isinstance(action, act.Making):
+            branch.making.not_begun(state, action)
+        case _ if isinstance(action, act.PoolAction):
+            windows.not_begun(state, action)
+        case _:
+            pass

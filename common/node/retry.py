@@ -12,6 +12,7 @@ from common.model.errors import (
     OutsideError,
     SubnetExhausted,
     Throttled,
+    Unavailable,
     Unsure,
 )
 from common.model.ledger import Pace
@@ -26,6 +27,9 @@ class Backoff:
     first: float
     longest: float
 
+
+PASSING = (Throttled, Unsure, NotYetFound, Unavailable)
+"""Errors that say nothing about the step itself."""
 
 BACKOFFS: tuple[tuple[type[OutsideError], Backoff], ...] = (
     # The rate limiter keeps the calls within EC2's limits, whoever makes them again.
@@ -51,9 +55,6 @@ NO_FREE_BLOCK_SECONDS = 120.0
 
 MOST_DOUBLINGS = 16
 """More make no longer interval, and a float overflows with 1,024."""
-
-UNDONE = "trunk/undone"
-"""Subject that paces whole attempts at a trunk, each of which ended in its undoing."""
 
 
 def grown(first: float, longest: float, attempts: int) -> float:

@@ -21,6 +21,8 @@ IDLE = Pace()
 NEVER = float("inf")
 ANNOTATION_SEEN_SECONDS = 60.0
 """An annotation that is not seen for so long after it was written has been taken away."""
+WATCH_SECONDS = 1.0
+"""The watch shows within so long what was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,10 @@ class NodeState:
             return
         paces = {k: v for k, v in self.ledger.paces.items() if k != subject}
         self.change(paces=paces if pace is None else {**paces, subject: pace})
+
+    def wait_for_watch(self, subject: str) -> None:
+        """What was written about it is not seen yet: until then the old is no reason to do it again."""
+        self.set_pace(subject, Pace(not_before=self.now + WATCH_SECONDS))
 
     def tell_node(self, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
         self.notices.append(NodeNotice(node=self.ledger.node, reason=reason, message=message, severity=severity))
@@ -189,3 +195,26 @@ class Planning(NodeState):
         pace = self.pace(subject)
         if pace.attempts:
             self.set_pace(subject, msgspec.structs.replace(pace, attempts=0, code="", message=""))
+
+    def forget_ended_subjects(self) -> None:
+        """Backoffs and emitted events of what is no more."""
+        ledger, pods = self.ledger, self.desired.pods
+        branches = {str(key) for key in ledger.branches}
+        in_use = {b.pod_uid for b in ledger.branches.values()}
+        if ledger.pool is not None:
+            in_use |= {a.pod_uid for a in ledger.pool.addresses.values()}
+
+        def current(subject: str) -> bool:
+            kind, rest = subjects.parts(subject)
+            match kind:
+                case subjects.BRANCH:
+                    return rest in branches
+                case _ if kind in subjects.OF_PODS:
+                    return rest in pods or rest in in_use
+                case _:
+                    return True
+
+        paces = {k: v for k, v in ledger.paces.items() if current(k)}
+        told = {k: v for k, v in ledger.told.items() if current(k)}
+        if len(paces) != len(ledger.paces) or len(told) != len(ledger.told):
+            self.change(paces=paces, told=told)

@@ -1,23 +1,37 @@
 """What becomes of a branch that no pod has any more: rest, evidence, disassociation, deletion."""
 
-from common.model.actions import DeleteBranch, DisassociateBranch, Review
+from typing import assert_never
+
+from common.model import actions as act
 from common.model.config import DEFAULT_COOLDOWN_SECONDS
-from common.model.ids import EniId, PodUid
+from common.model.errors import NotFound, OutsideError
+from common.model.ids import EniId
 from common.model.ledger import Branch, BranchState
 from common.model.pod import PodWish, is_live
-from common.node.state import Planning
+from common.node.branch.owning import may_own
+from common.node.state import NodeState, Planning
 from common.node.tokens import branch_token, disassociation_token
 from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
 from common.rules.release_gate import Evidence, Lack, Refusal, warrant
 
-SUBJECT = "review"
 RELEASED = (BranchState.COOLING, BranchState.DISASSOCIATED)
 
 
 def cooldown(state: Planning) -> float:
     config = state.desired.config
     return config.cooldown if config is not None else DEFAULT_COOLDOWN_SECONDS
+
+
+def tell_cooldown(state: Planning) -> None:
+    seconds = cooldown(state)
+    if state.desired.config is None or state.ledger.cooldown_seen == seconds:
+        return
+    if state.ledger.cooldown_seen is not None:
+        minutes, rest = divmod(int(seconds), 60)
+        text = f"{minutes}m{rest}s" if minutes else f"{rest}s"
+        state.tell_node("BranchENICoolDownPeriodUpdated", f"Branch ENI cool down period has been updated to {text}")
+    state.change(cooldown_seen=seconds)
 
 
 def release(state: Planning, branch: Branch) -> bool:
@@ -35,7 +49,7 @@ def release(state: Planning, branch: Branch) -> bool:
         return False
     if branch.state is BranchState.COOLING:
         state.start(
-            DisassociateBranch(
+            act.DisassociateBranch(
                 subject=subject,
                 key=branch.key,
                 eni_id=branch.eni_id,
@@ -47,16 +61,8 @@ def release(state: Planning, branch: Branch) -> bool:
             )
         )
     else:
-        state.start(DeleteBranch(subject=subject, key=branch.key, eni_id=branch.eni_id, warrant=leave))
+        state.start(act.DeleteBranch(subject=subject, key=branch.key, eni_id=branch.eni_id, warrant=leave))
     return False
-
-
-def review(state: Planning, branches: list[Branch]) -> None:
-    """Ask about the pods of the instance, and about all branches that lack a word, at once."""
-    if state.may(SUBJECT):
-        nodes = sorted({state.ledger.node, *(sharer.name for sharer in state.desired.sharers)})
-        eni_ids = tuple(sorted(b.eni_id for b in branches if b.eni_id is not None))
-        state.start(Review(subject=SUBJECT, nodes=tuple(nodes), eni_ids=eni_ids))
 
 
 def evidence_of(state: Planning, branch: Branch) -> Evidence:
@@ -76,12 +82,6 @@ def evidence_of(state: Planning, branch: Branch) -> Evidence:
     )
 
 
-def may_own(branch: Branch, pod: PodUid) -> bool:
-    """Whether an annotation of this pod that names the branch counts: it was made for that pod. One without a tag (made
-    by the reference) is whose annotation names it."""
-    return branch.made_for in ("", pod)
-
-
 def _claimed(state: Planning, branch: Branch) -> bool:
     others = (s.ledger for s in state.desired.sharers if s.ledger is not None and not s.ledger.yielded)
     if any(b.eni_id == branch.eni_id and b.state not in RELEASED for other in others for b in other.branches.values()):
@@ -93,3 +93,21 @@ def _claimed(state: Planning, branch: Branch) -> bool:
 
 def _names(pod: PodWish, eni_id: EniId | None) -> bool:
     return is_live(pod) and any(entry.eni_id == eni_id for entry in interfaces_named(pod)[0])
+
+
+def done(state: NodeState, action: act.Releasing) -> None:
+    match action:
+        case act.DisassociateBranch(key=key):
+            state.set_branch(key, state=BranchState.DISASSOCIATED, association=None, since=state.now)
+        case act.DeleteBranch(key=key):
+            state.drop_branch(key)
+        case _:
+            assert_never(action)
+
+
+def failed(state: NodeState, action: act.Releasing, error: OutsideError) -> None:
+    """What is not there any more is released."""
+    if isinstance(error, NotFound):
+        if isinstance(action, act.DisassociateBranch):
+            state.set_pace(action.subject, None)
+        done(state, action)

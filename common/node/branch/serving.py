@@ -1,18 +1,17 @@
-"""Pods that wait: their security groups, room on the trunk, VLAN ids, and the interfaces to make."""
+"""Pods that wait: their order, room on the trunk, VLAN ids, and the interfaces to make."""
 
 import msgspec
 
-from common.model.actions import ResolvePod
 from common.model.ids import FIRST_VLAN, LAST_VLAN, VlanId
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Claim
 from common.model.node import NodeFacts
 from common.model.notice import Severity
 from common.model.pod import PodWish
+from common.node.branch.claims import goes_elsewhere, resolve
 from common.node.state import Planning
 from common.node.tokens import branch_key, branch_token
-from common.node.trunk import branch_limit
+from common.node.trunk.place import branch_limit
 from common.rules import subjects
-from common.rules.managed import eni_config_name
 from common.rules.pod_eni import vlans_reserved
 
 GROUPS_STALE_SECONDS = 5.0
@@ -41,7 +40,7 @@ def serve(state: Planning, node: NodeFacts) -> None:
     for pod in unserved:
         claim = state.ledger.claims.get(pod.uid)
         if claim is None or claim.resolved_at == 0.0:
-            _resolve(state, node, pod, first=claim is None or not claim.groups)
+            resolve(state, node, pod, first=claim is None or not claim.groups)
         resolved = claim is not None and claim.resolved_at > 0.0
         if pod.branches > limit:
             if resolved:
@@ -78,36 +77,14 @@ def _fails(state: Planning, pod: PodWish) -> bool:
     """Whether it waits for its next attempt after a failure."""
     subject = subjects.claim(pod.uid)
     due_at = state.due_at(subject)
-    if state.pace(subject).turn or due_at <= state.now or _goes_elsewhere(state, pod):
+    if state.pace(subject).turn or due_at <= state.now or goes_elsewhere(state, pod):
         return False
     state.look_at(due_at)
     return True
 
 
-def _goes_elsewhere(state: Planning, pod: PodWish) -> bool:
-    """Its node's ENIConfig names another subnet by now than the one that was tried."""
-    config, claim = state.desired.view.eni_config, state.ledger.claims.get(pod.uid)
-    return config is not None and claim is not None and claim.subnet_id not in ("", config.subnet)
-
-
 def _made_for(state: Planning, claim: Claim) -> bool:
     return any(b.pod_uid == claim.pod_uid and not b.unwanted for b in state.ledger.branches.values())
-
-
-def _resolve(state: Planning, node: NodeFacts, pod: PodWish, *, first: bool) -> None:
-    instance, subject = state.ledger.instance, subjects.claim(pod.uid)
-    if instance is None or not (state.may(subject) or (_goes_elsewhere(state, pod) and subject not in state.busy)):
-        return
-    state.start(
-        ResolvePod(
-            subject=subject,
-            pod=pod,
-            instance_groups=instance.groups,
-            instance_subnet=instance.subnet,
-            eni_config=eni_config_name(node, state.ledger.cninode_spec),
-            first=first,
-        )
-    )
 
 
 def _allot(state: Planning, node: NodeFacts, pod: PodWish, claim: Claim) -> None:
@@ -118,7 +95,7 @@ def _allot(state: Planning, node: NodeFacts, pod: PodWish, claim: Claim) -> None
     if subjects.claim(pod.uid) in state.busy:
         return
     if claim.resolved_at < state.now - GROUPS_STALE_SECONDS:
-        _resolve(state, node, pod, first=False)
+        resolve(state, node, pod, first=False)
         return
     if not state.may(subjects.claim(pod.uid)):
         return

@@ -21,8 +21,7 @@ from common.model.ids import PodUid
 from common.model.ledger import Ledger
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.model.pod import PodWish
-from common.node.outcomes import apply
-from common.node.planner import Plan, plan
+from common.node.planner import Plan, apply, plan
 from common.node.state import Options
 from common.rules.pod_eni import interfaces_named
 

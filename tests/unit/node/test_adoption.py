@@ -13,7 +13,10 @@ from common.model.ledger import AddressState, BranchState, Ledger, Pace, Trunk, 
 from common.model.misfit import misfit
 from common.model.names import OWNER_TAG, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from common.model.pod import PodWish
-from common.node.adoption import adopt_branches, found_trunk, free_device_index, is_branch, know_instance
+from common.node.adoption import know_instance
+from common.node.branch.adopting import adopt_branches, is_branch
+from common.node.trunk.finding import found_trunk
+from common.node.trunk.index import free_device_index
 from tests.unit.node.builders import (
     INSTANCE,
     NODE,

@@ -15,7 +15,7 @@ from common.model.node import CniNodeSpec
 from common.model.pod import PodWish
 from common.node.branch import keep_branches
 from common.node.branch.advancing import advance
-from common.node.branch.observing import release_ended
+from common.node.branch.ending import release_ended
 from common.node.branch.serving import counts, free_vlans
 from common.node.state import ANNOTATION_SEEN_SECONDS, Planning
 from tests.unit.node.builders import (

@@ -6,7 +6,8 @@ import pytest
 
 from common.model.ids import PodUid
 from common.model.ledger import Branch, BranchState, Ledger, Pace
-from common.node.endings import drop_pod, end_pod, undo_claim
+from common.node.branch.claims import drop_pod, undo_claim
+from common.node.branch.ending import end_pod
 from tests.unit.node.builders import NOW, branch, claim, ledger
 
 UID = PodUid("uid-a")

@@ -12,9 +12,9 @@ from common.model.ledger import Branch, BranchState, Ledger, Pace, TrunkState
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.node import CniNodeSpec
 from common.model.outcome import Failed
-from common.node.failures import LOOKS_BEFORE_GONE
-from common.node.outcomes import Applied, apply
-from common.node.retry import UNDONE
+from common.node.planner import Applied, apply
+from common.node.trunk.making import LOOKS_BEFORE_GONE
+from common.node.trunk.subject import UNDONE
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,

@@ -10,7 +10,7 @@ from common.model.errors import OutsideError
 from common.model.ids import AttachmentId
 from common.model.ledger import BranchState, Ledger, Pace, TrunkState
 from common.model.outcome import Failed
-from common.node.outcomes import apply
+from common.node.planner import apply
 from tests.unit.node.builders import INSTANCE, NOW, TRUNK, branch, claim, leave, ledger, trunk
 from tests.unit.node.steps import DELETE, PERMIT, associate, create
 

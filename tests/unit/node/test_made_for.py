@@ -11,7 +11,7 @@ from common.model.ids import AttachmentId, EniId, Ipv4, VlanId
 from common.model.ledger import BranchState, InstanceFacts, Ledger, Pool, Trunk, TrunkState
 from common.model.outcome import Done, Failed, Outcome, Resolution, Waits
 from common.node.made_for import made_for
-from common.node.outcomes import apply
+from common.node.planner import apply
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,

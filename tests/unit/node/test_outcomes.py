@@ -13,8 +13,8 @@ from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, Pool, 
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec
 from common.model.outcome import Done, Failed, Resolution, Waits
-from common.node.outcomes import Applied, apply
-from common.node.retry import UNDONE
+from common.node.planner import Applied, apply
+from common.node.trunk.subject import UNDONE
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,

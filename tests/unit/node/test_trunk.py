@@ -10,7 +10,8 @@ from common.model.ids import GroupId, SubnetId
 from common.model.ledger import Ledger, Pace, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec, EniConfigFacts, Feature, NodeFacts
-from common.node.trunk import branch_limit, keep_trunk
+from common.node.trunk import keep_trunk
+from common.node.trunk.place import branch_limit
 from tests.unit.node.builders import (
     GROUP,
     NOW,

@@ -12,7 +12,7 @@ from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.outcome import Done, Failed, Outcome, Waits
-from common.node.outcomes import Applied, apply
+from common.node.planner import Applied, apply
 from common.node.windows.contents import SECOND_LOOK_SECONDS, next_look
 from common.node.windows.pool import PoolMode, pick_address, rested
 from tests.unit.node.builders import NOW, PRIMARY, leave, ledger, primary, reasons

@@ -12,7 +12,7 @@ from common.model.ledger import Address, AddressState, Ledger, Pace, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.pod import PodWish
 from common.node.state import ANNOTATION_SEEN_SECONDS
-from common.node.windows.calls import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
+from common.node.windows.assigning import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
 from common.node.windows.contents import SETTLED_SECONDS, adopted_pool
 from tests.unit.node.builders import (
     NOW,
