@@ -1,11 +1,11 @@
 """SecurityGroupPolicies that count for nothing: with a selector that is none, without selectors or groups."""
 
 from common.kube.decode import Identity
-from common.model.notice import PolicyNotice, Severity
+from common.model.notice import EventReason, PolicyNotice, Severity
 from common.model.policy import Policy
 from common.rules.security_groups import PolicySet
 
-REASON = "InvalidPolicy"
+REASON = EventReason.INVALID_POLICY
 LONGEST_REASON = 300
 """Characters: it may quote what people wrote."""
 

@@ -125,8 +125,6 @@ def why_waiting(ledger: Ledger, pod: PodWish) -> str:
         return _words(max(failed, key=attrgetter("not_before")))
     if any(pace.turn for pace in paces):
         return IN_QUEUE
-    if pod.branches and ledger.trunk.state is TrunkState.UNSUPPORTED:
-        return "the instance type does not trunk"
     if pod.branches and ledger.trunk.state is not TrunkState.READY:
         return f"the trunk is {ledger.trunk.state}"
     if pod.addresses and ledger.pool is None:

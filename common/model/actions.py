@@ -164,8 +164,6 @@ class ResolvePod(_Step, frozen=True, kw_only=True, tag=True):
     instance_groups: tuple[GroupId, ...]
     instance_subnet: Subnet
     eni_config: str | None
-    first: bool
-    """It was not resolved before: people are told."""
 
 
 class CreateBranch(_Step, frozen=True, kw_only=True, tag=True):

@@ -71,7 +71,6 @@ class TrunkState(StrEnum):
     READY = "ready"
     UNDOING = "undoing"
     """A step failed: detach (where attached) and delete, then begin again."""
-    UNSUPPORTED = "unsupported"
 
 
 class Trunk(msgspec.Struct, frozen=True, kw_only=True):

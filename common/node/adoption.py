@@ -5,6 +5,7 @@ import msgspec
 from common.model.ec2 import InstanceSnapshot
 from common.model.ledger import Pace, Trunk, TrunkState
 from common.model.node import NodeFacts
+from common.model.notice import EventReason
 from common.node.branch.adopting import adopt_branches
 from common.node.instance import SUBJECT, facts_of, take_snapshot
 from common.node.retry import grown
@@ -65,7 +66,7 @@ def _adopt(state: Planning, node: NodeFacts, snapshot: InstanceSnapshot) -> bool
         state.look_at(again)
         state.tell_node_once(
             "instance",
-            "InstanceNotFound",
+            EventReason.INSTANCE_NOT_FOUND,
             f"EC2 knows no running instance {instance_id} of this node",
         )
         return False

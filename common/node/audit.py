@@ -3,7 +3,7 @@
 from common.model.ec2 import InstanceSnapshot
 from common.model.ids import EniId
 from common.model.ledger import BranchState, Trunk, TrunkState
-from common.model.notice import PodNotice, Severity
+from common.model.notice import EventReason, PodNotice, Severity
 from common.model.pod import is_live
 from common.node.branch.adopting import adopt_branches, is_branch
 from common.node.branch.claims import undo_claim
@@ -107,7 +107,7 @@ def _lost(state: Planning, eni: EniId) -> None:
     ledger, trunk = state.ledger, state.ledger.trunk
     if eni == trunk.eni_id:
         state.tell_node(
-            "TrunkInterfaceMissing",
+            EventReason.TRUNK_INTERFACE_MISSING,
             f"The trunk interface {eni} is not on its instance any more; it is attached again, or another one is made",
             Severity.WARNING,
         )
@@ -125,7 +125,7 @@ def _lost(state: Planning, eni: EniId) -> None:
                     namespace=pod.namespace,
                     name=pod.name,
                     uid=pod.uid,
-                    reason="BranchInterfaceMissing",
+                    reason=EventReason.BRANCH_INTERFACE_MISSING,
                     message=f"The pod's branch interface {eni} is gone from EC2: it has no network until it is "
                     "replaced; delete the pod",
                     severity=Severity.WARNING,

@@ -15,7 +15,7 @@ from common.model.ids import instance_id_of
 from common.model.ledger import Pace
 from common.model.names import INSTANCE_TAG
 from common.model.node import CniNodeSpec, NodeFacts
-from common.model.notice import CniNodeNotice, Severity
+from common.model.notice import CniNodeNotice, EventReason, Severity
 from common.node.retry import PASSING, grown
 from common.node.sharing import holder
 from common.node.state import WATCH_SECONDS, NodeState, Planning
@@ -122,13 +122,15 @@ def failed(state: NodeState, action: CniNodeAction, error: OutsideError) -> None
     if isinstance(error, PASSING):
         return
     if isinstance(action, CreateCniNode) and not isinstance(error, Conflict):
-        state.tell_node("CNINodeCreationFailed", f"The CNINode could not be created: {error}", Severity.WARNING)
+        state.tell_node(
+            EventReason.CNI_NODE_CREATION_FAILED, f"The CNINode could not be created: {error}", Severity.WARNING
+        )
     elif isinstance(action, CleanDeparted):
         state.notices.append(
             CniNodeNotice(
                 name=action.node,
                 uid=action.cninode_uid,
-                reason="CNINodeDeletionFailed",
+                reason=EventReason.CNI_NODE_DELETION_FAILED,
                 message=f"Leaked interfaces of the instance could not be deleted yet: {error}",
                 severity=Severity.WARNING,
             )

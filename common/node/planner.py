@@ -16,7 +16,7 @@ from common.model.errors import OutsideError
 from common.model.ledger import Ledger, Pace
 from common.model.names import PRIVATE_IPV4
 from common.model.node import NodeFacts
-from common.model.notice import Notice
+from common.model.notice import EventReason, Notice
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.node import branch, capacity, cninode, confirming, departure, instance, trunk, windows
 from common.node.adoption import know_instance
@@ -106,7 +106,7 @@ def _attend(state: Planning, node: NodeFacts) -> None:
     if stands in (Standing.LINUX, Standing.WINDOWS):
         state.tell_node_once(
             f"version/{node.uid}",
-            "ControllerVersionNotice",
+            EventReason.CONTROLLER_VERSION_NOTICE,
             f"The node is managed by VPC resource controller version {state.options.version}",
         )
     if node.instance_id is not None and not settle(state, node.instance_id):

@@ -6,7 +6,7 @@ annotations of pods and by the API server, as after a loss of Redis.
 
 from common.model.ids import NodeName
 from common.model.ledger import Ledger, Pace, Trunk
-from common.model.notice import NodeNotice, Severity
+from common.model.notice import EventReason, NodeNotice, Severity
 from common.node.retry import grown
 
 SUBJECT = "ledger"
@@ -35,7 +35,7 @@ def set_aside(ledger: Ledger | None, node: NodeName, fault: str, now: float) -> 
     )
     notice = NodeNotice(
         node=node,
-        reason="LedgerSetAside",
+        reason=EventReason.LEDGER_SET_ASIDE,
         severity=Severity.WARNING,
         message=f"The record of this node could not be understood ({fault}) and was set aside; what the node has is "
         "found again in EC2",
@@ -47,7 +47,7 @@ def run_failed(node: NodeName, fault: Exception) -> NodeNotice:
     """What people are told of a run that raised what nobody foresaw."""
     return NodeNotice(
         node=node,
-        reason="ReconcileFailed",
+        reason=EventReason.RECONCILE_FAILED,
         severity=Severity.WARNING,
         message=f"The node could not be worked on ({type(fault).__name__}): see the worker's log; it is tried again",
     )

@@ -13,6 +13,7 @@ from common.model.desired import Desired
 from common.model.ids import InstanceId, NodeName
 from common.model.ledger import Ledger, Trunk, TrunkState
 from common.model.node import NodeView
+from common.model.notice import EventReason
 from common.node.state import Planning
 from common.rules.managed import Standing, spec_of, standing
 
@@ -90,7 +91,9 @@ def _hand_over(state: Planning, instance_id: InstanceId, serves: NodeName) -> No
     if not ledger.yielded:
         state.change(yielded=True)
         state.tell_node_once(
-            "shared", "InstanceShared", f"The instance {instance_id} of this node is served under the name {serves}"
+            "shared",
+            EventReason.INSTANCE_SHARED,
+            f"The instance {instance_id} of this node is served under the name {serves}",
         )
     if not offered(ledger, instance_id):
         _forget(state, instance_id)

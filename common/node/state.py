@@ -12,7 +12,7 @@ from common.model.ec2 import InstanceSnapshot
 from common.model.ids import BranchKey
 from common.model.ledger import Branch, Claim, Ledger, Pace, Pool
 from common.model.limits import InstanceLimits
-from common.model.notice import NodeNotice, Notice, PodNotice, Severity
+from common.model.notice import EventReason, NodeNotice, Notice, PodNotice, Severity
 from common.model.pod import PodWish
 from common.node.made_for import made_for
 from common.rules import subjects
@@ -36,7 +36,6 @@ class Options:
     """Between a node's confirmed absence and the release of what it had."""
     audit_first: float = 60.0
     audit_longest: float = 900.0
-    resync: float = 1800.0
     in_flight: int = 24
     """Calls of one node under way at a time."""
     disabled: bool = False
@@ -91,10 +90,10 @@ class NodeState:
         """What was written about it is not seen yet: until then the old is no reason to do it again."""
         self.set_pace(subject, Pace(not_before=self.now + WATCH_SECONDS))
 
-    def tell_node(self, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+    def tell_node(self, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
         self.notices.append(NodeNotice(node=self.ledger.node, reason=reason, message=message, severity=severity))
 
-    def tell_node_once(self, key: str, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+    def tell_node_once(self, key: str, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
         """Tell it unless the last thing told under `key` was the same."""
         if self.first_time(key, message):
             self.tell_node(reason, message, severity)
@@ -102,7 +101,7 @@ class NodeState:
     def tell_pod(
         self,
         pod: PodWish | act.Annotate | Branch | Claim,
-        reason: str,
+        reason: EventReason,
         message: str,
         severity: Severity = Severity.NORMAL,
     ) -> None:
@@ -115,7 +114,9 @@ class NodeState:
             PodNotice(namespace=namespace, name=name, uid=uid, reason=reason, message=message, severity=severity)
         )
 
-    def tell_pod_once(self, pod: PodWish, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+    def tell_pod_once(
+        self, pod: PodWish, reason: EventReason, message: str, severity: Severity = Severity.NORMAL
+    ) -> None:
         """Tell why a pod waits, unless it was told the same last."""
         if self.first_time(subjects.pod(pod.uid), reason):
             self.tell_pod(pod, reason, message, severity)

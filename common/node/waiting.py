@@ -1,7 +1,7 @@
 """Pods on a node that cannot serve them are told why."""
 
 from common.model.ledger import TrunkState
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.model.pod import is_live
 from common.node.state import Planning
 from common.node.trunk.place import branch_limit
@@ -15,7 +15,9 @@ def tell_waiting(state: Planning) -> None:
     for pod in state.desired.pods.values() if why else ():
         unserved = (pod.branches and pod.eni_annotation is None) or (pod.addresses and pod.ip_annotation is None)
         if unserved and is_live(pod):
-            state.tell_pod_once(pod, "WaitingForNode", f"The pod waits for its node: {why}", Severity.WARNING)
+            state.tell_pod_once(
+                pod, EventReason.WAITING_FOR_NODE, f"The pod waits for its node: {why}", Severity.WARNING
+            )
 
 
 def _why_not(state: Planning) -> str:

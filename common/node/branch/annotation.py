@@ -9,7 +9,7 @@ from common.model.errors import Conflict, NotFound, OutsideError
 from common.model.ids import EniId, PodUid
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Claim, TrunkState
 from common.model.names import POD_ENI
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.model.pod import PodWish, is_live
 from common.node.branch.claims import undo_claim
 from common.node.branch.owning import give_back, may_own
@@ -32,8 +32,8 @@ def observe_annotations(state: Planning) -> None:
         if problem:
             what = f"Pod {pod.namespace}/{pod.name} carries an annotation {POD_ENI} that cannot be read: {problem}"
             if state.first_time(subjects.annotation(pod.uid), what):
-                state.tell_node("PodAnnotationMalformed", what, Severity.WARNING)
-                state.tell_pod(pod, "PodAnnotationMalformed", what, Severity.WARNING)
+                state.tell_node(EventReason.POD_ANNOTATION_MALFORMED, what, Severity.WARNING)
+                state.tell_pod(pod, EventReason.POD_ANNOTATION_MALFORMED, what, Severity.WARNING)
         claim = claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
         if not claim.annotated:
             claims[pod.uid] = msgspec.structs.replace(claim, annotated=True, annotated_at=state.now)
@@ -87,7 +87,7 @@ def _tell_forged(state: Planning, pod: PodWish, eni_id: EniId, why: str) -> None
     if state.first_time(subjects.annotation(pod.uid), "not its own"):
         state.tell_pod(
             pod,
-            "AnnotationNotVerified",
+            EventReason.ANNOTATION_NOT_VERIFIED,
             f"The annotation {POD_ENI} names the interface {eni_id}, {why}: it does not count",
             Severity.WARNING,
         )
@@ -154,7 +154,7 @@ def annotated(state: NodeState, action: Annotate, stands: str) -> None:
         }
         state.change(claims=claims)
     if stands == action.value:
-        state.tell_pod(action, "ResourceAllocated", f"Allocated {action.value} to the pod")
+        state.tell_pod(action, EventReason.RESOURCE_ALLOCATED, f"Allocated {action.value} to the pod")
         return
     # It was annotated before us, by the API server's own word: what of ours it does not name goes, and rests where the
     # pod may use it; what it names of those that were found without an owner has one.
@@ -174,5 +174,8 @@ def failed(state: NodeState, action: Annotate, error: OutsideError) -> None:
     """NotFound and Conflict: it is gone, or another of the same name. The watch tells, and the API server confirms."""
     if not isinstance(error, (NotFound, Conflict, *PASSING)):
         state.tell_pod(
-            action, "BranchENIAnnotationFailed", f"The annotation could not be written: {error}", Severity.WARNING
+            action,
+            EventReason.BRANCH_ENI_ANNOTATION_FAILED,
+            f"The annotation could not be written: {error}",
+            Severity.WARNING,
         )

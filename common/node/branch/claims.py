@@ -7,7 +7,7 @@ from common.model.errors import OutsideError
 from common.model.ids import BranchKey, PodUid
 from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace
 from common.model.node import NodeFacts
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.model.outcome import Resolution
 from common.model.pod import PodWish
 from common.node.retry import PASSING
@@ -19,7 +19,7 @@ UNRESOLVED_SECONDS = 10.0
 """Between looks for an ENIConfig that does not exist."""
 
 
-def resolve(state: Planning, node: NodeFacts, pod: PodWish, *, first: bool) -> None:
+def resolve(state: Planning, node: NodeFacts, pod: PodWish) -> None:
     instance, subject = state.ledger.instance, subjects.claim(pod.uid)
     if instance is None or not (state.may(subject) or (goes_elsewhere(state, pod) and subject not in state.busy)):
         return
@@ -30,7 +30,6 @@ def resolve(state: Planning, node: NodeFacts, pod: PodWish, *, first: bool) -> N
             instance_groups=instance.groups,
             instance_subnet=instance.subnet,
             eni_config=eni_config_name(node, state.ledger.cninode_spec),
-            first=first,
         )
     )
 
@@ -50,7 +49,7 @@ def resolved(state: NodeState, action: ResolvePod, found: Resolution, earlier: P
         until = state.now + UNRESOLVED_SECONDS
         state.set_pace(action.subject, Pace(not_before=until, attempts=earlier.attempts, code="NotResolved"))
         state.change(claims={**ledger.claims, pod.uid: claim})
-        state.tell_pod(claim, "BranchAllocationFailed", found.problem, Severity.WARNING)
+        state.tell_pod(claim, EventReason.BRANCH_ALLOCATION_FAILED, found.problem, Severity.WARNING)
         return
     same = claim.groups == found.groups and claim.matched == found.matched
     claim = msgspec.structs.replace(
@@ -67,11 +66,13 @@ def resolved(state: NodeState, action: ResolvePod, found: Resolution, earlier: P
         return
     if found.matched:
         groups = " ".join(found.groups)
-        state.tell_pod(claim, "SecurityGroupRequested", f"Pod will get the following Security Groups [{groups}]")
+        state.tell_pod(
+            claim, EventReason.SECURITY_GROUP_REQUESTED, f"Pod will get the following Security Groups [{groups}]"
+        )
     else:
         state.tell_pod(
             claim,
-            "SecurityGroupRequested",
+            EventReason.SECURITY_GROUP_REQUESTED,
             "Pod will get the instance security group as the pod didn't match any Security Group from "
             "SecurityGroupPolicy",
             Severity.WARNING,
@@ -80,7 +81,7 @@ def resolved(state: NodeState, action: ResolvePod, found: Resolution, earlier: P
 
 def failed(state: NodeState, action: ResolvePod, error: OutsideError) -> None:
     if not isinstance(error, PASSING):
-        state.tell_pod(action.pod, "BranchAllocationFailed", str(error), Severity.WARNING)
+        state.tell_pod(action.pod, EventReason.BRANCH_ALLOCATION_FAILED, str(error), Severity.WARNING)
 
 
 def drop_pod(ledger: Ledger, uid: PodUid, now: float) -> Ledger:

@@ -5,7 +5,7 @@ from typing import Any, assert_never
 from common.model import actions as act
 from common.model.errors import Denied, NotYetFound, OutsideError, Throttled, TokenMismatch, Unavailable
 from common.model.ledger import Branch, BranchState, TrunkState
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.node.branch.claims import undo_claim
 from common.node.branch.releasing import release
 from common.node.retry import PASSING, after_failure
@@ -144,14 +144,12 @@ def _refused(state: NodeState, action: act.Making, branch: Branch, error: Outsid
     pace = state.pace(action.subject)
     claim = subjects.claim(branch.pod_uid)
     state.set_pace(action.subject, None)
-    state.set_pace(
-        claim, after_failure(state.pace(claim), error, state.now, (pace.not_before * 1000) % 1.0, pace.scope)
-    )
+    state.set_pace(claim, after_failure(state.pace(claim), error, state.now, state.jitter, pace.scope))
     state.ledger = undo_claim(state.ledger, branch.pod_uid)
     state.change(audit_at=min(state.ledger.audit_at, state.now + AUDIT_SECONDS))
     state.tell_pod(
         branch,
-        "BranchAllocationFailed",
+        EventReason.BRANCH_ALLOCATION_FAILED,
         f"failed to allocate branch ENI to pod: {STEP_NAMES[type(action)]}, {error}",
         Severity.WARNING,
     )

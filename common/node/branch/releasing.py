@@ -7,6 +7,7 @@ from common.model.config import DEFAULT_COOLDOWN_SECONDS
 from common.model.errors import NotFound, OutsideError
 from common.model.ids import EniId
 from common.model.ledger import Branch, BranchState
+from common.model.notice import EventReason
 from common.model.pod import PodWish, is_live
 from common.node.branch.owning import may_own
 from common.node.state import NodeState, Planning
@@ -30,7 +31,9 @@ def tell_cooldown(state: Planning) -> None:
     if state.ledger.cooldown_seen is not None:
         minutes, rest = divmod(int(seconds), 60)
         text = f"{minutes}m{rest}s" if minutes else f"{rest}s"
-        state.tell_node("BranchENICoolDownPeriodUpdated", f"Branch ENI cool down period has been updated to {text}")
+        state.tell_node(
+            EventReason.BRANCH_ENI_COOL_DOWN_PERIOD_UPDATED, f"Branch ENI cool down period has been updated to {text}"
+        )
     state.change(cooldown_seen=seconds)
 
 

@@ -5,7 +5,7 @@ import msgspec
 from common.model.ids import FIRST_VLAN, LAST_VLAN, VlanId
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Claim
 from common.model.node import NodeFacts
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.model.pod import PodWish
 from common.node.branch.claims import goes_elsewhere, resolve
 from common.node.state import Planning
@@ -40,7 +40,7 @@ def serve(state: Planning, node: NodeFacts) -> None:
     for pod in unserved:
         claim = state.ledger.claims.get(pod.uid)
         if claim is None or claim.resolved_at == 0.0:
-            resolve(state, node, pod, first=claim is None or not claim.groups)
+            resolve(state, node, pod)
         resolved = claim is not None and claim.resolved_at > 0.0
         if pod.branches > limit:
             if resolved:
@@ -95,7 +95,7 @@ def _allot(state: Planning, node: NodeFacts, pod: PodWish, claim: Claim) -> None
     if subjects.claim(pod.uid) in state.busy:
         return
     if claim.resolved_at < state.now - GROUPS_STALE_SECONDS:
-        resolve(state, node, pod, first=False)
+        resolve(state, node, pod)
         return
     if not state.may(subjects.claim(pod.uid)):
         return
@@ -130,7 +130,7 @@ def _on_trunk(state: Planning) -> list[Branch]:
 def _tell_too_many(state: Planning, pod: PodWish, limit: int) -> None:
     state.tell_pod_once(
         pod,
-        "BranchAllocationFailed",
+        EventReason.BRANCH_ALLOCATION_FAILED,
         f"The pod asks for {pod.branches} branch interfaces and its node can have {limit}",
         Severity.WARNING,
     )
@@ -142,7 +142,7 @@ def _tell_no_room(state: Planning, pod: PodWish, first: PodWish, *, vlans: int |
     if vlans is not None:
         state.tell_pod_once(
             pod,
-            "NoFreeVlan",
+            EventReason.NO_FREE_VLAN,
             f"{vlans} of the {LAST_VLAN} VLAN ids of the node's trunk are free: its interfaces have some, and "
             "annotations of pods that have not finished name the others",
             Severity.WARNING,
@@ -155,7 +155,7 @@ def _tell_no_room(state: Planning, pod: PodWish, first: PodWish, *, vlans: int |
         why += f", and {first.namespace}/{first.name}, which came first, waits for {first.branches}"
     state.tell_pod_once(
         pod,
-        "BranchCapacityReached",
+        EventReason.BRANCH_CAPACITY_REACHED,
         f"The node has no room for the pod's branch interfaces: {why}; pods are served in their order when there is "
         "room",
     )

@@ -3,7 +3,7 @@
 from common.model.ec2 import Instance
 from common.model.ledger import Pace
 from common.model.limits import InstanceLimits
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.node.state import Planning
 
 INDEX = "index"
@@ -17,15 +17,14 @@ def free_device_index(instance: Instance, limits: InstanceLimits | None) -> int 
     if limits is None:
         return None
     used = {i.device_index for i in instance.interfaces if i.network_card == 0}
-    highest = min(limits.max_interfaces, limits.default_card_interfaces) - 1
-    return next((index for index in range(highest, 0, -1) if index not in used), None)
+    return next((index for index in range(limits.trunk_device_index, 0, -1) if index not in used), None)
 
 
 def no_index(state: Planning) -> None:
     if state.first_time(INDEX, "none"):
-        state.tell_node("NodeTrunkFailedInit", "The node failed initializing trunk interface")
+        state.tell_node(EventReason.NODE_TRUNK_FAILED_INIT, "The node failed initializing trunk interface")
         state.tell_node(
-            "NoFreeDeviceIndex",
+            EventReason.NO_FREE_DEVICE_INDEX,
             "The instance has no free device index for a trunk interface: detach an interface, or lower the number "
             "that the VPC CNI attaches (MAX_ENI, WARM_ENI_TARGET)",
             Severity.WARNING,

@@ -8,7 +8,7 @@ from common.model.errors import Denied, NotFound, OutsideError, TokenMismatch, U
 from common.model.ids import GroupId, SubnetId
 from common.model.ledger import InstanceFacts, Pace, TrunkState
 from common.model.node import NodeFacts
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.node.retry import PASSING
 from common.node.state import NodeState, Planning
 from common.node.tokens import trunk_token
@@ -56,7 +56,9 @@ def create(state: Planning, node: NodeFacts, instance: InstanceFacts) -> None:
     if not state.may(SUBJECT, scopes_of(action)):
         return
     if bad:
-        state.tell_node_once("tags", "InvalidTag", "Tags of the CNINode left out: " + "; ".join(bad), Severity.WARNING)
+        state.tell_node_once(
+            "tags", EventReason.INVALID_TAG, "Tags of the CNINode left out: " + "; ".join(bad), Severity.WARNING
+        )
     state.set_trunk(state=TrunkState.CREATING, subnet_id=subnet, groups=groups)
     state.start(action)
 
@@ -142,8 +144,8 @@ def failed(
             state.set_pace(SUBJECT, None)
     else:
         begin_undo(state, error)
-    state.tell_node("TrunkENICreationFailed", _why(error), Severity.WARNING)
-    state.tell_node("NodeTrunkFailedInit", "The node failed initializing trunk interface")
+    state.tell_node(EventReason.TRUNK_ENI_CREATION_FAILED, _why(error), Severity.WARNING)
+    state.tell_node(EventReason.NODE_TRUNK_FAILED_INIT, "The node failed initializing trunk interface")
 
 
 def _not_created(state: NodeState, error: OutsideError) -> None:

@@ -3,7 +3,7 @@
 from common.model.ids import GroupId, SubnetId
 from common.model.ledger import InstanceFacts, TrunkState
 from common.model.node import NodeFacts
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.node.state import Planning
 from common.rules.managed import eni_config_name
 
@@ -29,7 +29,7 @@ def is_supported(state: Planning, instance: InstanceFacts) -> bool:
         message = f"The instance type {kind} is not supported for trunk interface (Security Group for Pods)"
     else:
         message = f"The instance type {kind} is not supported yet by the vpc resource controller"
-    state.tell_node_once("unsupported", "Unsupported", message, Severity.WARNING)
+    state.tell_node_once("unsupported", EventReason.UNSUPPORTED, message, Severity.WARNING)
     return False
 
 
@@ -50,5 +50,5 @@ def place(state: Planning, node: NodeFacts) -> tuple[SubnetId, tuple[GroupId, ..
         if name
         else "The CNINode's feature CustomNetworking names no ENIConfig, and the node has no label that does"
     )
-    state.tell_node_once("eniconfig", "EniConfigNameNotFound", message, Severity.WARNING)
+    state.tell_node_once("eniconfig", EventReason.ENI_CONFIG_NAME_NOT_FOUND, message, Severity.WARNING)
     return None

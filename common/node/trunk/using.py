@@ -4,7 +4,7 @@ from common.model.actions import SetTrunkGroups
 from common.model.errors import OutsideError
 from common.model.names import POD_ENI
 from common.model.node import NodeFacts
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.node.capacity import advertise
 from common.node.retry import PASSING
 from common.node.state import NodeState, Planning
@@ -24,7 +24,7 @@ def use(state: Planning, node: NodeFacts) -> None:
     advertise(state, node, POD_ENI, branch_limit(state))
     state.tell_node_once(
         f"trunk/{node.uid}",
-        "NodeTrunkInitiated",
+        EventReason.NODE_TRUNK_INITIATED,
         "The node has trunk interface initialized successfully",
     )
     if eni_config_name(node, state.ledger.cninode_spec) is None:
@@ -36,7 +36,7 @@ def use(state: Planning, node: NodeFacts) -> None:
     if subnet != trunk.subnet_id:
         state.tell_node_once(
             "subnet",
-            "TrunkSubnetDiffers",
+            EventReason.TRUNK_SUBNET_DIFFERS,
             f"The trunk interface {trunk.eni_id} stays in subnet {trunk.subnet_id}: a trunk cannot move to the "
             f"ENIConfig's subnet {subnet}; branch interfaces are made there, replace the node to move its trunk",
             Severity.WARNING,
@@ -52,7 +52,7 @@ def groups_set(state: NodeState, action: SetTrunkGroups) -> None:
 def groups_not_set(state: NodeState, error: OutsideError) -> None:
     if not isinstance(error, PASSING):
         state.tell_node(
-            "TrunkGroupsNotChanged",
+            EventReason.TRUNK_GROUPS_NOT_CHANGED,
             f"The trunk interface keeps its security groups, the ENIConfig's were refused: {error}",
             Severity.WARNING,
         )

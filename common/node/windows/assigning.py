@@ -9,8 +9,9 @@ from common.model.actions import Assign, AssignAddresses, AssignPrefixes
 from common.model.errors import Denied, LimitExceeded, OutsideError, SubnetExhausted, Throttled, Unavailable, Unsure
 from common.model.ids import EniId, Ipv4, SubnetId
 from common.model.ledger import Address, AddressState, Pool
-from common.model.notice import NodeNotice, Severity
+from common.model.notice import EventReason, NodeNotice, Severity
 from common.model.pod import PodWish
+from common.node.retry import NO_FREE_BLOCK
 from common.node.state import NodeState, Planning
 from common.node.windows.pool import ADDRESSES_PER_PREFIX, PoolMode, WarmTargets, deviation
 from common.node.windows.subjects import ASK, pool_of
@@ -152,7 +153,8 @@ def _refused(state: NodeState, action: Assign, error: OutsideError) -> None:
             )
     state.set_pool(pool)
     if isinstance(error, SubnetExhausted | Denied | LimitExceeded):
-        reason = error.code if error.code == "InsufficientCidrBlocks" else "AddressAssignmentFailed"
+        no_block = error.code == NO_FREE_BLOCK
+        reason = EventReason.INSUFFICIENT_CIDR_BLOCKS if no_block else EventReason.ADDRESS_ASSIGNMENT_FAILED
         state.notices.append(
             NodeNotice(
                 node=state.ledger.node,

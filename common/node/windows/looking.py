@@ -7,13 +7,13 @@ from common.model.actions import InspectPool
 from common.model.ec2 import Interface
 from common.model.ids import EniId
 from common.model.ledger import Address
-from common.model.notice import PodNotice, Severity
+from common.model.notice import EventReason, PodNotice, Severity
 from common.node.state import NodeState, Planning
 from common.node.windows.contents import compared, next_look, releasing
 from common.node.windows.subjects import ASK, LOOK, RELEASE, pool_of
 from common.rules import subjects
 
-LOST = "AddressMissing"
+LOST = EventReason.ADDRESS_MISSING
 
 
 def look(state: Planning, eni_id: EniId) -> None:

@@ -10,7 +10,7 @@ from common.model.errors import Conflict, NotFound, OutsideError
 from common.model.ids import Ipv4, PodUid
 from common.model.ledger import Address, AddressState, InstanceFacts, Pool
 from common.model.names import PRIVATE_IPV4
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.model.outcome import Reviewed
 from common.model.pod import PodWish, is_live
 from common.node.confirming import ask_about_pod
@@ -47,11 +47,11 @@ def observe_annotations(state: Planning) -> None:
         named, has = address_named(pod), address_of(pod, pool.addresses.keys(), pool.prefixes)
         if named is not None and has is not None and named != has:
             what = f"The pod's annotation names {named}, and the pod runs with {has}"
-            state.tell_pod_once(pod, "AnnotationNotVerified", what, Severity.WARNING)
+            state.tell_pod_once(pod, EventReason.ANNOTATION_NOT_VERIFIED, what, Severity.WARNING)
         if pod.ip_annotation is not None and not pod.finished and named is None:
             state.tell_node_once(
                 subjects.annotation(pod.uid),
-                "PodAnnotationMalformed",
+                EventReason.POD_ANNOTATION_MALFORMED,
                 f"Pod {pod.namespace}/{pod.name} carries an annotation {PRIVATE_IPV4} that cannot be read",
                 Severity.WARNING,
             )
@@ -61,10 +61,10 @@ def observe_annotations(state: Planning) -> None:
         for pod in pods:
             if owner is None:
                 what = f"The pod's annotation names {ip}, and the pod was given another address"
-                state.tell_pod_once(pod, "AnnotationNotVerified", what, Severity.WARNING)
+                state.tell_pod_once(pod, EventReason.ANNOTATION_NOT_VERIFIED, what, Severity.WARNING)
             elif pod is not owner:
                 what = f"The pod's annotation names {ip}, which pod {owner.namespace}/{owner.name} has"
-                state.tell_pod_once(pod, "AddressShared", what, Severity.WARNING)
+                state.tell_pod_once(pod, EventReason.ADDRESS_SHARED, what, Severity.WARNING)
         if owner is None:
             continue
         if address is None:
@@ -135,7 +135,7 @@ def annotated(state: NodeState, action: Annotate, stands: str) -> None:
     state.set_pool(_rests(msgspec.structs.replace(pool, addresses=addresses), action.pod_uid, state.now, but=named))
     if stands == action.value:
         state.tell_pod(
-            action, "ResourceAllocated", f"Allocated Resource {action.annotation}: {action.value} to the pod"
+            action, EventReason.RESOURCE_ALLOCATED, f"Allocated Resource {action.annotation}: {action.value} to the pod"
         )
 
 
@@ -185,5 +185,8 @@ def not_annotated(state: NodeState, action: Annotate, error: OutsideError) -> No
     """NotFound and Conflict: it is gone, or another of the same name. The watch tells, and the API server confirms."""
     if not isinstance(error, (NotFound, Conflict, *PASSING)):
         state.tell_pod(
-            action, "ResourceAllocationFailed", f"The annotation could not be written: {error}", Severity.WARNING
+            action,
+            EventReason.RESOURCE_ALLOCATION_FAILED,
+            f"The annotation could not be written: {error}",
+            Severity.WARNING,
         )

@@ -6,7 +6,7 @@ from common.model.ledger import AddressState, InstanceFacts, Pool
 from common.model.limits import InstanceLimits
 from common.model.names import PRIVATE_IPV4
 from common.model.node import NodeFacts
-from common.model.notice import Severity
+from common.model.notice import EventReason, Severity
 from common.model.pod import PodWish
 from common.node.branch.reviewing import review
 from common.node.capacity import advertise
@@ -39,7 +39,7 @@ def keep_windows(state: Planning, node: NodeFacts) -> None:
     if limits is None:
         state.tell_node_once(
             "unsupported",
-            "Unsupported",
+            EventReason.UNSUPPORTED,
             f"The instance type {instance.instance_type} is not supported yet by the vpc resource controller",
             Severity.WARNING,
         )
@@ -86,7 +86,7 @@ def _mode(state: Planning, instance: InstanceFacts, limits: InstanceLimits, conf
     if config.prefix_delegation and not limits.nitro:
         state.tell_node_once(
             "unsupported",
-            "Unsupported",
+            EventReason.UNSUPPORTED,
             f"The instance type {instance.instance_type} is not built on Nitro and cannot have prefixes: its pods get "
             "secondary addresses",
             Severity.WARNING,
@@ -119,4 +119,4 @@ def _tell_waiting(state: Planning, mode: PoolMode, waiting: list[PodWish]) -> No
     why = why_none(state, mode, next_rested_at(pool_of(state)))
     for pod in waiting:
         if state.first_time(subjects.pod(pod.uid), why.split(",")[0]):
-            state.tell_pod(pod, "ResourceAllocationFailed", f"{PRIVATE_IPV4}: {why}", Severity.WARNING)
+            state.tell_pod(pod, EventReason.RESOURCE_ALLOCATION_FAILED, f"{PRIVATE_IPV4}: {why}", Severity.WARNING)

@@ -88,7 +88,6 @@ def test_pods_that_were_served_finished_or_are_going_do_not_wait() -> None:
 @pytest.mark.parametrize(
     ("known", "why"),
     [
-        pytest.param(ledger(TrunkState.UNSUPPORTED), "the instance type does not trunk", id="no trunking"),
         pytest.param(ledger(TrunkState.CREATING), "the trunk is creating", id="trunk on its way"),
         pytest.param(ledger(), "is being served", id="nothing wrong"),
         pytest.param(

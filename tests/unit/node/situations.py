@@ -156,7 +156,7 @@ class Situation:
             found = [TrunkState.READY, TrunkState.ATTACHED, TrunkState.ATTACHING]
             states = found if kept and known else [TrunkState.READY]  # Found together with its branches.
             return make.trunk(self.draw(st.sampled_from(states)))
-        state = self.draw(st.sampled_from([s for s in TrunkState if s is not TrunkState.UNSUPPORTED]))
+        state = self.draw(st.sampled_from(list(TrunkState)))
         if state in (TrunkState.ABSENT, TrunkState.CREATING):
             index = 2 if state is TrunkState.CREATING else self.draw(st.sampled_from([None, 2]))
             return make.trunk(state, eni_id=None, attachment_id=None, device_index=index)

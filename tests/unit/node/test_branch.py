@@ -69,7 +69,6 @@ def test_a_pods_groups_are_found_first() -> None:
     (action,) = kept(ledger(), pod("a")).actions
     assert isinstance(action, ResolvePod)
     assert (action.pod, action.instance_groups, action.instance_subnet) == (pod("a"), (GROUP,), SUBNET)
-    assert action.first
     assert action.eni_config is None
 
 
@@ -120,7 +119,6 @@ def test_groups_found_long_ago_are_looked_up_once_more() -> None:
     of = ledger(claims=[claim("a", resolved_at=NOW - 6)])
     (action,) = kept(of, pod("a")).actions
     assert isinstance(action, ResolvePod)
-    assert not action.first
 
 
 def test_a_pods_failures_hold_its_next_attempt_only() -> None:

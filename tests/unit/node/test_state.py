@@ -4,9 +4,11 @@ import pytest
 
 from common.model.actions import ConfirmNodeGone
 from common.model.ledger import Pace
+from common.model.notice import EventReason
 from common.node.state import NEVER, Planning
 from tests.unit.node.builders import NODE, NOW, desired, ledger, options, planning, pod, reasons
 
+FULL, BROKEN = EventReason.BRANCH_CAPACITY_REACHED, EventReason.BRANCH_ALLOCATION_FAILED
 STEP = ConfirmNodeGone(subject="node", node=NODE)
 
 
@@ -51,15 +53,15 @@ def test_the_earliest_moment_counts(one: Planning) -> None:
 
 def test_a_node_is_told_something_again_only_when_it_changed(one: Planning) -> None:
     for message in ("x", "x", "y", "x"):
-        one.tell_node_once("key", "Reason", message)
+        one.tell_node_once("key", EventReason.UNSUPPORTED, message)
     assert [n.message for n in one.notices] == ["x", "y", "x"]
     one.forget_told("key")
-    one.tell_node_once("key", "Reason", "x")
+    one.tell_node_once("key", EventReason.UNSUPPORTED, "x")
     assert len(one.notices) == 4
 
 
 def test_a_pod_is_told_why_it_waits_once_for_each_reason(one: Planning) -> None:
-    for reason in ("Full", "Full", "Broken"):
+    for reason in (FULL, FULL, BROKEN):
         one.tell_pod_once(pod("a"), reason, f"at {len(one.notices)}")
-    one.tell_pod_once(pod("b"), "Full", "")
-    assert reasons(one.notices) == ["Full", "Broken", "Full"]
+    one.tell_pod_once(pod("b"), FULL, "")
+    assert reasons(one.notices) == [FULL, BROKEN, FULL]
