@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import failover, join, leaks, linux, outage, restart, scaling, windows
+from benchmarks import failover, idle, join, leaks, linux, outage, restart, scaling, windows
 from benchmarks.figures import Benchmark, Figures
 from sandbox.processes import ROOT
 
@@ -39,6 +39,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     **windows.BENCHMARKS,
     **failover.BENCHMARKS,
     **outage.BENCHMARKS,
+    **idle.BENCHMARKS,
     **leaks.BENCHMARKS,
     "webhook": webhook,
 }

@@ -82,7 +82,7 @@ class ClusterCache:
                     else:
                         self._policy_faults.put(found, policy, "; ".join(problems))
                     self._uncovered.put_policy(found.namespace, found.name, policy, gone=gone)
-                    for node in self._pods.nodes_waiting(found.namespace):
+                    for node in sorted(self._pods.nodes_waiting(found.namespace)):
                         self._add(node, PendingChange(reason="policy"))
                 case Kind.ACCOUNTS:
                     labels = {} if gone else decode.labels_of(raw)
@@ -128,7 +128,7 @@ class ClusterCache:
             self._pending.config = True
             names = {*written, *self._nodes, *self._cninodes, *self._pods.nodes()}
             waiting = self._pods.nodes_waiting()
-            for name in sorted(names, key=lambda name: name not in waiting):
+            for name in sorted(names, key=lambda name: (name not in waiting, name)):
                 self._add(name, PendingChange(whole=True, reason=reason))
 
     def take(self, limit: int) -> Batch:
@@ -241,7 +241,7 @@ class ClusterCache:
 
     def _wake_sharers(self, name: NodeName, instance: InstanceId | None, reason: str) -> None:
         if instance is not None:
-            for other in self._names_of.get(instance, set()) - {name}:
+            for other in sorted(self._names_of.get(instance, set()) - {name}):
                 self._add(other, PendingChange(reason=reason))
 
     def _put_cninode(self, name: NodeName, uid: str, raw: Raw | None) -> None:
@@ -292,14 +292,14 @@ class ClusterCache:
             del self._eni_configs[name]
         else:
             self._eni_configs[name] = facts
-        for node in {*self._nodes, *self._cninodes}:
+        for node in sorted({*self._nodes, *self._cninodes}):
             if self._eni_config_of(node) == name:
                 self._add(node, PendingChange(view=True, reason="eniconfig"))
 
     def _refresh_settings(self) -> None:
         if self._settings.refresh() and self._leading:
             self._pending.config = True
-            for name in {*self._nodes, *self._cninodes, *self._pods.nodes()}:
+            for name in sorted({*self._nodes, *self._cninodes, *self._pods.nodes()}):
                 self._add(name, PendingChange(reason="settings"))
 
     # --- what is pending
@@ -310,7 +310,7 @@ class ClusterCache:
 
     def _change(self, name: NodeName, pending: PendingChange) -> NodeChange:
         known = self._pods.of(name)
-        pods = dict(known) if pending.whole else {uid: known[uid] for uid in pending.pods if uid in known}
+        pods = dict(known) if pending.whole else {uid: known[uid] for uid in sorted(pending.pods) if uid in known}
         return NodeChange(name=name, pending=pending, view=self.view(name), pods=pods)
 
     def _eni_config_of(self, name: NodeName) -> str | None:

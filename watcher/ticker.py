@@ -18,8 +18,8 @@ from watcher.announcer import Announcer
 from watcher.writer import Writer
 
 NODES_A_TICK = 25
-"""Nodes whose time has come, published at once: those of a downtime are all due together, and pods that come then must
-not wait behind a thousand looks that can."""
+"""Messages of nodes whose time has come, waiting at once: those of a downtime are all due together, and pods that come
+then must not wait behind a thousand looks that can."""
 OVERDUE_SECONDS = 1.0
 """A node dirty for so long with neither a run nor a message was forgotten: the message is put milliseconds after the
 mark, and where one comes after all, no second is put beside it."""

@@ -27,6 +27,9 @@ CALM_REASONS = frozenset({"takeover", "resync"})
 CALM_SECONDS = 60.0
 """Nodes of which nothing changed and where nobody waits are looked at within so long, spread out: a thousand at once
 would hold up the pods that come meanwhile."""
+LISTED_NODES_A_SECOND = 50
+"""After Redis lost its state every node is looked at, those where nobody waits at this rate: about what two workers
+adopt on two cores, so that nodes of new pods find a short queue."""
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.2, 5.0
 
 _log = get_logger(__name__)
@@ -50,9 +53,13 @@ class Writer:
         """Why everything must be written and compared, None: it need not."""
         self._listing = False
         """A full list is being written, and the completeness mark comes after it."""
+        self._comparing = False
+        """Everything is being compared, and the note of it comes after it."""
         self._held: dict[NodeName, str] = {}
         """Nodes of that list, and why they want a look. They are announced when it is complete: a run before that has
         to leave everything as it is, and nobody would call the next one."""
+        self._held_calm: set[NodeName] = set()
+        """Nodes of that list where nobody waits. They are parked when it is complete."""
         self._server: str | None = None
         """The run of Redis that everything was compared with; a later one may lack what we wrote."""
         self._calm = False
@@ -67,7 +74,8 @@ class Writer:
         self._cache.lead(True)
         self._announcer.forget()
         self._held.clear()
-        self._rewrite, self._listing = "takeover", False
+        self._held_calm.clear()
+        self._rewrite, self._listing, self._comparing = "takeover", False, False
 
     def rewrite(self, reason: str) -> None:
         """Compare everything with what is written, and have every node looked at."""
@@ -89,8 +97,8 @@ class Writer:
     def settled(self) -> bool:
         """Everything that we know is written and announced."""
         return (
-            self._rewrite is None and not self._listing and self._cache.complete and self._cache.settled
-            and self._announcer.settled
+            self._rewrite is None and not self._listing and not self._comparing and self._cache.complete
+            and self._cache.settled and self._announcer.settled
         )  # fmt: skip
 
     @property
@@ -139,20 +147,33 @@ class Writer:
             self._store.begin_full_list()
             self._listing = True
         self._cache.write_everything(self._store.known_nodes(), self._rewrite)
-        self._rewrite = None
+        self._rewrite, self._comparing = None, True
 
     def _finish(self) -> None:
         """Nothing is pending any more. Raises StoreUnavailable."""
         if self._listing:
-            self._listing = False
+            self._listing = self._comparing = False
             if self._store.run_id() != self._server:
                 self.rewrite("redis restarted")
-            elif self._store.finish_full_list():
+            elif self._store.finish_full_list(self._server):
                 _log.info("desired state is complete")
-                held, self._held = self._held, {}
-                self._announcer.add(held.items())
+                self._look_at_all()
             else:
                 self.rewrite("redis lost")
+        elif self._comparing:
+            # Where Redis was restarted meanwhile this is not its run, and counts for nothing.
+            self._store.mark_compared(self._server)
+            self._comparing = False
+
+    def _look_at_all(self) -> None:
+        """Raises StoreUnavailable, and then everything is compared anew."""
+        held, self._held = self._held, {}
+        self._announcer.add(held.items())
+        # A change that came meanwhile is announced by itself.
+        calm, self._held_calm = sorted(self._held_calm - held.keys()), set()
+        if calm:
+            now, seconds = self._clock.now(), len(calm) / LISTED_NODES_A_SECOND
+            self._store.park_all({name: now + self._rng.uniform(0.0, seconds) for name in calm})
 
     def _pay(self, batch: Batch) -> None:
         """Raises StoreUnavailable, and then everything must be written again."""
@@ -168,6 +189,9 @@ class Writer:
                 self._write(change)
             elif not self._write_whole(change, written[change.name]) and self._can_wait(change):
                 later[change.name] = self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS)
+                continue
+            elif self._listing and not in_need(change):
+                self._held_calm.add(change.name)
                 continue
             looks[change.name] = change.pending.reason
         if later:

@@ -102,7 +102,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         store=store,
         publisher=publisher,
         outages=KnownOutages(store.outages, clock),
-        lost=LostRuns(store, publisher, clock.now),
+        lost=LostRuns(store, publisher, clock.now, incarnation),
         executor=lambda: ThreadExecutor(rooms, perform),
         tell=events.emit,
         options=options(settings),

@@ -1,12 +1,14 @@
-"""Runs that lost Redis in the middle: their process lives, so that their locks stand; they are given up when Redis is
-back."""
+"""Locks that name this process and none of its runs: they would stand as long as it lives.
+
+A run that lost Redis in the middle leaves one; and a Redis that comes back as it was some time ago has those of runs
+that have ended since.
+"""
 
 import threading
 from collections.abc import Callable
 
 import structlog
 
-from common.model.ids import NodeName
 from common.store.publisher import Publisher
 from common.store.store import Store
 
@@ -16,27 +18,36 @@ _log = structlog.get_logger(__name__)
 class LostRuns:
     """Of one process. Thread-safe."""
 
-    def __init__(self, store: Store, publisher: Publisher, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, publisher: Publisher, now: Callable[[], float], incarnation: str) -> None:
         """`now`: epoch seconds."""
-        self._store, self._publisher, self._now = store, publisher, now
+        self._store, self._publisher, self._now, self._incarnation = store, publisher, now, incarnation
         self._lock = threading.Lock()
-        self._left: dict[str, NodeName] = {}
-        """Nodes by the runs' owners."""
+        self._under_way: set[str] = set()
+        """Owners of locks."""
 
-    def add(self, node: NodeName, owner: str) -> None:
-        """The run has ended, and its lock may stand: an answer of Redis was lost, or was never given."""
+    def begins(self, owner: str) -> None:
+        """This run is about to take its node's lock."""
         with self._lock:
-            self._left[owner] = node
+            self._under_way.add(owner)
+
+    def ended(self, owner: str) -> None:
+        """The run is over. Its lock may stand: an answer of Redis was lost, or was never given."""
+        with self._lock:
+            self._under_way.discard(owner)
 
     def give_up(self) -> None:
         """Free the nodes, and have them looked at. Raises StoreUnavailable: what is left then is for the next time."""
         with self._lock:
-            left = list(self._left.items())
-        for owner, node in left:
+            under_way = set(self._under_way)
+        held = self._store.held_by(self._incarnation)
+        with self._lock:
+            # One that began or ended while the locks were read is none of those left.
+            under_way |= self._under_way
+        for node, owner in held.items():
+            if owner in under_way:
+                continue
             # Dirty first: what the run had begun is to be looked at, also where this process ends in between.
             self._store.mark_dirty([node], self._now())
             if self._store.release(node, owner):
                 self._publisher.reconcile(node, "again")
-            with self._lock:
-                self._left.pop(owner, None)
             _log.info("lost_run_released", node=node)

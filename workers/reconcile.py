@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
 import structlog
 from structlog.contextvars import bound_contextvars
 
@@ -132,21 +133,23 @@ class Reconciler:
         lost then is found again by the next run."""
         began = self.clock.monotonic()
         owner = f"{self.owner}/{self.rng.getrandbits(48):012x}"
+        self.lost.begins(owner)
         try:
             longest = self.slice_seconds + FINISH_SECONDS + self.lock_seconds
             token = self.store.acquire(node, owner, longest, message)
             if token is None:
+                self.lost.ended(owner)
                 RECONCILES.labels(Ending.BUSY).inc()
                 return Ending.BUSY
             ending = self._hold(node, owner, token, on_stuck)
         except (StaleToken, StoreUnavailable) as error:
             _log.warning("run_lost", node=node, error=str(error) or type(error).__name__)
             ending = Ending.LOST
-            if isinstance(error, StoreUnavailable):
-                self.lost.add(node, owner)
         except _Abandoned:
             _log.warning("run_abandoned", node=node, seconds=round(self.clock.monotonic() - began))
             ending = Ending.ABANDONED
+        if ending is not Ending.ABANDONED:
+            self.lost.ended(owner)
         RECONCILES.labels(ending).inc()
         RECONCILE_SECONDS.observe(self.clock.monotonic() - began)
         return ending
@@ -281,6 +284,8 @@ class Reconciler:
         run.desired = self.store.look(run.node, run.ledger)
         self.dirty_check.forget(run.node)
         facts = run.desired.view.node
+        if facts is not None and facts.os == WINDOWS:
+            run.desired = msgspec.structs.replace(run.desired, epoch=self.store.epoch())
         wanted = facts is not None and facts.instance_id is not None and run.ledger.snapshot_after is not None
         run.snapshot = self.store.snapshot(facts.instance_id) if wanted and facts and facts.instance_id else None
 

@@ -78,7 +78,8 @@ def _load() -> int:
     """One that is under way comes back for what is asked for meanwhile."""
     shared = context()
     ports, known_types = shared.ports, shared.reconciler.options.limits
-    return load(ports.store, shared.maintenance_ec2(Urgency.NODE), ports.publisher, ports.clock, known_types)
+    ec2 = shared.maintenance_ec2(Urgency.NODE)
+    return load(ports.store, ec2, ports.publisher, ports.clock, known_types, stopping=shared.stop.is_set)
 
 
 @shared_task(name=SWEEP_LEAKS)

@@ -212,6 +212,8 @@ class Review(_Step, frozen=True, kw_only=True, tag=True):
 
     nodes: tuple[NodeName, ...]
     eni_ids: tuple[EniId, ...]
+    node_ended: bool = False
+    """The node has been gone for so long that its pods went with it, whatever the API server lists."""
 
 
 class Annotate(_Step, frozen=True, kw_only=True, tag=True):

@@ -29,5 +29,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = False
     """A full list of nodes, CNINodes and pods was written since Redis was last empty. Until then absence means
     nothing, and nothing may be released."""
+    epoch: str | None = ""
+    """The run of Redis that this was read in; "" where it is not known; None: Redis was started since all of this was
+    compared with the cluster, and it may be as old as the copy that Redis began with."""
     sharers: tuple[Sharer, ...] = ()
     """Other node names of the instances that were asked about, by name."""

@@ -233,6 +233,8 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses and prefixes given back a moment ago: EC2 may show them yet."""
     refused: dict[str, int] = {}
     """How many addresses or prefixes EC2 refused last, by subject of the call."""
+    epoch: str = ""
+    """The run of Redis in which this was right; in a later one it may come from an old copy. "": not known."""
 
 
 LEDGER_VERSION = 1

@@ -66,7 +66,7 @@ def _compare(state: Planning, snapshot: InstanceSnapshot) -> None:
     suspects = strays | missing
     again = suspects & set(ledger.suspects)
     if again:
-        seen_twice = [shown[eni] for eni in again & strays]
+        seen_twice = [shown[eni] for eni in sorted(again & strays)]
         state.ledger = adopt_branches(
             ledger,
             ledger.instance.instance_id,
@@ -76,7 +76,7 @@ def _compare(state: Planning, snapshot: InstanceSnapshot) -> None:
             state.desired.pods,
             state.now,
         )
-        for eni in again & missing:
+        for eni in sorted(again & missing):
             _lost(state, eni)
     state.change(suspects=tuple(sorted(suspects - again)))
     if suspects - again:

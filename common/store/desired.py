@@ -27,6 +27,8 @@ from common.store.term import Term
 
 PODS_A_CALL = 500
 """So that one script stays well under a millisecond or two of Redis' single thread."""
+UNKNOWN_RUN = "1"
+"""The completeness mark where an ACL keeps the run of Redis from the watcher, and that of the release before."""
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -71,11 +73,20 @@ class DesiredState:
         spots = [keys.listing(self._prefix), keys.complete(self._prefix)]
         self._term.script("begin_list", spots, [self._listing])
 
-    def finish_full_list(self) -> bool:
-        """Everything that was listed is written, and what was not listed is removed. False: Redis was emptied since
-        `begin_full_list`, or another leader began a list; list again."""
+    def finish_full_list(self, run: str | None = None) -> bool:
+        """Everything that was listed is written, and what was not listed is removed; `run` of Redis, None: not known.
+        False: Redis was emptied since `begin_full_list`, or another leader began a list; list again."""
         names = [keys.listing(self._prefix), keys.complete(self._prefix)]
-        return bool(self._term.script("finish_list", names, [self._listing]))
+        return bool(self._term.script("finish_list", names, [self._listing, run or UNKNOWN_RUN]))
+
+    def mark_compared(self, run: str | None) -> None:
+        """Everything that is written was compared with the cluster in this run of Redis; None: it is not known."""
+        self._term.script("mark_compared", [keys.complete(self._prefix)], [run or UNKNOWN_RUN])
+
+    def compared_in(self) -> str | None:
+        """In which run of Redis everything was compared last; None where that is not known."""
+        mark = self._link.command("GET", keys.complete(self._prefix))
+        return None if mark is None or text(mark) == UNKNOWN_RUN else text(mark)
 
     def is_complete(self) -> bool:
         return bool(self._link.command("EXISTS", keys.complete(self._prefix)))

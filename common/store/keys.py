@@ -57,7 +57,8 @@ def listing(p: KeyPrefix) -> str:
 
 
 def complete(p: KeyPrefix) -> str:
-    """String `1`: a full list was written since Redis was last empty. Writer: watcher. No expiry."""
+    """String: a full list was written since Redis was last empty. The value is the run of Redis (INFO, `run_id`) in
+    which everything was compared with the cluster last, `1` where that is not known. Writer: watcher. No expiry."""
     return f"{p}complete"
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from common.model.ids import NodeName
 from common.store import keys
 from common.store.heartbeats import GONE_SECONDS
-from common.store.link import Link, Value
+from common.store.link import Link, Value, text
 from common.store.milliseconds import milliseconds
 
 FENCE_SECONDS = timedelta(days=7).total_seconds()
@@ -48,6 +48,16 @@ class NodeLock:
         """False: it is not ours any more."""
         held = self._link.command("GET", keys.lock(self._prefix, name))
         return bool(held == holder(owner, token).encode())
+
+    def held_by(self, incarnation: str) -> dict[NodeName, str]:
+        """Nodes that a process' runs hold, and the owner of each lock."""
+        p = self._prefix
+        names = sorted(NodeName(text(raw)) for raw in self._link.command("SMEMBERS", keys.running(p)))
+        if not names:
+            return {}
+        locks = self._link.command("MGET", *(keys.lock(p, name) for name in names))
+        owners = {name: text(raw).rpartition(" ")[0] for name, raw in zip(names, locks, strict=True) if raw}
+        return {name: owner for name, owner in owners.items() if owner.rpartition("/")[0] == incarnation}
 
     def release(self, name: NodeName, owner: str, token: int | None = None) -> bool:
         """Give it up. True: the node is dirty and nobody else is going to look: publish a message. Harmless where it is

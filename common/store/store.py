@@ -82,8 +82,20 @@ class Store:
     def begin_full_list(self) -> None:
         self._desired.begin_full_list()
 
-    def finish_full_list(self) -> bool:
-        return self._desired.finish_full_list()
+    def finish_full_list(self, run: str | None = None) -> bool:
+        return self._desired.finish_full_list(run)
+
+    def mark_compared(self, run: str | None) -> None:
+        self._desired.mark_compared(run)
+
+    def epoch(self) -> str | None:
+        """The run of Redis that answers, where everything was compared with the cluster since it began; "" where one of
+        both is not known; None: it was not, and what is read may be as old as the copy that Redis began with."""
+        # In this order: a Redis that is started in between is another run than its copy's mark tells.
+        compared, now = self._desired.compared_in(), self._server.run_id()
+        if compared is None or now is None:
+            return ""
+        return now if compared == now else None
 
     def is_complete(self) -> bool:
         return self._desired.is_complete()
@@ -158,6 +170,9 @@ class Store:
 
     def holds(self, name: NodeName, owner: str, token: int) -> bool:
         return self._lock.holds(name, owner, token)
+
+    def held_by(self, incarnation: str) -> dict[NodeName, str]:
+        return self._lock.held_by(incarnation)
 
     def release(self, name: NodeName, owner: str, token: int | None = None) -> bool:
         return self._lock.release(name, owner, token)

@@ -27,6 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from common.model.ids import NodeName
 from common.store import keys
+from common.store.broker import NODES
 from common.store.heartbeats import GONE_SECONDS
 from common.store.link import Link, Value, text
 from common.store.milliseconds import milliseconds
@@ -103,11 +104,11 @@ class WakeUps:
         self._term.script("park", [keys.parked(self._prefix)], pairs)
 
     def due(self, now: float, limit: int) -> list[NodeName]:
-        """Nodes whose time has come, at most `limit`, and nodes whose run was abandoned. They are marked dirty in the
-        same step; publish a message for each."""
+        """Nodes whose time has come, so many that at most `limit` messages wait (one at least), and nodes whose run was
+        abandoned. They are marked dirty in the same step; publish a message for each."""
         p = self._prefix
         spots = [keys.parked(p), keys.dirty(p), keys.running(p), keys.waiting()]
-        spots += [keys.heartbeats(p), keys.heard(p)]
+        spots += [keys.heartbeats(p), keys.heard(p), NODES]
         args: list[Value] = [now, limit, keys.lock(p, NodeName("")), milliseconds(GONE_SECONDS)]
         return _names(self._term.script("due", spots, args, after="life"))
 

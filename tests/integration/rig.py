@@ -350,14 +350,25 @@ class Rig:
 
 @contextmanager
 def running(
-    folder: Path, *, workers: int = 1, watchers: int = 1, aof: bool = False, ec2: tuple[str, ...] = (), **settings: str
+    folder: Path,
+    *,
+    workers: int = 1,
+    watchers: int = 1,
+    aof: bool = False,
+    ec2: tuple[str, ...] = (),
+    judged: bool = False,
+    **settings: str,
 ) -> Iterator[tuple[Rig, RedisServer]]:
-    """A cluster without nodes, all parts up, buckets lifted, cool-down 30 s. Supervised, as in a Deployment."""
+    """A cluster without nodes, all parts up, buckets lifted, cool-down 30 s. Supervised, as in a Deployment. `judged`:
+    the sandbox's judge follows."""
     with RedisServer(aof=aof) as redis:
         rig = Rig(folder=folder, redis_port=redis.port)
         try:
-            rig.start_ec2(*ec2)
-            rig.start_kube()
+            if judged:
+                rig.start_judged()
+            else:
+                rig.start_ec2(*ec2)
+                rig.start_kube()
             rig.behave(throttling=False, attach_delay=[0.2, 0.5])
             rig.set_config(branch_eni_cooldown="30")
             rig.configure(

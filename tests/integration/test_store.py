@@ -69,6 +69,27 @@ def test_everything_is_there_after_a_restart(server: RedisServer, store: Store) 
     assert store.load_ledger(NODE) == Ledger(node=NODE, audit_at=5)
 
 
+def test_what_an_old_run_of_redis_left_is_not_known_until_it_is_compared(server: RedisServer, store: Store) -> None:
+    store.begin_full_list()
+    assert store.epoch() == ""
+    assert store.finish_full_list(store.run_id())
+    first = store.epoch()
+    assert first == store.run_id()
+    server.stop()
+    server.start()
+    assert store.desired(NODE).complete
+    assert store.epoch() is None
+    store.mark_compared(store.run_id())
+    assert store.epoch() not in (None, "", first)
+    store.mark_compared(None)
+    assert store.epoch() == "", "an ACL that keeps the run from the watcher stops nobody"
+
+
+def test_without_a_full_list_nothing_counts_as_compared(store: Store) -> None:
+    store.mark_compared(store.run_id())
+    assert not store.is_complete()
+
+
 def test_a_killed_redis_keeps_what_is_older_than_a_second(server: RedisServer, store: Store) -> None:
     fill(store)
     time.sleep(1.5)  # appendfsync everysec

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from common.ec2.api import Ec2
 from common.ec2.gate import OpenGate
 from common.kube.api import Kube
 from common.model.actions import Action
+from common.model.errors import OutsideError
 from common.model.ids import NodeName
 from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
@@ -187,11 +189,12 @@ class Cluster:
             return carry_out(action, ports.through(gate))
 
         rooms = Rooms(THREADS, lambda node: wake(store, self.queue, self.clock, node))
+        incarnation = f"worker-{self.rng.getrandbits(32)}"
         reconciler = Reconciler(
             store=store,
             publisher=self.queue,
             outages=KnownOutages(store.outages, self.clock),
-            lost=LostRuns(store, self.queue, self.clock.now),
+            lost=LostRuns(self.plain, self.queue, self.clock.now, incarnation),
             executor=lambda: SimulatedExecutor(rooms, perform, self.clock, self.rng, eager=self.eager),
             tell=self.notices.append,
             options=Options(
@@ -203,7 +206,7 @@ class Cluster:
             ),
             clock=self.clock,
             rng=self.rng,
-            owner=f"worker-{self.rng.getrandbits(32)}",
+            owner=incarnation,
             lock_seconds=LOCK_SECONDS,
             slice_seconds=self.slice_seconds,
         )
@@ -235,9 +238,12 @@ class Cluster:
         now = self.clock.now()
         if self.copies_every is None or (self.copies and now - self.copies[-1][0] < self.copies_every):
             return
-        self.copies.append(
-            (now, {key: (self._peek.dump(key), max(0, self._peek.pttl(key))) for key in self._peek.keys("*")})
-        )
+        self.copy_redis()
+
+    def copy_redis(self) -> None:
+        """A copy of what Redis has at this moment."""
+        dumped = {key: (self._peek.dump(key), max(0, self._peek.pttl(key))) for key in self._peek.keys("*")}
+        self.copies.append((self.clock.now(), dumped))
 
     def say_gone(self, node: str, *, nodes: bool) -> None:
         """An older view is written to Redis: without the node's pods, and without its Node."""
@@ -303,7 +309,9 @@ class Cluster:
             case ("load",):
                 load_instances(self.ports.store, self._maintenance_ec2(), self.queue, self.clock, self.limits)
             case _:
-                sweep_leaks(self.ports.store, self._maintenance_ec2(), self.ports.kube, self.clock, CLUSTER, VPC)
+                # A pass that cannot look ends; the next one looks again.
+                with suppress(OutsideError):
+                    sweep_leaks(self.ports.store, self._maintenance_ec2(), self.ports.kube, self.clock, CLUSTER, VPC)
 
     def _maintenance_ec2(self) -> Ec2:
         store = self.ports.store

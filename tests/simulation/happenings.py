@@ -83,7 +83,8 @@ class SecondNode:
 
 @dataclass(frozen=True, slots=True)
 class InstanceReplaced:
-    """Another instance under the same name, its pods with the old one."""
+    """Another instance under the same name. With the old one its pods end, and so do other Node objects of it, as the
+    cloud's controller has it."""
 
     node: str
     type: str = "m5.large"
@@ -93,9 +94,11 @@ class InstanceReplaced:
             return
         windows, old = cluster.is_windows(self.node), cluster.instances[self.node]
         cluster.left_to_the_sweep = True
-        for pod in cluster.pods_of(self.node):
-            cluster.remove_pod(pod)
-        cluster.remove_node(self.node, terminate=old)
+        for node in [name for name, instance in cluster.instances.items() if instance == old]:
+            for pod in cluster.pods_of(node):
+                cluster.remove_pod(pod)
+            cluster.remove_node(node)
+        cluster.ec2.terminate_instance(old)
         cluster.add_node(self.node, self.type, windows=windows)
 
 

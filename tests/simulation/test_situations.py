@@ -415,3 +415,13 @@ def test_an_interface_with_an_unreadable_annotation_stays_its_pods(simulate: Sim
     happen(cluster, it.RedisEmptied())
     cluster.run(300.0)
     peace(cluster)
+
+
+def test_an_instance_that_two_nodes_name_is_replaced_under_one_of_them(simulate: Simulate) -> None:
+    """The other Node object goes with the instance, and so do its pods."""
+    cluster = simulate()
+    begin(cluster, it.NodeJoins("n1"), it.SecondNode("n1-again", "n1"), it.PodComes("z", "n1-again"))
+    served_within(cluster, 60.0, "a pod of the other name")
+    happen(cluster, it.InstanceReplaced("n1"), it.PodComes("new", "n1"))
+    served_within(cluster, 60.0, "a pod on the new instance")
+    peace(cluster)

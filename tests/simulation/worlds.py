@@ -200,6 +200,11 @@ WORLDS: dict[str, World] = {
     "windows-redis-restored-5s-old": World(
         life=windows, happening=(it.RedisRestored(5.0),), also={"copies_every": 1.0}
     ),
+    "windows-redis-restored-60s-old-and-pods-come-and-go": World(
+        life=windows,
+        happening=(it.RedisRestored(60.0), it.PodComes("z", "w1"), it.Later(1.0, it.PodReplaced("c"))),
+        also={"copies_every": 5.0},
+    ),
     "redis-lost-beside-a-silent-watch": World(life=linux, happening=(it.WatchSilent(100.0), it.RedisEmptied())),
     "redis-lost-some-seconds-into-a-silent-watch": World(
         life=linux, happening=(it.WatchSilent(150.0), it.Later(5.0, it.RedisEmptied())), moments=24

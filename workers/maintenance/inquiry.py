@@ -68,7 +68,7 @@ class Inquiry:
 
     def lives_on(self, instance: InstanceId, gone: NodeName) -> bool:
         """Whether another Node object names the instance, by the API server's word."""
-        others = (self._kube.get_node(name) for name in self._store.names_of(instance) - {gone})
+        others = (self._kube.get_node(name) for name in sorted(self._store.names_of(instance) - {gone}))
         return any(node is not None and node.instance_id == instance for node in others)
 
     def _claimed_in_kubernetes(self, shown: Interface, now: float, ended: NodeName | None) -> bool:
@@ -79,7 +79,7 @@ class Inquiry:
         if claimed_by_ledgers(shown, others):
             return True
         instance = InstanceId(shown.tags.get(INSTANCE_TAG, ""))
-        for name in self._store.names_of(instance) - {ended}:
+        for name in sorted(self._store.names_of(instance) - {ended}):
             try:
                 ledger = self._store.load_ledger(name)
             except LedgerUnreadable:

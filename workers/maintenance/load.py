@@ -1,6 +1,6 @@
 """Reading instances from EC2 in batches: nodes ask one by one, EC2 is asked for many at once."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -50,13 +50,22 @@ class NodePublisher(Protocol):
 
 
 def load_instances(
-    store: SnapshotStore, ec2: Ec2, publisher: NodePublisher, clock: Clock, known_types: Container[str]
+    store: SnapshotStore,
+    ec2: Ec2,
+    publisher: NodePublisher,
+    clock: Clock,
+    known_types: Container[str],
+    *,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> int:
     """Read every instance that is asked for and wake its node; the number read. What cannot be read is asked for again
     and, after a pause, by a task of its own: no node is lost. A worker killed here loses the requests in hand; nodes
-    repeat theirs. Of types that are not among `known_types` the limits are read, too. Raises StoreUnavailable."""
+    repeat theirs. Of types that are not among `known_types` the limits are read, too. Once the process is `stopping`
+    the rest is left to another's task, however long EC2 takes to answer. Raises StoreUnavailable."""
 
     def attempt(requests: Sequence[Request]) -> None:
+        if stopping():
+            raise Deferred(clock.now())
         snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), known_types, clock.now())
         store.write_snapshots(snapshots, SNAPSHOT_SECONDS)
         for node in store.mark_dirty([node for _, node in requests], clock.now()):

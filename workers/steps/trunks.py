@@ -12,7 +12,7 @@ from common.model.actions import (
     UndoTrunk,
 )
 from common.model.ec2 import Interface
-from common.model.errors import InUse, NotFound
+from common.model.errors import Conflict, InUse, NotFound
 from common.model.ids import AttachmentId, EniId
 from common.model.names import TRUNK_DESCRIPTION
 from workers.steps.ports import Ports
@@ -50,12 +50,22 @@ def permit(action: PermitInterface, ports: Ports) -> None:
 
 @step(AttachTrunk)
 def attach_trunk(action: AttachTrunk, ports: Ports) -> AttachmentId:
-    """Has no client token: looks first where it was begun before."""
-    if action.again:
-        found = _look(action.eni_id, ports)
-        if found.instance_id == action.instance_id and found.attachment_id is not None:
-            return found.attachment_id
-    return ports.ec2.attach_network_interface(action.eni_id, action.instance_id, action.device_index)
+    """Has no client token: looks first where it was begun before, and where EC2 says that something is in use: Redis
+    may have forgotten that it was begun. Raises InUse where it is not the trunk itself, on its instance."""
+    if action.again and (attachment := _attachment(action, ports)) is not None:
+        return attachment
+    try:
+        return ports.ec2.attach_network_interface(action.eni_id, action.instance_id, action.device_index)
+    except InUse:
+        if (attachment := _attachment(action, ports)) is None:
+            raise
+        return attachment
+
+
+def _attachment(action: AttachTrunk, ports: Ports) -> AttachmentId | None:
+    """Of the trunk on the instance of the action. Raises NotFound where the trunk is not shown."""
+    found = _look(action.eni_id, ports)
+    return found.attachment_id if found.instance_id == action.instance_id else None
 
 
 @step(FinishTrunk)
@@ -77,14 +87,17 @@ def await_trunk(action: AwaitTrunk, ports: Ports) -> bool:
 
 @step(UndoTrunk)
 def undo_trunk(action: UndoTrunk, ports: Ports) -> None:
-    """Detach where it is attached, then delete. Raises InUse where it does not let go in time: to be repeated; and
-    NotFound where EC2 does not know the interface, or not yet."""
+    """Detach where it is attached, then delete. Raises InUse where it does not let go in time: to be repeated; NotFound
+    where EC2 does not know the interface, or not yet; and Conflict where EC2 shows it whole: the record is older than
+    that, and does not know what it carries by now."""
     for _ in range(DETACH_POLLS):
         found = next(iter(ports.ec2.describe_interfaces(ids=[action.eni_id])), None)
         if found is None:
             break
         if found.attachment_id is None:
             break
+        if found.attachment_status == ATTACHED and found.delete_on_termination:
+            raise Conflict("TrunkComplete", f"{action.eni_id} is attached, and all of its making is done")
         if found.attachment_status != "detaching":
             _detach(found.attachment_id, ports)
         ports.clock.sleep(DETACH_POLL_SECONDS)

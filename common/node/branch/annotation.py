@@ -10,7 +10,7 @@ from common.model.ids import EniId, PodUid
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Claim, TrunkState
 from common.model.names import POD_ENI
 from common.model.notice import EventReason, Severity
-from common.model.pod import PodWish, is_live
+from common.model.pod import BranchAnnotation, PodWish, is_live
 from common.node.branch.claims import undo_claim
 from common.node.branch.owning import give_back, may_own
 from common.node.retry import PASSING
@@ -50,6 +50,8 @@ def observe_annotations(state: Planning) -> None:
             if not may_own(branch, pod.uid):
                 _tell_forged(state, pod, entry.eni_id, "which was made for another pod")
                 continue
+            if differing := _differing(branch, entry):
+                _tell_forged(state, pod, entry.eni_id, f"with another {differing} than it has")
             if branch.state is BranchState.DISASSOCIATED or subjects.branch(branch.key) in state.busy:
                 continue
             if branch.state is not BranchState.ASSIGNED or not is_live(state.desired.pods.get(branch.pod_uid)):
@@ -80,6 +82,17 @@ def not_named(branches: Iterable[Branch], uid: PodUid, annotation: str, now: flo
         elif branch.state is BranchState.ASSIGNED and not ours:
             changed.append(msgspec.structs.replace(branch, state=BranchState.COOLING, since=now))
     return changed
+
+
+def _differing(branch: Branch, entry: BranchAnnotation) -> str:
+    """What an entry says otherwise than we know of the interface, in words; "": nothing. What we do not know, as the
+    association of one that was found in EC2, tells nothing."""
+    said = (
+        ("VLAN id", branch.vlan, entry.vlan),
+        ("address", branch.private_ip, entry.private_ip),
+        ("association", branch.association, entry.association),
+    )
+    return " and ".join(name for name, known, named in said if known and named and known != named)
 
 
 def _tell_forged(state: Planning, pod: PodWish, eni_id: EniId, why: str) -> None:

@@ -19,11 +19,13 @@ def review(state: Planning, branches: list[Branch]) -> None:
     if state.may(SUBJECT):
         nodes = sorted({state.ledger.node, *(sharer.name for sharer in state.desired.sharers)})
         eni_ids = tuple(sorted(b.eni_id for b in branches if b.eni_id is not None))
-        state.start(Review(subject=SUBJECT, nodes=tuple(nodes), eni_ids=eni_ids))
+        state.start(Review(subject=SUBJECT, nodes=tuple(nodes), eni_ids=eni_ids, node_ended=state.node_ended))
 
 
 def reviewed(state: NodeState, action: Review, found: Reviewed) -> None:
     living = [pod for pod in found.pods if not pod.finished]
+    # A node that comes back within the time of a release keeps everything.
+    over = action.node_ended and state.ledger.gone_since is not None
     shown = {interface.eni_id: interface for interface in found.interfaces}
     for branch in list(state.ledger.branches.values()):
         if branch.eni_id not in action.eni_ids or branch.state in ON_TRUNK:
@@ -33,7 +35,7 @@ def reviewed(state: NodeState, action: Review, found: Reviewed) -> None:
         if branch.found and tagged != branch.tagged:
             state.set_branch(branch.key, tagged=tagged, since=state.now)  # Made for another pod than was believed.
             continue
-        owner = owner_of(branch, living, state.ledger.branches.values()) if state.ledger.gone_since is None else None
+        owner = None if over else owner_of(branch, living, state.ledger.branches.values())
         if owner is not None:
             give_back(state, branch, owner)
         else:

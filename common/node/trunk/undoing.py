@@ -1,7 +1,7 @@
 """A trunk is taken back: one that was made here and carries nothing. Then another attempt begins."""
 
 from common.model.actions import UndoTrunk
-from common.model.errors import NotFound, OutsideError
+from common.model.errors import Conflict, NotFound, OutsideError
 from common.model.ledger import InstanceFacts, Trunk, TrunkState
 from common.model.warrant import Warrant
 from common.node.retry import after_failure
@@ -54,6 +54,9 @@ def not_undone(state: NodeState, error: OutsideError) -> None:
     if isinstance(error, NotFound):
         state.set_pace(SUBJECT, None)
         undone(state)
+    elif isinstance(error, Conflict):
+        state.set_pace(SUBJECT, None)
+        look_anew(state, state.now)
 
 
 def carries(state: NodeState) -> bool:
@@ -61,6 +64,6 @@ def carries(state: NodeState) -> bool:
 
 
 def look_anew(state: NodeState, since: float) -> None:
-    """Nothing is known of the trunk any more: a snapshot that begins after `since` tells. One that pods live by is not
-    detached on one word of EC2."""
+    """Nothing is known of the trunk any more: a snapshot that begins after `since` tells. One that pods live by,
+    or that EC2 has whole though it was to be undone, is not detached on one word of EC2."""
     state.change(trunk=Trunk(generation=state.ledger.trunk.generation + 1), snapshot_after=since)

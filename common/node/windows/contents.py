@@ -81,6 +81,35 @@ def adopted_pool(primary: Interface, pods: Mapping[PodUid, PodWish], now: float)
     return Pool(addresses=addresses, prefixes=prefixes, suspect=False)
 
 
+def known_in(pool: Pool, epoch: str, now: float) -> Pool:
+    """The pool as it is to be taken in this run of Redis. One of an earlier run may come from an old copy: whatever is
+    free by it may have been a pod's since, and rests as in a pool without a record; or it may have been given back, and
+    is nobody's until a look shows it."""
+    if epoch in ("", pool.epoch):
+        return pool
+    if pool.epoch == "":
+        return msgspec.structs.replace(pool, epoch=epoch)
+    free = {
+        ip: Address(ip=ip, prefix=a.prefix, state=AddressState.COOLING, since=now, unasked=True)
+        for ip, a in pool.addresses.items()
+        if a.state in (AddressState.WARM, AddressState.COOLING)
+    }
+    out_of_prefixes = {
+        ip: Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now, unasked=True)
+        for prefix in pool.prefixes
+        for ip in addresses_of(prefix)
+    }
+    unshown = [*pool.prefixes, *(ip for ip, a in free.items() if a.prefix is None)]
+    return msgspec.structs.replace(
+        pool,
+        addresses={**out_of_prefixes, **pool.addresses, **free},
+        missing={**pool.missing, **dict.fromkeys(unshown, now)},
+        look_at=now + LOOK_AGAIN_SECONDS,
+        released_at=now if releasing(pool) else pool.released_at,
+        epoch=epoch,
+    )
+
+
 def _taken(ip: Ipv4, prefix: Prefix | None, pod: PodWish | None, now: float) -> Address:
     if pod is None:
         return Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now, unasked=True)

@@ -12,7 +12,7 @@ from common.node.branch.reviewing import review
 from common.node.capacity import advertise
 from common.node.state import NEVER, Planning
 from common.node.windows.assigning import ask, why_none
-from common.node.windows.contents import reserved
+from common.node.windows.contents import known_in, reserved
 from common.node.windows.looking import look
 from common.node.windows.owning import annotate, observe_annotations, owned, put, release_ended
 from common.node.windows.pool import (
@@ -30,6 +30,10 @@ from common.node.windows.releasing import give_back
 from common.node.windows.subjects import pool_of
 from common.rules import subjects
 
+COMPARED_SECONDS = 1.0
+"""Between looks whether what was read is compared with the cluster after a restart of Redis: the watcher takes a second
+or two."""
+
 
 def keep_windows(state: Planning, node: NodeFacts) -> None:
     instance, config = state.ledger.instance, state.desired.config
@@ -46,7 +50,12 @@ def keep_windows(state: Planning, node: NodeFacts) -> None:
         return
     mode = _mode(state, instance, limits, config)
     advertise(state, node, PRIVATE_IPV4, capacity(limits.ipv4_per_interface, mode))
-    state.set_pool(rested(state.ledger.pool or Pool(), state.now))
+    epoch = state.desired.epoch
+    if epoch is None:
+        # Who has which address is not known: none is given to a pod or to EC2.
+        state.look_at(state.now + COMPARED_SECONDS)
+        return
+    state.set_pool(rested(known_in(state.ledger.pool or Pool(), epoch, state.now), state.now))
     observe_annotations(state)
     _ask_about_found(state)
     pool = pool_of(state)

@@ -1,7 +1,9 @@
 -- Nodes whose time has come, and nodes whose run was abandoned (begun, not released, lock expired or its holder dead).
 -- They are marked dirty in the same step, so that a crash before the message is sent loses nothing. Those of a dead
 -- holder are handed out until a message waits: it may come back, and go on. After life.lua.
--- KEYS: parked, dirty, running, waiting, heartbeats, heard
+-- Nodes whose time has come are handed out as workers take them: what waits in the queue counts against the limit, so
+-- that a thousand of them do not stand before a node that changes next; one each time at least.
+-- KEYS: parked, dirty, running, waiting, heartbeats, heard, queue
 -- ARGV: epoch seconds now, limit, prefix of lock, lifetime of a heartbeat in ms
 -- Result: node names
 local names = {}
@@ -18,7 +20,8 @@ for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
     hand_out(name)
   end
 end
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
+local limit = math.max(1, tonumber(ARGV[2]) - redis.call('LLEN', KEYS[7]))
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, limit)) do
   redis.call('ZREM', KEYS[1], name)
   hand_out(name)
 end

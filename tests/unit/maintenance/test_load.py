@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from common.model.errors import StoreUnavailable
 from common.model.ids import InstanceId, NodeName
@@ -38,6 +39,7 @@ class Cluster:
         self.published = Published()
         self.nodes = {InstanceId(f"i-{n:017x}"): NodeName(f"node-{n}") for n in range(nodes)}
         self.broken: Callable[[list[str]], bool] = lambda _: False
+        self.stopping = False
 
     def ask(self) -> None:
         for instance_id, node in self.nodes.items():
@@ -52,7 +54,10 @@ class Cluster:
                 **answers,
             }
         )
-        return load_instances(self.store, script.ec2(), self.published, self.clock, KNOWN), script
+        read = load_instances(
+            self.store, script.ec2(), self.published, self.clock, KNOWN, stopping=lambda: self.stopping
+        )
+        return read, script
 
     def _instances(self, params: dict[str, Any]) -> dict[str, Any]:
         ids = filters_of(params)["instance-id"]
@@ -79,6 +84,22 @@ def test_every_node_is_read_and_woken_once() -> None:
 def test_nothing_asked_for_asks_nobody() -> None:
     read, script = Cluster(0).load()
     assert (read, script.calls) == (0, [])
+
+
+def test_a_process_that_ends_asks_no_more_and_leaves_the_rest_to_another_task() -> None:
+    cluster = Cluster(30)
+    cluster.ask()
+
+    def silent(_: dict[str, Any]) -> dict[str, Any]:
+        cluster.clock.sleep(20.0)
+        cluster.stopping = True
+        raise ReadTimeoutError(endpoint_url="http://ec2")
+
+    read, script = cluster.load(DescribeInstances=silent)
+    assert (read, [action for action, _ in script.calls]) == (0, ["DescribeInstances"])
+    assert cluster.published.loads == 1
+    cluster.stopping = False
+    assert cluster.load()[0] == 30
 
 
 def test_a_snapshot_is_as_old_as_the_beginning_of_its_reading() -> None:

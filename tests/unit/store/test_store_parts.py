@@ -14,7 +14,7 @@ from common.model.ledger import Ledger
 from common.model.node import NodeFacts, NodeView
 from common.model.pod import PodWish
 from common.store import Store, keys
-from common.store.broker import LOAD_INSTANCES
+from common.store.broker import LOAD_INSTANCES, NODES
 from common.store.connect import connect, sentinels
 from common.store.messages import Absent
 from tests.kit.fake_redis import FakeRedis
@@ -299,6 +299,17 @@ def test_the_earlier_time_to_look_again_stays(store: Store) -> None:
     assert store.is_dirty(NODE)
     assert store.due(60, 10) == [OTHER]
     assert store.due(1000, 10) == []
+
+
+def test_nodes_whose_time_has_come_are_handed_out_as_workers_take_them(client: redis.Redis, store: Store) -> None:
+    nodes = [NodeName(f"n{number}") for number in range(5)]
+    store.park_all({name: float(at) for at, name in enumerate(nodes)})
+    client.lpush(NODES, b"one", b"two")
+    assert store.due(60, 4) == nodes[:2]
+    client.lpush(NODES, b"three", b"four", b"five")
+    assert store.due(60, 4) == nodes[2:3], "one each time, however long the queue"
+    client.delete(NODES)
+    assert store.due(60, 4) == nodes[3:]
 
 
 def test_an_abandoned_run_is_handed_out_once(client: redis.Redis, store: Store) -> None:

@@ -33,7 +33,7 @@ from tests.unit.watcher.bench import (
 from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.kinds import NEEDED, Kind
-from watcher.writer import CALM_SECONDS, LAST_BACKOFF_SECONDS
+from watcher.writer import CALM_SECONDS, LAST_BACKOFF_SECONDS, LISTED_NODES_A_SECOND
 
 
 def cninode(name: str, *features: tuple[str, str]) -> dict[str, object]:
@@ -322,6 +322,30 @@ def test_a_takeover_looks_at_nodes_where_nobody_waits_within_a_minute_and_not_al
     again = Watch(watch.api, watch.redis, watch.clock).lead()
     assert again.published.nodes == []
     assert again.store.due(again.clock.now() + CALM_SECONDS, 10) == ["n1"]
+
+
+def test_after_a_loss_of_redis_nodes_of_waiting_pods_are_announced_and_the_others_looked_at_by_and_by(
+    watch: Watch,
+) -> None:
+    served = LISTED_NODES_A_SECOND // 5
+    for number in range(served):
+        watch.api.ok("POST", NODES, node(f"served-{number}"))
+        watch.api.ok(
+            "PATCH",
+            f"{NODES}/served-{number}/status",
+            {"status": {"capacity": {"vpc.amazonaws.com/pod-eni": "9"}}},
+            MERGE,
+        )
+    watch.settle()
+    FakeRedis(server=watch.redis).flushall()
+    watch.published.nodes.clear()
+    while not watch.store.is_complete():
+        watch.turn()
+    watch.turn()
+    watch.clock.sleep(served / LISTED_NODES_A_SECOND)
+    watch.turn(5)
+    assert watch.published.nodes[0] == ("n1", "redis lost")
+    assert set(watch.published.nodes[1:]) == {(f"served-{number}", "due") for number in range(served)}
 
 
 def test_a_takeover_comes_to_nodes_with_waiting_pods_before_all_others(watch: Watch) -> None:

@@ -67,7 +67,7 @@ class Worker:
             store=self.store,
             publisher=self.published,
             outages=KnownOutages(self.store.outages, clock),
-            lost=LostRuns(self.store, self.published, clock.now),
+            lost=LostRuns(self.store, self.published, clock.now, "w"),
             executor=lambda: ThreadExecutor(self.rooms, self.perform),
             tell=self.notices.append,
             options=Options(cluster="c", version="v", limits=load_limits(), release_delay=0.0),

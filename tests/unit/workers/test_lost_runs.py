@@ -1,4 +1,4 @@
-"""A run that loses Redis in the middle holds its node no longer than Redis is away."""
+"""Locks that name a process whose run is over: one lost Redis in the middle, or Redis came back as it was before."""
 
 import random
 
@@ -23,7 +23,7 @@ NODE = NodeName("n1")
 @pytest.mark.parametrize("lost", ["load_ledger", "look", "release"])
 def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, published, clock = Store(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
-    runs = LostRuns(store, published, clock.now)
+    runs = LostRuns(store, published, clock.now, "w")
 
     def executor() -> ActionExecutor:
         raise NotImplementedError
@@ -59,3 +59,17 @@ def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatc
     assert token is not None
     runs.give_up()
     assert store.holds(NODE, "another", token), "given up once"
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["goes on", "has ended"])
+def test_a_lock_that_comes_back_with_an_older_redis_stands_only_for_a_run_that_goes_on(goes_on: bool) -> None:
+    store, published, clock = Store(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
+    runs = LostRuns(store, published, clock.now, "w")
+    if goes_on:
+        runs.begins("w/1")
+    assert store.acquire(NODE, "w/1", 60.0) is not None
+    assert store.acquire(NodeName("n2"), "ww/1", 60.0) is not None
+    runs.give_up()
+    assert published.nodes == ([] if goes_on else [NODE])
+    assert (store.acquire(NODE, "another", 1.0) is None) is goes_on
+    assert store.acquire(NodeName("n2"), "another", 1.0) is None, "of another process"
