@@ -339,9 +339,9 @@ class Reconciler:
             jitter=self.rng.random(),
             busy=frozenset(run.busy),
             options=self.options,
-            spare=self._spare(run),
+            burst_left=self._burst_left(run),
             held=frozenset(run.held),
-            unavailable=self.outages.holding((b.scope for b in ledger.paces.values() if b.scope), run.node),
+            unavailable=self.outages.holding((b.scope for b in ledger.backoffs.values() if b.scope), run.node),
         )
 
     def _load(self, node: NodeName) -> tuple[Ledger | None, Ledger]:
@@ -370,7 +370,7 @@ class Reconciler:
             self._report(notice, run.ledger)
             return Applied(ledger=fresh)
 
-    def _spare(self, run: _Run) -> float:
+    def _burst_left(self, run: _Run) -> float:
         facts = run.desired.view.node
         return self.store.rate_left(ASSIGN) if facts is not None and facts.os == WINDOWS else 1.0
 
@@ -430,4 +430,6 @@ def place_of(subject: str) -> str:
 
 def _turns(ledger: Ledger | None) -> set[str]:
     """Subjects that have a place in the rate limiter's line."""
-    return {subject for subject, pace in ledger.paces.items() if pace.turn} if ledger is not None else set()
+    return (
+        {subject for subject, backoff in ledger.backoffs.items() if backoff.reserved} if ledger is not None else set()
+    )

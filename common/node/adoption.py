@@ -3,7 +3,7 @@
 import msgspec
 
 from common.model.ec2 import InstanceSnapshot
-from common.model.ledger import Pace, Trunk, TrunkState
+from common.model.ledger import Backoff, Trunk, TrunkState
 from common.model.node import NodeFacts
 from common.model.notice import EventReason
 from common.node.branch.adopting import adopt_branches
@@ -32,18 +32,24 @@ def know_instance(state: Planning, node: NodeFacts) -> bool:
         return True
     if ledger.instance is not None:
         # Another instance under the same name: what the old one had is released, each entry with its own trunk.
-        paces = {k: p for k, p in ledger.paces.items() if k.startswith(("branch/", "pod/"))}
+        backoffs = {k: p for k, p in ledger.backoffs.items() if k.startswith(("branch/", "pod/"))}
         # Subnet and groups were found with the old instance.
         claims = {uid: msgspec.structs.replace(claim, resolved_at=0.0) for uid, claim in ledger.claims.items()}
         # A generation of its own, so that no outcome of the old trunk is taken for the new one's.
         trunk = Trunk(generation=ledger.trunk.generation + 1)
         state.change(
-            instance=None, trunk=trunk, pool=None, snapshot_after=state.now, paces=paces, claims=claims, told={}
+            instance=None,
+            trunk=trunk,
+            pool=None,
+            snapshot_after=state.now,
+            backoffs=backoffs,
+            claims=claims,
+            emitted={},
         )
     if state.ledger.snapshot_after is None or (ledger.sought is not None and ledger.sought != node):
         # Not looked for yet, or in vain for the node as it was.
-        paces = {k: p for k, p in state.ledger.paces.items() if k != SUBJECT}
-        state.change(snapshot_after=state.now, sought=None, paces=paces)
+        backoffs = {k: p for k, p in state.ledger.backoffs.items() if k != SUBJECT}
+        state.change(snapshot_after=state.now, sought=None, backoffs=backoffs)
     snapshot = take_snapshot(state)
     if snapshot is None:
         return False
@@ -56,23 +62,26 @@ def _adopt(state: Planning, node: NodeFacts, snapshot: InstanceSnapshot) -> bool
     facts = facts_of(snapshot, instance_id)
     instance, primary = snapshot.instance, snapshot.instance.primary if snapshot.instance is not None else None
     if facts is None or instance is None or primary is None:
-        attempts = state.pace(SUBJECT).attempts
+        attempts = state.backoff(SUBJECT).attempts
         again = state.now + grown(FIRST_SECONDS, LONGEST_SECONDS, attempts)
         state.change(
             snapshot_after=again,
-            paces={**state.ledger.paces, SUBJECT: Pace(not_before=again, attempts=attempts + 1, code="NoInstance")},
+            backoffs={
+                **state.ledger.backoffs,
+                SUBJECT: Backoff(not_before=again, attempts=attempts + 1, code="NoInstance"),
+            },
             sought=node,
         )
         state.look_at(again)
-        state.tell_node_once(
+        state.emit_node_once(
             "instance",
             EventReason.INSTANCE_NOT_FOUND,
             f"EC2 knows no running instance {instance_id} of this node",
         )
         return False
     # What was asked for is here: the next snapshot may be asked for as soon as it is wanted.
-    paces = {k: p for k, p in state.ledger.paces.items() if k != SUBJECT}
-    state.change(instance=facts, sought=None, paces=paces)
+    backoffs = {k: p for k, p in state.ledger.backoffs.items() if k != SUBJECT}
+    state.change(instance=facts, sought=None, backoffs=backoffs)
     if node.os == WINDOWS:
         # Looked at again before anything found has rested: EC2's answer can be older than our last call.
         pool = adopted_pool(primary, state.desired.pods, state.now)

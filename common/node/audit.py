@@ -106,7 +106,7 @@ def _lost(state: Planning, eni: EniId) -> None:
     """Somebody deleted it behind our back."""
     ledger, trunk = state.ledger, state.ledger.trunk
     if eni == trunk.eni_id:
-        state.tell_node(
+        state.emit_node(
             EventReason.TRUNK_INTERFACE_MISSING,
             f"The trunk interface {eni} is not on its instance any more; it is attached again, or another one is made",
             Severity.WARNING,

@@ -12,7 +12,7 @@ from common.model.actions import (
 )
 from common.model.errors import Conflict, OutsideError
 from common.model.ids import instance_id_of
-from common.model.ledger import Pace
+from common.model.ledger import Backoff
 from common.model.names import INSTANCE_TAG
 from common.model.node import CniNodeSpec, NodeFacts
 from common.model.notice import CniNodeNotice, EventReason, Severity
@@ -109,11 +109,11 @@ def _long_gone(state: Planning) -> bool:
     return due <= state.ledger.gone_asked_at
 
 
-def done(state: NodeState, action: CniNodeAction, earlier: Pace) -> None:
+def done(state: NodeState, action: CniNodeAction, earlier: Backoff) -> None:
     """A CNINode that is not whole after its repair, whatever the reason, is not worth a call a second."""
     if isinstance(action, RepairCniNode):
         wait = grown(WATCH_SECONDS, LONGEST_REPAIR_SECONDS, earlier.attempts)
-        state.set_pace(SUBJECT, Pace(not_before=state.now + wait, attempts=earlier.attempts + 1))
+        state.set_backoff(SUBJECT, Backoff(not_before=state.now + wait, attempts=earlier.attempts + 1))
     else:
         state.wait_for_watch(SUBJECT)
 
@@ -122,7 +122,7 @@ def failed(state: NodeState, action: CniNodeAction, error: OutsideError) -> None
     if isinstance(error, PASSING):
         return
     if isinstance(action, CreateCniNode) and not isinstance(error, Conflict):
-        state.tell_node(
+        state.emit_node(
             EventReason.CNI_NODE_CREATION_FAILED, f"The CNINode could not be created: {error}", Severity.WARNING
         )
     elif isinstance(action, CleanDeparted):

@@ -2,7 +2,7 @@
 
 from common.model.actions import ConfirmGone, ConfirmNodeGone
 from common.model.ids import PodUid
-from common.model.ledger import Pace
+from common.model.ledger import Backoff
 from common.node.state import NodeState, Planning
 from common.rules import subjects
 
@@ -17,4 +17,4 @@ def ask_about_pod(state: Planning, uid: PodUid, namespace: str, name: str) -> No
 
 
 def still_there(state: NodeState, action: ConfirmGone | ConfirmNodeGone) -> None:
-    state.set_pace(action.subject, Pace(not_before=state.now + STILL_THERE_SECONDS))
+    state.set_backoff(action.subject, Backoff(not_before=state.now + STILL_THERE_SECONDS))

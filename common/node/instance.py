@@ -6,7 +6,7 @@ import msgspec
 from common.model.actions import RequestSnapshot
 from common.model.ec2 import InstanceSnapshot
 from common.model.ids import InstanceId
-from common.model.ledger import InstanceFacts, Pace
+from common.model.ledger import Backoff, InstanceFacts
 from common.node.state import NodeState, Planning
 
 SUBJECT = "snapshot"
@@ -31,10 +31,10 @@ def take_snapshot(state: Planning) -> InstanceSnapshot | None:
     return None
 
 
-def snapshot_requested(state: NodeState, earlier: Pace) -> None:
+def snapshot_requested(state: NodeState, earlier: Backoff) -> None:
     """That it was asked for does not end the row of failures of what it shows."""
-    state.set_pace(
-        SUBJECT, msgspec.structs.replace(earlier, not_before=state.now + SNAPSHOT_ASK_AGAIN_SECONDS, turn=False)
+    state.set_backoff(
+        SUBJECT, msgspec.structs.replace(earlier, not_before=state.now + SNAPSHOT_ASK_AGAIN_SECONDS, reserved=False)
     )
 
 

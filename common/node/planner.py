@@ -13,7 +13,7 @@ from common.model.actions import Action
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
 from common.model.errors import OutsideError
-from common.model.ledger import Ledger, Pace
+from common.model.ledger import Backoff, Ledger
 from common.model.names import PRIVATE_IPV4
 from common.model.node import NodeFacts
 from common.model.notice import EventReason, Notice
@@ -22,7 +22,7 @@ from common.node import branch, capacity, cninode, confirming, departure, instan
 from common.node.adoption import know_instance
 from common.node.audit import audit
 from common.node.branch import keep_branches
-from common.node.branch.releasing import tell_cooldown
+from common.node.branch.releasing import emit_cooldown
 from common.node.cninode import keep_cninode
 from common.node.departure import depart
 from common.node.instance import keep_fresh
@@ -34,9 +34,9 @@ from common.node.state import NodeState, Options, Planning
 from common.node.trunk import keep_trunk
 from common.node.trunk.place import branch_limit
 from common.node.trunk.using import had_trunk
-from common.node.waiting import tell_waiting
+from common.node.waiting import emit_waiting
 from common.node.windows.pods import keep_windows, windows_limits
-from common.rules.managed import Standing, spec_of, standing
+from common.rules.managed import Management, management, spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +58,13 @@ def plan(
     jitter: float,
     busy: frozenset[str],
     options: Options,
-    spare: float = 1.0,
+    burst_left: float = 1.0,
     held: frozenset[str] = frozenset(),
     unavailable: frozenset[str] = frozenset(),
 ) -> Plan:
     """`busy` are the subjects of actions under way, `held` those of actions that cannot begin now; `snapshot` is the
-    latest known of the node's instance; `spare` is the share of what EC2 allows of address calls that is left, 0 to
-    1; `unavailable` are the scopes that fail for all and are not this node's to ask about."""
+    latest known of the node's instance; `burst_left` is the share of what EC2 allows of address calls that is left,
+    0 to 1; `unavailable` are the scopes that fail for all and are not this node's to ask about."""
     state = Planning(
         ledger=ledger,
         desired=desired,
@@ -73,7 +73,7 @@ def plan(
         jitter=jitter,
         busy=busy,
         options=options,
-        spare=spare,
+        burst_left=burst_left,
         held=held,
         unavailable=unavailable,
     )
@@ -97,14 +97,14 @@ def _attend(state: Planning, node: NodeFacts) -> None:
     if state.ledger.gone_since is not None:
         state.change(gone_since=None, gone_asked_at=0.0)
     spec = spec_of(state.desired.view, state.ledger.cninode_spec)
-    stands = standing(node, spec, state.desired.config)
-    if stands is Standing.IGNORED:
+    stands = management(node, spec, state.desired.config)
+    if stands is Management.IGNORED:
         if state.ledger.cninode_spec is not None:
             state.change(cninode_spec=None)  # What it was is not made again: it is another controller's.
         return
     keep_cninode(state, node)
-    if stands in (Standing.LINUX, Standing.WINDOWS):
-        state.tell_node_once(
+    if stands in (Management.LINUX, Management.WINDOWS):
+        state.emit_node_once(
             f"version/{node.uid}",
             EventReason.CONTROLLER_VERSION_NOTICE,
             f"The node is managed by VPC resource controller version {state.options.version}",
@@ -114,8 +114,8 @@ def _attend(state: Planning, node: NodeFacts) -> None:
             keep_branches(state, node, serving=False)  # Of an instance before.
         return
     match stands:
-        case Standing.LINUX:
-            tell_cooldown(state)
+        case Management.LINUX:
+            emit_cooldown(state)
             known = know_instance(state, node)
             ready = known and keep_trunk(state, node)
             keep_branches(state, node, serving=ready)
@@ -124,13 +124,13 @@ def _attend(state: Planning, node: NodeFacts) -> None:
             else:
                 if known and branch_limit(state) == 0:
                     keep_fresh(state)
-                tell_waiting(state)
-        case Standing.WINDOWS:
+                emit_waiting(state)
+        case Management.WINDOWS:
             if know_instance(state, node):
                 keep_windows(state, node)
                 keep_fresh(state)
             if state.ledger.instance is None or windows_limits(state, state.ledger.instance) is None:
-                tell_waiting(state)
+                emit_waiting(state)
             if state.ledger.branches:  # Of a Linux node of this name.
                 keep_branches(state, node, serving=False)
         case _:
@@ -152,17 +152,19 @@ def apply(ledger: Ledger, action: Action, outcome: Outcome, *, now: float, jitte
     if moved_on(ledger, action):
         return Applied(ledger=ledger, moved_on=True)
     state = NodeState(ledger=ledger, now=now, jitter=jitter)
-    earlier = state.pace(action.subject)
+    earlier = state.backoff(action.subject)
     match outcome:
         case Waits(until=until):
-            state.set_pace(action.subject, msgspec.structs.replace(earlier, not_before=until, turn=True, scope=""))
+            state.set_backoff(
+                action.subject, msgspec.structs.replace(earlier, not_before=until, reserved=True, scope="")
+            )
             _not_begun(state, action)
         case Failed(error=error, scope=scope):
             error = weighed(ledger, action, error, now)
-            state.set_pace(action.subject, after_failure(earlier, error, now, jitter, scope))
+            state.set_backoff(action.subject, after_failure(earlier, error, now, jitter, scope))
             _failed(state, action, error)
         case Done(value=value):
-            state.set_pace(action.subject, None)
+            state.set_backoff(action.subject, None)
             _done(state, action, value, earlier)
         case _:
             assert_never(outcome)
@@ -173,12 +175,12 @@ def turned_away(ledger: Ledger, action: Action, *, now: float) -> Ledger:
     """The ledger without the intent of an action that was not begun, for want of a thread. Its turn stays its own."""
     state = NodeState(ledger=ledger, now=now, jitter=0.0)
     _not_begun(state, action)
-    if action.turn:
-        state.set_pace(action.subject, msgspec.structs.replace(state.pace(action.subject), turn=True))
+    if action.reserved:
+        state.set_backoff(action.subject, msgspec.structs.replace(state.backoff(action.subject), reserved=True))
     return state.ledger
 
 
-def _done(state: NodeState, action: Action, value: Any, earlier: Pace) -> None:
+def _done(state: NodeState, action: Action, value: Any, earlier: Backoff) -> None:
     """`earlier`: the failures of the subject before, which a success ends except where its subject says otherwise."""
     match action:
         case act.RequestSnapshot():

@@ -15,7 +15,7 @@ from common.model.ledger import Ledger, Trunk, TrunkState
 from common.model.node import NodeView
 from common.model.notice import EventReason
 from common.node.state import Planning
-from common.rules.managed import Standing, spec_of, standing
+from common.rules.managed import Management, management, spec_of
 
 LOOK_AGAIN_SECONDS = 1.0
 """A handing-over takes a run of each side; the other's is waited for so long before the next look."""
@@ -42,7 +42,7 @@ def names(view: NodeView, instance_id: InstanceId) -> bool:
 
 def _served(view: NodeView, ledger: Ledger, config: ClusterConfig | None) -> bool:
     assert view.node is not None
-    return standing(view.node, spec_of(view, ledger.cninode_spec), config) in (Standing.LINUX, Standing.WINDOWS)
+    return management(view.node, spec_of(view, ledger.cninode_spec), config) in (Management.LINUX, Management.WINDOWS)
 
 
 def pods_of_instance(desired: Desired, instance_id: InstanceId) -> Desired:
@@ -90,7 +90,7 @@ def _hand_over(state: Planning, instance_id: InstanceId, serves: NodeName) -> No
         return  # What is under way ends first, and its outcome is handed over with the rest.
     if not ledger.yielded:
         state.change(yielded=True)
-        state.tell_node_once(
+        state.emit_node_once(
             "shared",
             EventReason.INSTANCE_SHARED,
             f"The instance {instance_id} of this node is served under the name {serves}",
@@ -112,7 +112,7 @@ def _forget(state: Planning, instance_id: InstanceId) -> None:
     if branches != ledger.branches:
         state.change(branches=branches)
     if _about(ledger, instance_id):
-        state.change(instance=None, trunk=Trunk(), pool=None, claims={}, paces={}, snapshot_after=None, suspects=())
+        state.change(instance=None, trunk=Trunk(), pool=None, claims={}, backoffs={}, snapshot_after=None, suspects=())
 
 
 def _take_over(state: Planning, instance_id: InstanceId) -> bool:

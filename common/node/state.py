@@ -10,14 +10,14 @@ from common.model.actions import Action
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
 from common.model.ids import BranchKey
-from common.model.ledger import Branch, Claim, Ledger, Pace, Pool
+from common.model.ledger import Backoff, Branch, Claim, Ledger, Pool
 from common.model.limits import InstanceLimits
 from common.model.notice import EventReason, NodeNotice, Notice, PodNotice, Severity
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.made_for import made_for
 from common.rules import subjects
 
-IDLE = Pace()
+IDLE = Backoff()
 NEVER = float("inf")
 ANNOTATION_SEEN_SECONDS = 60.0
 """An annotation that is not seen for so long after it was written has been taken away."""
@@ -76,31 +76,31 @@ class NodeState:
         if pool is not self.ledger.pool:
             self.change(pool=pool)
 
-    def pace(self, subject: str) -> Pace:
-        return self.ledger.paces.get(subject, IDLE)
+    def backoff(self, subject: str) -> Backoff:
+        return self.ledger.backoffs.get(subject, IDLE)
 
-    def set_pace(self, subject: str, pace: Pace | None) -> None:
+    def set_backoff(self, subject: str, backoff: Backoff | None) -> None:
         """None: the subject has failed at nothing, and waits for nothing."""
-        if pace is None and subject not in self.ledger.paces:
+        if backoff is None and subject not in self.ledger.backoffs:
             return
-        paces = {k: v for k, v in self.ledger.paces.items() if k != subject}
-        self.change(paces=paces if pace is None else {**paces, subject: pace})
+        backoffs = {k: v for k, v in self.ledger.backoffs.items() if k != subject}
+        self.change(backoffs=backoffs if backoff is None else {**backoffs, subject: backoff})
 
     def wait_for_watch(self, subject: str) -> None:
         """What was written about it is not seen yet: until then the old is no reason to do it again."""
-        self.set_pace(subject, Pace(not_before=self.now + WATCH_SECONDS))
+        self.set_backoff(subject, Backoff(not_before=self.now + WATCH_SECONDS))
 
-    def tell_node(self, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
+    def emit_node(self, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
         self.notices.append(NodeNotice(node=self.ledger.node, reason=reason, message=message, severity=severity))
 
-    def tell_node_once(self, key: str, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
-        """Tell it unless the last thing told under `key` was the same."""
+    def emit_node_once(self, key: str, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
+        """Emit it unless the last event under `key` was the same."""
         if self.first_time(key, message):
-            self.tell_node(reason, message, severity)
+            self.emit_node(reason, message, severity)
 
-    def tell_pod(
+    def emit_pod(
         self,
-        pod: PodWish | act.Annotate | Branch | Claim,
+        pod: PodRequest | act.Annotate | Branch | Claim,
         reason: EventReason,
         message: str,
         severity: Severity = Severity.NORMAL,
@@ -108,28 +108,28 @@ class NodeState:
         if isinstance(pod, Branch):
             namespace, name, uid = pod.pod_namespace, pod.pod_name, pod.pod_uid
         else:
-            uid = pod.uid if isinstance(pod, PodWish) else pod.pod_uid
+            uid = pod.uid if isinstance(pod, PodRequest) else pod.pod_uid
             namespace, name = pod.namespace, pod.name
         self.notices.append(
             PodNotice(namespace=namespace, name=name, uid=uid, reason=reason, message=message, severity=severity)
         )
 
-    def tell_pod_once(
-        self, pod: PodWish, reason: EventReason, message: str, severity: Severity = Severity.NORMAL
+    def emit_pod_once(
+        self, pod: PodRequest, reason: EventReason, message: str, severity: Severity = Severity.NORMAL
     ) -> None:
-        """Tell why a pod waits, unless it was told the same last."""
+        """Emit why a pod waits, unless its last event had the same reason."""
         if self.first_time(subjects.pod(pod.uid), reason):
-            self.tell_pod(pod, reason, message, severity)
+            self.emit_pod(pod, reason, message, severity)
 
     def first_time(self, key: str, what: str) -> bool:
-        if self.ledger.told.get(key) == what:
+        if self.ledger.emitted.get(key) == what:
             return False
-        self.change(told={**self.ledger.told, key: what})
+        self.change(emitted={**self.ledger.emitted, key: what})
         return True
 
-    def forget_told(self, key: str) -> None:
-        if key in self.ledger.told:
-            self.change(told={k: v for k, v in self.ledger.told.items() if k != key})
+    def forget_emitted(self, key: str) -> None:
+        if key in self.ledger.emitted:
+            self.change(emitted={k: v for k, v in self.ledger.emitted.items() if k != key})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class Planning(NodeState):
     """Scopes that fail for all, and are not this node's to ask about now."""
     held: frozenset[str] = frozenset()
     """Subjects of actions for which this process has no thread now."""
-    spare: float = 1.0
+    burst_left: float = 1.0
     """Share of what EC2 allows of address calls that is left, 0 to 1."""
     actions: list[Action] = field(default_factory=list)
     look_again: float = NEVER
@@ -165,7 +165,7 @@ class Planning(NodeState):
         return due <= self.now
 
     def may(self, subject: str, scopes: Collection[str] = ()) -> bool:
-        """Whether a step about `subject` may start now: none is under way, its pace allows it, and there is room.
+        """Whether a step about `subject` may start now: none is under way, its backoff allows it, and there is room.
         `scopes`: of the step, where it may be another one than the one that failed."""
         if subject in self.busy or subject in self.held:
             return False
@@ -177,25 +177,25 @@ class Planning(NodeState):
     def due_at(self, subject: str, scopes: Collection[str] = ()) -> float:
         """When a step about `subject` may start. What waits for a scope is due when that works, or is this node's to
         ask about, or does not concern the step any more."""
-        pace = self.pace(subject)
-        waits = pace.scope in self.unavailable and (not scopes or pace.scope in scopes)
-        return pace.not_before if waits or not pace.scope else 0.0
+        backoff = self.backoff(subject)
+        waits = backoff.scope in self.unavailable and (not scopes or backoff.scope in scopes)
+        return backoff.not_before if waits or not backoff.scope else 0.0
 
     def start(self, action: Action) -> None:
         """Add an action whose subject `may` start; the caller records its intent in the ledger."""
-        pace = self.ledger.paces.get(action.subject)
-        if pace is not None and pace.turn:
-            action = msgspec.structs.replace(action, turn=True)
-            self.set_pace(action.subject, msgspec.structs.replace(pace, turn=False))
+        backoff = self.ledger.backoffs.get(action.subject)
+        if backoff is not None and backoff.reserved:
+            action = msgspec.structs.replace(action, reserved=True)
+            self.set_backoff(action.subject, msgspec.structs.replace(backoff, reserved=False))
         action = msgspec.structs.replace(action, made_for=made_for(self.ledger, action))
         self.actions.append(action)
         self.busy |= {action.subject}
 
     def forget_attempts(self, subject: str) -> None:
         """What was tried has come true: the next failure is the first again."""
-        pace = self.pace(subject)
-        if pace.attempts:
-            self.set_pace(subject, msgspec.structs.replace(pace, attempts=0, code="", message=""))
+        backoff = self.backoff(subject)
+        if backoff.attempts:
+            self.set_backoff(subject, msgspec.structs.replace(backoff, attempts=0, code="", message=""))
 
     def forget_ended_subjects(self) -> None:
         """Backoffs and emitted events of what is no more."""
@@ -215,7 +215,7 @@ class Planning(NodeState):
                 case _:
                     return True
 
-        paces = {k: v for k, v in ledger.paces.items() if current(k)}
-        told = {k: v for k, v in ledger.told.items() if current(k)}
-        if len(paces) != len(ledger.paces) or len(told) != len(ledger.told):
-            self.change(paces=paces, told=told)
+        backoffs = {k: v for k, v in ledger.backoffs.items() if current(k)}
+        emitted = {k: v for k, v in ledger.emitted.items() if current(k)}
+        if len(backoffs) != len(ledger.backoffs) or len(emitted) != len(ledger.emitted):
+            self.change(backoffs=backoffs, emitted=emitted)

@@ -123,7 +123,9 @@ FAULTS: tuple[Fault, ...] = (
         "return False and self.dirty_check.on(",
     ),
     Fault("run: nobody is woken for a thread", "Reconciler._work", "run.executor.wake(", "(lambda *_: None)("),
-    Fault("run: one fault stops the node", "Reconciler._planned", "spare=self._spare(run)", "spare=1 / 0"),
+    Fault(
+        "run: one fault stops the node", "Reconciler._planned", "burst_left=self._burst_left(run)", "burst_left=1 / 0"
+    ),
     Fault("ledger: fencing off", "save_ledger.lua", "~= ARGV[2]", "== 'x'"),
     Fault("term: fencing off", "fenced.lua", "tonumber(latest) > tonumber(term)", "false"),
     Fault("list: complete whoever began another", "finish_list.lua", "~= ARGV[1]", "== 'x'"),

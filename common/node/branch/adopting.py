@@ -8,7 +8,7 @@ from common.model.ec2 import Interface, Subnet
 from common.model.ids import FIRST_VLAN, LAST_VLAN, UNKNOWN_VLAN, BranchKey, EniId, InstanceId, PodUid, VlanId
 from common.model.ledger import Branch, BranchState, Claim, Ledger
 from common.model.names import BRANCH_DESCRIPTION, OWNER_OURS, OWNER_TAG, POD_UID_TAG
-from common.model.pod import BranchAnnotation, PodWish, is_live
+from common.model.pod import BranchAnnotation, PodRequest, is_live
 from common.rules.leaks import being_made
 from common.rules.pod_eni import interfaces_named
 
@@ -27,7 +27,7 @@ def adopt_branches(
     trunk: EniId,
     subnet: Subnet,
     interfaces: Iterable[Interface],
-    pods: dict[PodUid, PodWish],
+    pods: dict[PodUid, PodRequest],
     now: float,
 ) -> Ledger:
     """Take over branch interfaces that the ledger does not know. One that a living pod has, by its annotation and the
@@ -59,10 +59,10 @@ def adopt_branches(
     return msgspec.structs.replace(ledger, branches=branches, claims=claims)
 
 
-Owner = tuple[PodWish, BranchAnnotation | None]
+Owner = tuple[PodRequest, BranchAnnotation | None]
 
 
-def _owners(interfaces: Iterable[Interface], pods: dict[PodUid, PodWish]) -> dict[EniId, Owner]:
+def _owners(interfaces: Iterable[Interface], pods: dict[PodUid, PodRequest]) -> dict[EniId, Owner]:
     """Which living pod has each interface. An annotation counts for an interface whose tag names its pod; for one
     without that tag (made by the reference) the oldest pod that names it counts. A pod whose annotation cannot be read,
     or names nothing of its own, has what was made for it: that is not absence."""

@@ -10,7 +10,7 @@ from common.model.ids import EniId, PodUid
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Claim, TrunkState
 from common.model.names import POD_ENI
 from common.model.notice import EventReason, Severity
-from common.model.pod import BranchAnnotation, PodWish, is_live
+from common.model.pod import BranchAnnotation, PodRequest, is_live
 from common.node.branch.claims import undo_claim
 from common.node.branch.owning import give_back, may_own
 from common.node.retry import PASSING
@@ -32,8 +32,8 @@ def observe_annotations(state: Planning) -> None:
         if problem:
             what = f"Pod {pod.namespace}/{pod.name} carries an annotation {POD_ENI} that cannot be read: {problem}"
             if state.first_time(subjects.annotation(pod.uid), what):
-                state.tell_node(EventReason.POD_ANNOTATION_MALFORMED, what, Severity.WARNING)
-                state.tell_pod(pod, EventReason.POD_ANNOTATION_MALFORMED, what, Severity.WARNING)
+                state.emit_node(EventReason.POD_ANNOTATION_MALFORMED, what, Severity.WARNING)
+                state.emit_pod(pod, EventReason.POD_ANNOTATION_MALFORMED, what, Severity.WARNING)
         claim = claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
         if not claim.annotated:
             claims[pod.uid] = msgspec.structs.replace(claim, annotated=True, annotated_at=state.now)
@@ -45,13 +45,13 @@ def observe_annotations(state: Planning) -> None:
             if branch is None:
                 # Not adopted yet, perhaps; the audits find what is there.
                 if state.ledger.trunk.state is TrunkState.READY and state.unseen_for_long(pod.seen_at):
-                    _tell_forged(state, pod, entry.eni_id, "which is not on the trunk of its node")
+                    _emit_forged(state, pod, entry.eni_id, "which is not on the trunk of its node")
                 continue
             if not may_own(branch, pod.uid):
-                _tell_forged(state, pod, entry.eni_id, "which was made for another pod")
+                _emit_forged(state, pod, entry.eni_id, "which was made for another pod")
                 continue
             if differing := _differing(branch, entry):
-                _tell_forged(state, pod, entry.eni_id, f"with another {differing} than it has")
+                _emit_forged(state, pod, entry.eni_id, f"with another {differing} than it has")
             if branch.state is BranchState.DISASSOCIATED or subjects.branch(branch.key) in state.busy:
                 continue
             if branch.state is not BranchState.ASSIGNED or not is_live(state.desired.pods.get(branch.pod_uid)):
@@ -95,10 +95,10 @@ def _differing(branch: Branch, entry: BranchAnnotation) -> str:
     return " and ".join(name for name, known, named in said if known and named and known != named)
 
 
-def _tell_forged(state: Planning, pod: PodWish, eni_id: EniId, why: str) -> None:
+def _emit_forged(state: Planning, pod: PodRequest, eni_id: EniId, why: str) -> None:
     """Once, however many it names."""
     if state.first_time(subjects.annotation(pod.uid), "not its own"):
-        state.tell_pod(
+        state.emit_pod(
             pod,
             EventReason.ANNOTATION_NOT_VERIFIED,
             f"The annotation {POD_ENI} names the interface {eni_id}, {why}: it does not count",
@@ -138,7 +138,7 @@ def annotate(state: Planning, *, serving: bool) -> None:
         )
 
 
-def _lost_annotation(state: Planning, pod: PodWish, branches: Iterable[Branch]) -> bool:
+def _lost_annotation(state: Planning, pod: PodRequest, branches: Iterable[Branch]) -> bool:
     """Somebody took it away from a pod that has its interfaces."""
     trunk = state.ledger.trunk.eni_id
     if pod.eni_annotation is not None or any(b.state not in ON_TRUNK or b.trunk_id != trunk for b in branches):
@@ -159,7 +159,7 @@ def _begin_anew(state: Planning, uid: PodUid, branches: Iterable[Branch]) -> Non
 def annotated(state: NodeState, action: Annotate, stands: str) -> None:
     """`stands` is the annotation that the pod has now: ours, or the one that it had before."""
     claim = state.ledger.claims.get(action.pod_uid)
-    state.set_pace(subjects.claim(action.pod_uid), None)
+    state.set_backoff(subjects.claim(action.pod_uid), None)
     if claim is not None:
         claims = {
             **state.ledger.claims,
@@ -167,12 +167,12 @@ def annotated(state: NodeState, action: Annotate, stands: str) -> None:
         }
         state.change(claims=claims)
     if stands == action.value:
-        state.tell_pod(action, EventReason.RESOURCE_ALLOCATED, f"Allocated {action.value} to the pod")
+        state.emit_pod(action, EventReason.RESOURCE_ALLOCATED, f"Allocated {action.value} to the pod")
         return
     # It was annotated before us, by the API server's own word: what of ours it does not name goes, and rests where the
     # pod may use it; what it names of those that were found without an owner has one.
     ours = claim is not None and claim.annotated
-    has = PodWish(uid=action.pod_uid, namespace=action.namespace, name=action.name, eni_annotation=stands)
+    has = PodRequest(uid=action.pod_uid, namespace=action.namespace, name=action.name, eni_annotation=stands)
     named = {entry.eni_id for entry in interfaces_named(has)[0]}
     for branch in list(state.ledger.branches.values()):
         if branch.eni_id in named and branch.state is BranchState.COOLING and may_own(branch, action.pod_uid):
@@ -186,7 +186,7 @@ def annotated(state: NodeState, action: Annotate, stands: str) -> None:
 def failed(state: NodeState, action: Annotate, error: OutsideError) -> None:
     """NotFound and Conflict: it is gone, or another of the same name. The watch tells, and the API server confirms."""
     if not isinstance(error, (NotFound, Conflict, *PASSING)):
-        state.tell_pod(
+        state.emit_pod(
             action,
             EventReason.BRANCH_ENI_ANNOTATION_FAILED,
             f"The annotation could not be written: {error}",

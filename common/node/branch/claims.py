@@ -5,11 +5,11 @@ import msgspec
 from common.model.actions import ResolvePod
 from common.model.errors import OutsideError
 from common.model.ids import BranchKey, PodUid
-from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace
+from common.model.ledger import Backoff, Branch, BranchState, Claim, Ledger
 from common.model.node import NodeFacts
 from common.model.notice import EventReason, Severity
 from common.model.outcome import Resolution
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.retry import PASSING
 from common.node.state import NodeState, Planning
 from common.rules import subjects
@@ -19,7 +19,7 @@ UNRESOLVED_SECONDS = 10.0
 """Between looks for an ENIConfig that does not exist."""
 
 
-def resolve(state: Planning, node: NodeFacts, pod: PodWish) -> None:
+def resolve(state: Planning, node: NodeFacts, pod: PodRequest) -> None:
     instance, subject = state.ledger.instance, subjects.claim(pod.uid)
     if instance is None or not (state.may(subject) or (goes_elsewhere(state, pod) and subject not in state.busy)):
         return
@@ -34,22 +34,22 @@ def resolve(state: Planning, node: NodeFacts, pod: PodWish) -> None:
     )
 
 
-def goes_elsewhere(state: Planning, pod: PodWish) -> bool:
+def goes_elsewhere(state: Planning, pod: PodRequest) -> bool:
     """Its node's ENIConfig names another subnet by now than the one that was tried."""
     config, claim = state.desired.view.eni_config, state.ledger.claims.get(pod.uid)
     return config is not None and claim is not None and claim.subnet_id not in ("", config.subnet)
 
 
-def resolved(state: NodeState, action: ResolvePod, found: Resolution, earlier: Pace) -> None:
+def resolved(state: NodeState, action: ResolvePod, found: Resolution, earlier: Backoff) -> None:
     """`earlier` failures of the pod's interfaces are counted on: that its groups were found does not end their row."""
     pod, ledger = action.pod, state.ledger
-    state.set_pace(action.subject, msgspec.structs.replace(earlier, not_before=0.0, turn=False, scope=""))
+    state.set_backoff(action.subject, msgspec.structs.replace(earlier, not_before=0.0, reserved=False, scope=""))
     claim = ledger.claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)
     if found.problem:
         until = state.now + UNRESOLVED_SECONDS
-        state.set_pace(action.subject, Pace(not_before=until, attempts=earlier.attempts, code="NotResolved"))
+        state.set_backoff(action.subject, Backoff(not_before=until, attempts=earlier.attempts, code="NotResolved"))
         state.change(claims={**ledger.claims, pod.uid: claim})
-        state.tell_pod(claim, EventReason.BRANCH_ALLOCATION_FAILED, found.problem, Severity.WARNING)
+        state.emit_pod(claim, EventReason.BRANCH_ALLOCATION_FAILED, found.problem, Severity.WARNING)
         return
     same = claim.groups == found.groups and claim.matched == found.matched
     claim = msgspec.structs.replace(
@@ -66,11 +66,11 @@ def resolved(state: NodeState, action: ResolvePod, found: Resolution, earlier: P
         return
     if found.matched:
         groups = " ".join(found.groups)
-        state.tell_pod(
+        state.emit_pod(
             claim, EventReason.SECURITY_GROUP_REQUESTED, f"Pod will get the following Security Groups [{groups}]"
         )
     else:
-        state.tell_pod(
+        state.emit_pod(
             claim,
             EventReason.SECURITY_GROUP_REQUESTED,
             "Pod will get the instance security group as the pod didn't match any Security Group from "
@@ -81,16 +81,18 @@ def resolved(state: NodeState, action: ResolvePod, found: Resolution, earlier: P
 
 def failed(state: NodeState, action: ResolvePod, error: OutsideError) -> None:
     if not isinstance(error, PASSING):
-        state.tell_pod(action.pod, EventReason.BRANCH_ALLOCATION_FAILED, str(error), Severity.WARNING)
+        state.emit_pod(action.pod, EventReason.BRANCH_ALLOCATION_FAILED, str(error), Severity.WARNING)
 
 
 def drop_pod(ledger: Ledger, uid: PodUid, now: float) -> Ledger:
     """Forget what was decided for a pod; what was begun for it is not wanted any more."""
     claims = {key: claim for key, claim in ledger.claims.items() if key != uid}
-    paces = {
-        key: pace for key, pace in ledger.paces.items() if key not in (subjects.claim(uid), subjects.annotate(uid))
+    backoffs = {
+        key: backoff
+        for key, backoff in ledger.backoffs.items()
+        if key not in (subjects.claim(uid), subjects.annotate(uid))
     }
-    return msgspec.structs.replace(ledger, branches=unwant(ledger, uid), claims=claims, paces=paces)
+    return msgspec.structs.replace(ledger, branches=unwant(ledger, uid), claims=claims, backoffs=backoffs)
 
 
 def undo_claim(ledger: Ledger, uid: PodUid) -> Ledger:

@@ -129,7 +129,7 @@ def failed(state: NodeState, action: act.Making, error: OutsideError) -> None:
         _learned(state, action, branch, error)
     elif isinstance(action, act.AssociateBranch) and _token_spent(action, branch, error):
         state.set_branch(action.key, associations_ended=1)
-        state.set_pace(action.subject, None)
+        state.set_backoff(action.subject, None)
     else:
         _refused(state, action, branch, error)
 
@@ -141,13 +141,13 @@ def _refused(state: NodeState, action: act.Making, branch: Branch, error: Outsid
         state.set_branch(action.key, tried=False)
     if isinstance(action, act.AssociateBranch) and not action.again:
         state.set_branch(action.key, associating=False)
-    pace = state.pace(action.subject)
+    backoff = state.backoff(action.subject)
     claim = subjects.claim(branch.pod_uid)
-    state.set_pace(action.subject, None)
-    state.set_pace(claim, after_failure(state.pace(claim), error, state.now, state.jitter, pace.scope))
+    state.set_backoff(action.subject, None)
+    state.set_backoff(claim, after_failure(state.backoff(claim), error, state.now, state.jitter, backoff.scope))
     state.ledger = undo_claim(state.ledger, branch.pod_uid)
     state.change(audit_at=min(state.ledger.audit_at, state.now + AUDIT_SECONDS))
-    state.tell_pod(
+    state.emit_pod(
         branch,
         EventReason.BRANCH_ALLOCATION_FAILED,
         f"failed to allocate branch ENI to pod: {STEP_NAMES[type(action)]}, {error}",
@@ -163,9 +163,9 @@ def _nothing_begun(state: NodeState, branch: Branch) -> bool:
 
 def _begin_later(state: NodeState, action: act.Making, branch: Branch) -> None:
     """The pod waits without a place on the trunk, and by then its groups may be others."""
-    pace = state.pace(action.subject)
-    state.set_pace(action.subject, None)
-    state.set_pace(subjects.claim(branch.pod_uid), pace)
+    backoff = state.backoff(action.subject)
+    state.set_backoff(action.subject, None)
+    state.set_backoff(subjects.claim(branch.pod_uid), backoff)
     state.ledger = undo_claim(state.ledger, branch.pod_uid)
 
 
@@ -184,7 +184,7 @@ def _learned(
     it is released as if it were there. Of an interface it does, but for one for lack of rights: asked again later."""
     if isinstance(action, act.CreateBranch) and isinstance(error, Denied):
         return
-    state.set_pace(action.subject, None)
+    state.set_backoff(action.subject, None)
     if isinstance(action, act.CreateBranch):
         state.drop_branch(branch.key)
     elif isinstance(action, act.AssociateBranch):

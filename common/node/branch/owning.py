@@ -6,7 +6,7 @@ import msgspec
 
 from common.model.ids import PodUid
 from common.model.ledger import Branch, BranchState, Claim
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.state import NodeState
 from common.rules.pod_eni import interfaces_named
 
@@ -17,7 +17,7 @@ def may_own(branch: Branch, pod: PodUid) -> bool:
     return branch.made_for in ("", pod)
 
 
-def owner_of(branch: Branch, living: list[PodWish], branches: Iterable[Branch]) -> PodWish | None:
+def owner_of(branch: Branch, living: list[PodRequest], branches: Iterable[Branch]) -> PodRequest | None:
     """The living pod that has it: its annotation names it, or it was made for that pod, whose annotation names nothing
     of its own that could stand in its place."""
     for pod in living:
@@ -33,7 +33,7 @@ def owner_of(branch: Branch, living: list[PodWish], branches: Iterable[Branch]) 
     return None
 
 
-def give_back(state: NodeState, branch: Branch, pod: PodWish) -> None:
+def give_back(state: NodeState, branch: Branch, pod: PodRequest) -> None:
     """The pod has had it all the time."""
     state.set_branch(
         branch.key,

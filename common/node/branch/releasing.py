@@ -8,7 +8,7 @@ from common.model.errors import NotFound, OutsideError
 from common.model.ids import EniId
 from common.model.ledger import Branch, BranchState
 from common.model.notice import EventReason
-from common.model.pod import PodWish, is_live
+from common.model.pod import PodRequest, is_live
 from common.node.branch.owning import may_own
 from common.node.state import NodeState, Planning
 from common.node.tokens import branch_token, disassociation_token
@@ -24,14 +24,14 @@ def cooldown(state: Planning) -> float:
     return config.cooldown if config is not None else DEFAULT_COOLDOWN_SECONDS
 
 
-def tell_cooldown(state: Planning) -> None:
+def emit_cooldown(state: Planning) -> None:
     seconds = cooldown(state)
     if state.desired.config is None or state.ledger.cooldown_seen == seconds:
         return
     if state.ledger.cooldown_seen is not None:
         minutes, rest = divmod(int(seconds), 60)
         text = f"{minutes}m{rest}s" if minutes else f"{rest}s"
-        state.tell_node(
+        state.emit_node(
             EventReason.BRANCH_ENI_COOL_DOWN_PERIOD_UPDATED, f"Branch ENI cool down period has been updated to {text}"
         )
     state.change(cooldown_seen=seconds)
@@ -94,7 +94,7 @@ def _claimed(state: Planning, branch: Branch) -> bool:
     return any(_names(pod, branch.eni_id) and may_own(branch, pod.uid) for pod in state.desired.pods.values())
 
 
-def _names(pod: PodWish, eni_id: EniId | None) -> bool:
+def _names(pod: PodRequest, eni_id: EniId | None) -> bool:
     return is_live(pod) and any(entry.eni_id == eni_id for entry in interfaces_named(pod)[0])
 
 
@@ -112,5 +112,5 @@ def failed(state: NodeState, action: act.Releasing, error: OutsideError) -> None
     """What is not there any more is released."""
     if isinstance(error, NotFound):
         if isinstance(action, act.DisassociateBranch):
-            state.set_pace(action.subject, None)
+            state.set_backoff(action.subject, None)
         done(state, action)

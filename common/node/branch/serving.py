@@ -6,7 +6,7 @@ from common.model.ids import FIRST_VLAN, LAST_VLAN, VlanId
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Claim
 from common.model.node import NodeFacts
 from common.model.notice import EventReason, Severity
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.branch.claims import goes_elsewhere, resolve
 from common.node.state import Planning
 from common.node.tokens import branch_key, branch_token
@@ -36,7 +36,7 @@ def serve(state: Planning, node: NodeFacts) -> None:
     limit = branch_limit(state)
     room, vlans = limit - len(_on_trunk(state)), len(free_vlans(state, LAST_VLAN))
     places = min(room, vlans)
-    first: PodWish | None = None
+    first: PodRequest | None = None
     for pod in unserved:
         claim = state.ledger.claims.get(pod.uid)
         if claim is None or claim.resolved_at == 0.0:
@@ -44,21 +44,21 @@ def serve(state: Planning, node: NodeFacts) -> None:
         resolved = claim is not None and claim.resolved_at > 0.0
         if pod.branches > limit:
             if resolved:
-                _tell_too_many(state, pod, limit)
+                _emit_too_many(state, pod, limit)
             continue
         if _fails(state, pod):
             continue
         if first is not None or pod.branches > places:
             first = first or pod
             if resolved:
-                _tell_no_room(state, pod, first, vlans=vlans if vlans < room else None)
+                _emit_no_room(state, pod, first, vlans=vlans if vlans < room else None)
             continue
         places -= pod.branches
         if claim is not None and resolved:
             _allot(state, node, pod, claim)
 
 
-def _waits(state: Planning, pod: PodWish) -> bool:
+def _waits(state: Planning, pod: PodRequest) -> bool:
     """Whether nothing was made for the pod so far. Where its annotation was taken away and it has nothing any more, it
     begins anew, with tokens of a new generation."""
     claim = state.ledger.claims.get(pod.uid)
@@ -73,11 +73,11 @@ def _waits(state: Planning, pod: PodWish) -> bool:
     return not claim.annotated
 
 
-def _fails(state: Planning, pod: PodWish) -> bool:
+def _fails(state: Planning, pod: PodRequest) -> bool:
     """Whether it waits for its next attempt after a failure."""
     subject = subjects.claim(pod.uid)
     due_at = state.due_at(subject)
-    if state.pace(subject).turn or due_at <= state.now or goes_elsewhere(state, pod):
+    if state.backoff(subject).reserved or due_at <= state.now or goes_elsewhere(state, pod):
         return False
     state.look_at(due_at)
     return True
@@ -87,7 +87,7 @@ def _made_for(state: Planning, claim: Claim) -> bool:
     return any(b.pod_uid == claim.pod_uid and not b.unwanted for b in state.ledger.branches.values())
 
 
-def _allot(state: Planning, node: NodeFacts, pod: PodWish, claim: Claim) -> None:
+def _allot(state: Planning, node: NodeFacts, pod: PodRequest, claim: Claim) -> None:
     """Give a pod for which there is room its VLANs and record the interfaces to make."""
     trunk, instance = state.ledger.trunk, state.ledger.instance
     assert trunk.eni_id is not None
@@ -127,8 +127,8 @@ def _on_trunk(state: Planning) -> list[Branch]:
     return [b for b in state.ledger.branches.values() if b.trunk_id == trunk and counts(b)]
 
 
-def _tell_too_many(state: Planning, pod: PodWish, limit: int) -> None:
-    state.tell_pod_once(
+def _emit_too_many(state: Planning, pod: PodRequest, limit: int) -> None:
+    state.emit_pod_once(
         pod,
         EventReason.BRANCH_ALLOCATION_FAILED,
         f"The pod asks for {pod.branches} branch interfaces and its node can have {limit}",
@@ -136,11 +136,11 @@ def _tell_too_many(state: Planning, pod: PodWish, limit: int) -> None:
     )
 
 
-def _tell_no_room(state: Planning, pod: PodWish, first: PodWish, *, vlans: int | None) -> None:
+def _emit_no_room(state: Planning, pod: PodRequest, first: PodRequest, *, vlans: int | None) -> None:
     """Why a pod waits for which there is no room, or whose turn comes after a pod for which there is none. `vlans`: how
     many VLAN ids are free, where they are what is short."""
     if vlans is not None:
-        state.tell_pod_once(
+        state.emit_pod_once(
             pod,
             EventReason.NO_FREE_VLAN,
             f"{vlans} of the {LAST_VLAN} VLAN ids of the node's trunk are free: its interfaces have some, and "
@@ -153,7 +153,7 @@ def _tell_no_room(state: Planning, pod: PodWish, first: PodWish, *, vlans: int |
     why = f"it can have {limit} ({resting} of them rest after their pods ended)"
     if pod.uid != first.uid:
         why += f", and {first.namespace}/{first.name}, which came first, waits for {first.branches}"
-    state.tell_pod_once(
+    state.emit_pod_once(
         pod,
         EventReason.BRANCH_CAPACITY_REACHED,
         f"The node has no room for the pod's branch interfaces: {why}; pods are served in their order when there is "

@@ -1,7 +1,7 @@
 """The device index that a new trunk gets, and the wait where none is free."""
 
 from common.model.ec2 import Instance
-from common.model.ledger import Pace
+from common.model.ledger import Backoff
 from common.model.limits import InstanceLimits
 from common.model.notice import EventReason, Severity
 from common.node.state import Planning
@@ -22,21 +22,21 @@ def free_device_index(instance: Instance, limits: InstanceLimits | None) -> int 
 
 def no_index(state: Planning) -> None:
     if state.first_time(INDEX, "none"):
-        state.tell_node(EventReason.NODE_TRUNK_FAILED_INIT, "The node failed initializing trunk interface")
-        state.tell_node(
+        state.emit_node(EventReason.NODE_TRUNK_FAILED_INIT, "The node failed initializing trunk interface")
+        state.emit_node(
             EventReason.NO_FREE_DEVICE_INDEX,
             "The instance has no free device index for a trunk interface: detach an interface, or lower the number "
             "that the VPC CNI attaches (MAX_ENI, WARM_ENI_TARGET)",
             Severity.WARNING,
         )
-    looks = state.pace(INDEX).attempts
+    looks = state.backoff(INDEX).attempts
     wait = min(LONGEST_INDEX_SECONDS, INDEX_SECONDS * max(1.0, looks / SOON_LOOKS))
     state.change(snapshot_after=state.now + wait)
-    state.set_pace(INDEX, Pace(attempts=looks + 1, code="NoIndex"))
+    state.set_backoff(INDEX, Backoff(attempts=looks + 1, code="NoIndex"))
     state.look_at(state.now + wait)
 
 
 def index_found(state: Planning) -> None:
-    if INDEX in state.ledger.paces:
-        state.set_pace(INDEX, None)
-        state.forget_told(INDEX)
+    if INDEX in state.ledger.backoffs:
+        state.set_backoff(INDEX, None)
+        state.forget_emitted(INDEX)

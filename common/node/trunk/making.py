@@ -6,7 +6,7 @@ from typing import Any, assert_never
 from common.model import actions as act
 from common.model.errors import Denied, NotFound, OutsideError, TokenMismatch, Unavailable, WrongClock
 from common.model.ids import GroupId, SubnetId
-from common.model.ledger import InstanceFacts, Pace, TrunkState
+from common.model.ledger import Backoff, InstanceFacts, TrunkState
 from common.model.node import NodeFacts
 from common.model.notice import EventReason, Severity
 from common.node.retry import PASSING
@@ -56,7 +56,7 @@ def create(state: Planning, node: NodeFacts, instance: InstanceFacts) -> None:
     if not state.may(SUBJECT, scopes_of(action)):
         return
     if bad:
-        state.tell_node_once(
+        state.emit_node_once(
             "tags", EventReason.INVALID_TAG, "Tags of the CNINode left out: " + "; ".join(bad), Severity.WARNING
         )
     state.set_trunk(state=TrunkState.CREATING, subnet_id=subnet, groups=groups)
@@ -107,13 +107,13 @@ def done(
             state.set_trunk(state=TrunkState.ATTACHING, attachment_id=value)
         case act.FinishTrunk():
             state.set_trunk(state=TrunkState.ATTACHED)
-            state.set_pace(SUBJECT, Pace(not_before=state.now + FIRST_TRUNK_POLL_SECONDS))
+            state.set_backoff(SUBJECT, Backoff(not_before=state.now + FIRST_TRUNK_POLL_SECONDS))
         case act.AwaitTrunk() if value:
             state.set_trunk(state=TrunkState.READY)
             state.change(audit_at=0.0)
-            state.set_pace(UNDONE, None)
+            state.set_backoff(UNDONE, None)
         case act.AwaitTrunk():
-            state.set_pace(SUBJECT, Pace(not_before=state.now + TRUNK_POLL_SECONDS))
+            state.set_backoff(SUBJECT, Backoff(not_before=state.now + TRUNK_POLL_SECONDS))
         case _:
             assert_never(action)
 
@@ -141,26 +141,26 @@ def failed(
             look_anew(state, state.now)
         else:
             state.set_trunk(state=TrunkState.ATTACHED)
-            state.set_pace(SUBJECT, None)
+            state.set_backoff(SUBJECT, None)
     else:
         begin_undo(state, error)
-    state.tell_node(EventReason.TRUNK_ENI_CREATION_FAILED, _why(error), Severity.WARNING)
-    state.tell_node(EventReason.NODE_TRUNK_FAILED_INIT, "The node failed initializing trunk interface")
+    state.emit_node(EventReason.TRUNK_ENI_CREATION_FAILED, _why(error), Severity.WARNING)
+    state.emit_node(EventReason.NODE_TRUNK_FAILED_INIT, "The node failed initializing trunk interface")
 
 
 def _not_created(state: NodeState, error: OutsideError) -> None:
     """By the next try subnet, groups and device indexes may be others."""
-    pace = state.pace(SUBJECT)
+    backoff = state.backoff(SUBJECT)
     if isinstance(error, TokenMismatch):
         state.set_trunk(state=TrunkState.ABSENT, generation=state.ledger.trunk.generation + 1)
     else:
         state.set_trunk(state=TrunkState.ABSENT, device_index=None)
-    state.change(snapshot_after=state.now if pace.scope else pace.not_before)
+    state.change(snapshot_after=state.now if backoff.scope else backoff.not_before)
 
 
 def not_seen(state: NodeState, error: OutsideError) -> None:
     """The look whether it is attached failed."""
-    if not isinstance(error, NotFound) or state.pace(SUBJECT).attempts < LOOKS_BEFORE_GONE:
+    if not isinstance(error, NotFound) or state.backoff(SUBJECT).attempts < LOOKS_BEFORE_GONE:
         return
     if carries(state):
         look_anew(state, state.now)

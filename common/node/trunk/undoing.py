@@ -15,8 +15,8 @@ LOOK_ANEW_SECONDS = 10.0
 
 def begin_undo(state: NodeState, error: OutsideError) -> None:
     """The undoing begins at once; what is waited for is the next try, with the attempts counted through."""
-    state.set_pace(UNDONE, after_failure(state.pace(UNDONE), error, state.now, 1.0))
-    state.set_pace(SUBJECT, None)
+    state.set_backoff(UNDONE, after_failure(state.backoff(UNDONE), error, state.now, 1.0))
+    state.set_backoff(SUBJECT, None)
     state.set_trunk(state=TrunkState.UNDOING)
 
 
@@ -47,15 +47,15 @@ def undone(state: NodeState) -> None:
     """The trunk is detached and deleted; the next attempt waits for its time and a fresh look."""
     before = state.ledger.trunk
     trunk = Trunk(generation=before.generation + 1, undone=before.eni_id)
-    state.change(trunk=trunk, snapshot_after=max(state.now, state.pace(UNDONE).not_before))
+    state.change(trunk=trunk, snapshot_after=max(state.now, state.backoff(UNDONE).not_before))
 
 
 def not_undone(state: NodeState, error: OutsideError) -> None:
     if isinstance(error, NotFound):
-        state.set_pace(SUBJECT, None)
+        state.set_backoff(SUBJECT, None)
         undone(state)
     elif isinstance(error, Conflict):
-        state.set_pace(SUBJECT, None)
+        state.set_backoff(SUBJECT, None)
         look_anew(state, state.now)
 
 

@@ -22,7 +22,7 @@ def use(state: Planning, node: NodeFacts) -> None:
     trunk = state.ledger.trunk
     assert trunk.eni_id is not None
     advertise(state, node, POD_ENI, branch_limit(state))
-    state.tell_node_once(
+    state.emit_node_once(
         f"trunk/{node.uid}",
         EventReason.NODE_TRUNK_INITIATED,
         "The node has trunk interface initialized successfully",
@@ -34,7 +34,7 @@ def use(state: Planning, node: NodeFacts) -> None:
         return
     subnet, groups = where
     if subnet != trunk.subnet_id:
-        state.tell_node_once(
+        state.emit_node_once(
             "subnet",
             EventReason.TRUNK_SUBNET_DIFFERS,
             f"The trunk interface {trunk.eni_id} stays in subnet {trunk.subnet_id}: a trunk cannot move to the "
@@ -51,7 +51,7 @@ def groups_set(state: NodeState, action: SetTrunkGroups) -> None:
 
 def groups_not_set(state: NodeState, error: OutsideError) -> None:
     if not isinstance(error, PASSING):
-        state.tell_node(
+        state.emit_node(
             EventReason.TRUNK_GROUPS_NOT_CHANGED,
             f"The trunk interface keeps its security groups, the ENIConfig's were refused: {error}",
             Severity.WARNING,

@@ -10,7 +10,7 @@ from common.model.errors import Denied, LimitExceeded, OutsideError, SubnetExhau
 from common.model.ids import EniId, Ipv4, SubnetId
 from common.model.ledger import Address, AddressState, Pool
 from common.model.notice import EventReason, NodeNotice, Severity
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.retry import NO_FREE_BLOCK
 from common.node.state import NodeState, Planning
 from common.node.windows.pool import ADDRESSES_PER_PREFIX, PoolMode, WarmTargets, deviation
@@ -25,7 +25,7 @@ SCARCE_BURST_SECONDS, LONGEST_HOLD_SECONDS = 0.7, 4.0
 
 
 def ask(
-    state: Planning, eni_id: EniId, targets: WarmTargets, slots: int, waiting: list[PodWish], names: frozenset[Ipv4]
+    state: Planning, eni_id: EniId, targets: WarmTargets, slots: int, waiting: list[PodRequest], names: frozenset[Ipv4]
 ) -> None:
     """One call at a time, for as many as are wanted, or as EC2 is likely to have after it refused more."""
     pool, subject = pool_of(state), ASK[targets.mode]
@@ -55,11 +55,11 @@ def _asked_for(pool: Pool, mode: PoolMode, wanted: int, waiting: int) -> int:
     return needed if 0 < needed < refused else max(1, refused // 2)
 
 
-def _asked_at(state: Planning, subject: str, waiting: list[PodWish]) -> float:
+def _asked_at(state: Planning, subject: str, waiting: list[PodRequest]) -> float:
     """The moment at which addresses for waiting pods may be asked for: now, while EC2's limit is far. Near it, pods
     that come together share a call, for nodes that ask for every pod of theirs make each other wait; a call that has
     waited for its turn has waited enough."""
-    if state.spare >= SCARCE_SHARE or state.pace(subject).turn:
+    if state.burst_left >= SCARCE_SHARE or state.backoff(subject).reserved:
         return state.now
     came = [pod.seen_at for pod in waiting]
     return min(max(came) + SCARCE_BURST_SECONDS, min(came) + LONGEST_HOLD_SECONDS)
@@ -74,9 +74,9 @@ def _burst_over(pool: Pool) -> float:
 
 def why_none(state: Planning, mode: PoolMode, rested_at: float | None) -> str:
     """Why there is no address for a pod."""
-    pool, pace = pool_of(state), state.pace(ASK[mode])
-    if pace.code:
-        return f"EC2 gave none ({pace.code}), asked again in {max(1, round(pace.not_before - state.now))}s"
+    pool, backoff = pool_of(state), state.backoff(ASK[mode])
+    if backoff.code:
+        return f"EC2 gave none ({backoff.code}), asked again in {max(1, round(backoff.not_before - state.now))}s"
     if pool.assigning or pool.suspect:
         return "Warm pool is currently empty, addresses are being created"
     if rested_at is not None:
@@ -146,10 +146,11 @@ def _refused(state: NodeState, action: Assign, error: OutsideError) -> None:
         pool = msgspec.structs.replace(pool, suspect=True, suspect_since=state.now)
     if isinstance(error, SubnetExhausted | LimitExceeded):
         pool = msgspec.structs.replace(pool, refused={**pool.refused, action.subject: action.count})
-        pace = state.pace(action.subject)
+        backoff = state.backoff(action.subject)
         if action.count > 1:
-            state.set_pace(
-                action.subject, msgspec.structs.replace(pace, not_before=state.now, attempts=max(0, pace.attempts - 1))
+            state.set_backoff(
+                action.subject,
+                msgspec.structs.replace(backoff, not_before=state.now, attempts=max(0, backoff.attempts - 1)),
             )
     state.set_pool(pool)
     if isinstance(error, SubnetExhausted | Denied | LimitExceeded):

@@ -53,10 +53,10 @@ def inspected(state: NodeState, action: InspectPool, shown: Interface) -> None:
     found = compared(state.ledger.pool, shown, action.began, state.now)
     state.set_pool(found.pool)
     for address in found.lost:
-        _tell_lost(state, address)
+        _emit_lost(state, address)
 
 
-def _tell_lost(state: NodeState, address: Address) -> None:
+def _emit_lost(state: NodeState, address: Address) -> None:
     key = subjects.pod(address.pod_uid)
     if not state.first_time(key, LOST):
         return

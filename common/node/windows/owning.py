@@ -12,7 +12,7 @@ from common.model.ledger import Address, AddressState, InstanceFacts, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.notice import EventReason, Severity
 from common.model.outcome import Reviewed
-from common.model.pod import PodWish, is_live
+from common.model.pod import PodRequest, is_live
 from common.node.confirming import ask_about_pod
 from common.node.retry import PASSING
 from common.node.state import NodeState, Planning
@@ -26,7 +26,7 @@ def put(state: Planning, address: Address) -> None:
     state.set_pool(msgspec.structs.replace(pool, addresses={**pool.addresses, address.ip: address}))
 
 
-def owned(address: Address, pod: PodWish, now: float, *, annotated: bool) -> Address:
+def owned(address: Address, pod: PodRequest, now: float, *, annotated: bool) -> Address:
     return msgspec.structs.replace(
         address,
         state=AddressState.ASSIGNED,
@@ -47,9 +47,9 @@ def observe_annotations(state: Planning) -> None:
         named, has = address_named(pod), address_of(pod, pool.addresses.keys(), pool.prefixes)
         if named is not None and has is not None and named != has:
             what = f"The pod's annotation names {named}, and the pod runs with {has}"
-            state.tell_pod_once(pod, EventReason.ANNOTATION_NOT_VERIFIED, what, Severity.WARNING)
+            state.emit_pod_once(pod, EventReason.ANNOTATION_NOT_VERIFIED, what, Severity.WARNING)
         if pod.ip_annotation is not None and not pod.finished and named is None:
-            state.tell_node_once(
+            state.emit_node_once(
                 subjects.annotation(pod.uid),
                 EventReason.POD_ANNOTATION_MALFORMED,
                 f"Pod {pod.namespace}/{pod.name} carries an annotation {PRIVATE_IPV4} that cannot be read",
@@ -61,10 +61,10 @@ def observe_annotations(state: Planning) -> None:
         for pod in pods:
             if owner is None:
                 what = f"The pod's annotation names {ip}, and the pod was given another address"
-                state.tell_pod_once(pod, EventReason.ANNOTATION_NOT_VERIFIED, what, Severity.WARNING)
+                state.emit_pod_once(pod, EventReason.ANNOTATION_NOT_VERIFIED, what, Severity.WARNING)
             elif pod is not owner:
                 what = f"The pod's annotation names {ip}, which pod {owner.namespace}/{owner.name} has"
-                state.tell_pod_once(pod, EventReason.ADDRESS_SHARED, what, Severity.WARNING)
+                state.emit_pod_once(pod, EventReason.ADDRESS_SHARED, what, Severity.WARNING)
         if owner is None:
             continue
         if address is None:
@@ -75,7 +75,7 @@ def observe_annotations(state: Planning) -> None:
             put(state, owned(address, owner, state.now, annotated=True))
 
 
-def _owner(state: Planning, ip: Ipv4, pods: list[PodWish]) -> PodWish | None:
+def _owner(state: Planning, ip: Ipv4, pods: list[PodRequest]) -> PodRequest | None:
     """Of pods that may have the address, in their order."""
     if pods[0].pod_ip == ip:
         return pods[0]
@@ -134,7 +134,7 @@ def annotated(state: NodeState, action: Annotate, stands: str) -> None:
     }
     state.set_pool(_rests(msgspec.structs.replace(pool, addresses=addresses), action.pod_uid, state.now, but=named))
     if stands == action.value:
-        state.tell_pod(
+        state.emit_pod(
             action, EventReason.RESOURCE_ALLOCATED, f"Allocated Resource {action.annotation}: {action.value} to the pod"
         )
 
@@ -184,7 +184,7 @@ def reviewed(state: NodeState, found: Reviewed) -> None:
 def not_annotated(state: NodeState, action: Annotate, error: OutsideError) -> None:
     """NotFound and Conflict: it is gone, or another of the same name. The watch tells, and the API server confirms."""
     if not isinstance(error, (NotFound, Conflict, *PASSING)):
-        state.tell_pod(
+        state.emit_pod(
             action,
             EventReason.RESOURCE_ALLOCATION_FAILED,
             f"The annotation could not be written: {error}",

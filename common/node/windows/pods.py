@@ -7,7 +7,7 @@ from common.model.limits import InstanceLimits
 from common.model.names import PRIVATE_IPV4
 from common.model.node import NodeFacts
 from common.model.notice import EventReason, Severity
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.branch.reviewing import review
 from common.node.capacity import advertise
 from common.node.state import NEVER, Planning
@@ -41,7 +41,7 @@ def keep_windows(state: Planning, node: NodeFacts) -> None:
     assert config is not None
     limits = windows_limits(state, instance)
     if limits is None:
-        state.tell_node_once(
+        state.emit_node_once(
             "unsupported",
             EventReason.UNSUPPORTED,
             f"The instance type {instance.instance_type} is not supported yet by the vpc resource controller",
@@ -73,7 +73,7 @@ def keep_windows(state: Planning, node: NodeFacts) -> None:
         give_back(state, eni_id, targets, slots, len(waiting), names)
     release_ended(state)
     if waiting:
-        _tell_waiting(state, mode, waiting)
+        _emit_waiting(state, mode, waiting)
     state.look_at(next_rested_at(pool_of(state)) or NEVER)
 
 
@@ -93,7 +93,7 @@ def _ask_about_found(state: Planning) -> None:
 
 def _mode(state: Planning, instance: InstanceFacts, limits: InstanceLimits, config: ClusterConfig) -> PoolMode:
     if config.prefix_delegation and not limits.nitro:
-        state.tell_node_once(
+        state.emit_node_once(
             "unsupported",
             EventReason.UNSUPPORTED,
             f"The instance type {instance.instance_type} is not built on Nitro and cannot have prefixes: its pods get "
@@ -101,11 +101,11 @@ def _mode(state: Planning, instance: InstanceFacts, limits: InstanceLimits, conf
             Severity.WARNING,
         )
     else:
-        state.forget_told("unsupported")
+        state.forget_emitted("unsupported")
     return mode_for(config, nitro=limits.nitro)
 
 
-def _serve(state: Planning, mode: PoolMode, names: frozenset[Ipv4]) -> list[PodWish]:
+def _serve(state: Planning, mode: PoolMode, names: frozenset[Ipv4]) -> list[PodRequest]:
     """Give addresses to pods in the order in which they were scheduled; those left over."""
     has = {a.pod_uid for a in pool_of(state).addresses.values() if a.state is AddressState.ASSIGNED}
     wishing = sorted(
@@ -124,8 +124,8 @@ def _serve(state: Planning, mode: PoolMode, names: frozenset[Ipv4]) -> list[PodW
     return []
 
 
-def _tell_waiting(state: Planning, mode: PoolMode, waiting: list[PodWish]) -> None:
+def _emit_waiting(state: Planning, mode: PoolMode, waiting: list[PodRequest]) -> None:
     why = why_none(state, mode, next_rested_at(pool_of(state)))
     for pod in waiting:
         if state.first_time(subjects.pod(pod.uid), why.split(",")[0]):
-            state.tell_pod(pod, EventReason.RESOURCE_ALLOCATION_FAILED, f"{PRIVATE_IPV4}: {why}", Severity.WARNING)
+            state.emit_pod(pod, EventReason.RESOURCE_ALLOCATION_FAILED, f"{PRIVATE_IPV4}: {why}", Severity.WARNING)

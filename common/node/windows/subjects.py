@@ -1,4 +1,4 @@
-"""The subjects of the calls about a pool: each has a pace and a place in the rate limiter's queue of its own."""
+"""The subjects of the calls about a pool: each has a backoff and a place in the rate limiter's queue of its own."""
 
 from common.model.ledger import Pool
 from common.node.state import NodeState

@@ -9,10 +9,10 @@ import pytest
 from common.model.actions import Annotate, AssociateBranch, CreateBranch, DisassociateBranch, ResolvePod
 from common.model.config import ClusterConfig
 from common.model.ids import EniId, VlanId
-from common.model.ledger import Branch, BranchState, Ledger, Pace, TrunkState
+from common.model.ledger import Backoff, Branch, BranchState, Ledger, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.branch import keep_branches
 from common.node.branch.advancing import advance
 from common.node.branch.ending import release_ended
@@ -46,7 +46,7 @@ COOLING, DISASSOCIATED = BranchState.COOLING, BranchState.DISASSOCIATED
 OTHER_TRUNK = EniId("eni-other-trunk")
 
 
-def kept(of: Ledger, *pods: PodWish, serving: bool = True, **fields: Any) -> Planning:
+def kept(of: Ledger, *pods: PodRequest, serving: bool = True, **fields: Any) -> Planning:
     wishes = {k: fields.pop(k) for k in ("complete", "config", "of") if k in fields}
     one = planning(of, desired(*pods, **wishes), **fields)
     keep_branches(one, node(), serving=serving)
@@ -122,7 +122,7 @@ def test_groups_found_long_ago_are_looked_up_once_more() -> None:
 
 
 def test_a_pods_failures_hold_its_next_attempt_only() -> None:
-    of = ledger(claims=[claim("a"), claim("b")], paces={"claim/uid-a": Pace(not_before=NOW + 3)})
+    of = ledger(claims=[claim("a"), claim("b")], backoffs={"claim/uid-a": Backoff(not_before=NOW + 3)})
     one = kept(of, pod("a"), pod("b"))
     assert [a.key for a in one.actions if isinstance(a, CreateBranch)] == ["uid-b.0.0"]
     assert one.look_again == NOW + 3
@@ -169,8 +169,8 @@ def test_a_pod_keeps_its_places_while_its_groups_are_looked_up(of: dict[str, Any
 
 
 def test_a_pod_that_fails_holds_nobody_until_it_is_tried_again() -> None:
-    failing = {"claim/uid-two": Pace(not_before=NOW + 30, attempts=3, code="InsufficientFreeAddressesInSubnet")}
-    of = ledger(claims=[claim("two", resolved_at=0.0), claim("one")], paces=failing)
+    failing = {"claim/uid-two": Backoff(not_before=NOW + 30, attempts=3, code="InsufficientFreeAddressesInSubnet")}
+    of = ledger(claims=[claim("two", resolved_at=0.0), claim("one")], backoffs=failing)
     one = kept(of, pod("two", 2, scheduled_at=NOW - 60), pod("one"), options=options(limits(branches=2)))
     assert [a.key for a in one.actions if isinstance(a, CreateBranch)] == ["uid-one.0.0"]
     assert one.look_again == NOW + 30
@@ -432,7 +432,7 @@ def test_nothing_is_given_back_while_our_own_annotation_is_under_way() -> None:
 
 @pytest.mark.parametrize("state", [PLANNED, CREATED, PERMITTED, ASSOCIATED, ASSIGNED])
 @pytest.mark.parametrize("pods", [(), (pod("a", finished=True),)], ids=["gone", "finished"])
-def test_the_api_server_is_asked_before_anything_leaves_a_pod(state: BranchState, pods: tuple[PodWish, ...]) -> None:
+def test_the_api_server_is_asked_before_anything_leaves_a_pod(state: BranchState, pods: tuple[PodRequest, ...]) -> None:
     of = ledger(branch("a", state, tried=True), claims=[claim("a")])
     one = planning(of, desired(*pods))
     release_ended(one)
@@ -445,9 +445,9 @@ def test_a_pod_being_deleted_keeps_its_interface() -> None:
 
 
 def test_what_was_decided_for_a_pod_that_went_before_it_had_anything_is_forgotten() -> None:
-    of = ledger(claims=[claim("a")], paces={"claim/uid-a": Pace(attempts=3)})
+    of = ledger(claims=[claim("a")], backoffs={"claim/uid-a": Backoff(attempts=3)})
     one = kept(of)
-    assert (one.actions, one.ledger.claims, one.ledger.paces) == ([], {}, {})
+    assert (one.actions, one.ledger.claims, one.ledger.backoffs) == ([], {}, {})
 
 
 @pytest.mark.parametrize("state", [CREATED, PERMITTED, ASSOCIATED, ASSIGNED, COOLING, DISASSOCIATED])
