@@ -128,7 +128,7 @@ class Cluster:
     """Of each node that was added, its Node object deleted or not."""
     copies_every: float | None = None
     """Seconds between copies of Redis; None: none is made."""
-    copies: list[tuple[float, dict[Any, tuple[Any, int]]]] = field(default_factory=list)
+    copies: list[tuple[float, bytes]] = field(default_factory=list)
     workers_away_until: float = 0.0
     most_messages: int = 0
     """The most that waited for one node."""
@@ -231,8 +231,8 @@ class Cluster:
         old = [copied for moment, copied in self.copies if moment <= self.clock.now() - age]
         self.lose_redis()
         self.redis.run = self._peek.run = f"run-{self.clock.now()}"
-        for key, (dumped, ttl) in old[-1].items() if old else ():
-            self._peek.restore(key, ttl, dumped)
+        if old:
+            self._peek.put_back(old[-1])
 
     def _copy_redis(self) -> None:
         now = self.clock.now()
@@ -242,8 +242,7 @@ class Cluster:
 
     def copy_redis(self) -> None:
         """A copy of what Redis has at this moment."""
-        dumped = {key: (self._peek.dump(key), max(0, self._peek.pttl(key))) for key in self._peek.keys("*")}
-        self.copies.append((self.clock.now(), dumped))
+        self.copies.append((self.clock.now(), self._peek.copied()))
 
     def say_gone(self, node: str, *, nodes: bool) -> None:
         """An older view is written to Redis: without the node's pods, and without its Node."""
