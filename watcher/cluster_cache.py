@@ -14,7 +14,7 @@ from common.model.config import ClusterConfig
 from common.model.ids import InstanceId, NodeName, PodUid
 from common.model.node import CniNodeFacts, EniConfigFacts, NodeFacts, NodeView
 from common.model.notice import PodNotice, PolicyNotice
-from common.model.pod import BarePod, PodWish
+from common.model.pod import BarePod, PodRequest
 from common.rules.managed import eni_config_name
 from watcher.cluster import ClusterSettings
 from watcher.kinds import NEEDED, Kind
@@ -257,7 +257,7 @@ class ClusterCache:
     def _put_pod(self, uid: PodUid, raw: Raw | None) -> None:
         bound = None if raw is None else decode.bound_pod(raw, self._clock.now())
         match bound:
-            case (node, PodWish() as wish):
+            case (node, PodRequest() as wish):
                 self._uncovered.put_pod(uid, None)
                 self._put_wish(node, wish)
             case (node, BarePod() as bare):
@@ -271,7 +271,7 @@ class ClusterCache:
         if (node := self._pods.remove(uid)) is not None:
             self._add_pod(node, uid, "pod gone")
 
-    def _put_wish(self, node: NodeName, wish: PodWish) -> None:
+    def _put_wish(self, node: NodeName, wish: PodRequest) -> None:
         uid = wish.uid
         before = self._pods.node_of(uid)
         if self._pods.put(node, wish):

@@ -5,7 +5,7 @@ from collections import Counter
 from common import metrics
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.node import NodeFacts
-from common.rules.managed import Standing, standing
+from common.rules.managed import Management, management
 from common.store.store import Store
 from watcher.cluster_cache import ClusterCache
 
@@ -22,9 +22,9 @@ def show(cache: ClusterCache, store: Store) -> None:
         metrics.PODS_WITHOUT_GROUPS.labels(namespace).set(count)
     config, views = cache.config, cache.views()
     standings = Counter(
-        standing(view.node, view.cninode.spec if view.cninode else None, config) for view in views if view.node
+        management(view.node, view.cninode.spec if view.cninode else None, config) for view in views if view.node
     )
-    for each in Standing:
+    for each in Management:
         metrics.NODES.labels(str(each)).set(standings[each])
     metrics.BRANCH_CAPACITY.set(sum(_offered(view.node) for view in views if view.node))
     metrics.SGP_ENABLED.set(any(view.cninode is not None and view.cninode.spec.pod_groups for view in views))

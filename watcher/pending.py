@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from common.model.config import ClusterConfig
 from common.model.ids import NodeName, PodUid
 from common.model.node import NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class NodeChange:
     pending: PendingChange
     view: NodeView | None
     """None: the node exists nowhere any more."""
-    pods: dict[PodUid, PodWish]
+    pods: dict[PodUid, PodRequest]
     """Those to write, or all where the pending change is `whole`."""
 
 

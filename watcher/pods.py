@@ -3,21 +3,21 @@
 import msgspec
 
 from common.model.ids import NodeName, PodUid
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 
-_NONE: dict[PodUid, PodWish] = {}
+_NONE: dict[PodUid, PodRequest] = {}
 
 
 class WantedPods:
     def __init__(self) -> None:
         self._node: dict[PodUid, NodeName] = {}
-        self._by_node: dict[NodeName, dict[PodUid, PodWish]] = {}
+        self._by_node: dict[NodeName, dict[PodUid, PodRequest]] = {}
         self._waiting: dict[str, set[PodUid]] = {}
 
     def __len__(self) -> int:
         return len(self._node)
 
-    def put(self, node: NodeName, wish: PodWish) -> bool:
+    def put(self, node: NodeName, wish: PodRequest) -> bool:
         """Whether anything changed. The time at which a pod was first seen stays."""
         known_node = self._node.get(wish.uid)
         known = None if known_node is None else self._by_node[known_node][wish.uid]
@@ -54,7 +54,7 @@ class WantedPods:
         if known is not None and seen_at < known.seen_at:
             self._by_node[node][uid] = msgspec.structs.replace(known, seen_at=seen_at)
 
-    def of(self, node: NodeName) -> dict[PodUid, PodWish]:
+    def of(self, node: NodeName) -> dict[PodUid, PodRequest]:
         """Not to be changed."""
         return self._by_node.get(node, _NONE)
 
@@ -80,7 +80,7 @@ class WantedPods:
         return branches, addresses
 
 
-def waits(wish: PodWish) -> bool:
+def waits(wish: PodRequest) -> bool:
     """Whether it asks for something that its annotations do not name."""
     unserved = (wish.branches and wish.eni_annotation is None) or (wish.addresses and wish.ip_annotation is None)
     return bool(unserved) and not wish.finished

@@ -3,12 +3,12 @@ or groups), and that pods which run keep their groups when its groups change."""
 
 from common.kube.decode import Identity
 from common.model.ids import GroupId
-from common.model.notice import PolicyNotice, Severity
+from common.model.notice import EventReason, PolicyNotice, Severity
 from common.model.policy import Policy
 from common.rules.security_groups import PolicySet
 
-REASON = "InvalidPolicy"
-CHANGED = "GroupsChanged"
+REASON = EventReason.INVALID_POLICY
+CHANGED = EventReason.GROUPS_CHANGED
 LONGEST_REASON = 300
 """Characters: it may quote what people wrote."""
 

@@ -19,7 +19,7 @@ from common.logging import get_logger
 from common.metrics import serve_metrics
 from common.model.errors import StoreUnavailable
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
-from common.model.notice import Notice, Severity
+from common.model.notice import EventReason, Notice, Severity
 from common.probes import Server
 from common.reach import Reach
 from common.settings import Settings, listening, require, variable
@@ -268,7 +268,9 @@ class _Process:
 
     def _report_set_aside(self, about: Involved, problem: str) -> None:
         if self._leading:
-            self._sink.tell(about, "ObjectNotUnderstood", f"The object is left out: {problem}", Severity.WARNING)
+            self._sink.tell(
+                about, EventReason.OBJECT_NOT_UNDERSTOOD, f"The object is left out: {problem}", Severity.WARNING
+            )
 
     def _tell_problem(self, problem: str) -> None:
         _log.warning("value of the ConfigMap is not used", configmap=CONFIG_MAP, problem=problem)
@@ -282,7 +284,7 @@ class _Process:
                     uid=self._cache.config_map_uid,
                     namespace=SYSTEM_NAMESPACE,
                 ),
-                "InvalidConfiguration",
+                EventReason.INVALID_CONFIGURATION,
                 problem,
                 Severity.WARNING,
             )

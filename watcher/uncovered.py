@@ -17,13 +17,13 @@ from common.clock import Clock
 from common.model.ids import NodeName, PodUid
 from common.model.names import FARGATE_PROFILE, POD_ENI
 from common.model.node import NodeFacts
-from common.model.notice import PodNotice, Severity
+from common.model.notice import EventReason, PodNotice, Severity
 from common.model.pod import BarePod
 from common.model.policy import Policy
 from common.rules.security_groups import PolicySet
 from common.rules.unprotected import claims_fargate, concerns, reads_accounts, uncovered_by
 
-REASON = "SecurityGroupsNotApplied"
+REASON = EventReason.SECURITY_GROUPS_NOT_APPLIED
 FRESH_SECONDS = 60.0
 """How long a pod may be known before a policy that is older than it: longer than a broken watch takes to return."""
 

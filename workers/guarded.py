@@ -7,7 +7,7 @@ from common.metrics import ACTIONS
 from common.model import actions as act
 from common.model.errors import OutsideError, Unavailable
 from common.model.ids import NodeName
-from common.model.notice import NodeNotice, Notice, Severity
+from common.model.notice import EventReason, NodeNotice, Notice, Severity
 from common.model.outage import Outage, Scope
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.rules.scopes import disproved, scope_of, scopes_of
@@ -95,7 +95,7 @@ class GuardedExecutor:
             what = (
                 f"{scope} fails for all: {error.code}. What needs it waits; asked again every {LONGEST_SECONDS:.0f} s"
             )
-            self._tell(_notice(self._node, "Unavailable", what, Severity.WARNING))
+            self._tell(_notice(self._node, EventReason.UNAVAILABLE, what, Severity.WARNING))
         return verdict.shared
 
     def _over(self, scopes: tuple[Scope, ...], began: float) -> None:
@@ -116,10 +116,10 @@ def who(action: act.Action, node: NodeName) -> str:
             return node
 
 
-def _notice(node: NodeName, reason: str, message: str, severity: Severity) -> NodeNotice:
+def _notice(node: NodeName, reason: EventReason, message: str, severity: Severity) -> NodeNotice:
     return NodeNotice(node=node, reason=reason, message=message, severity=severity)
 
 
 def _over_notice(node: NodeName, outage: Outage, now: float) -> NodeNotice:
     message = f"{outage.scope} works again after {now - outage.since:.0f} s"
-    return _notice(node, "AvailableAgain", message, Severity.NORMAL)
+    return _notice(node, EventReason.AVAILABLE_AGAIN, message, Severity.NORMAL)

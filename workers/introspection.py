@@ -58,7 +58,7 @@ def _by_resource(ledgers: Mapping[NodeName, Ledger], show: Any) -> dict[str, dic
 
 
 def _trunked(ledger: Ledger) -> bool:
-    return ledger.trunk.state not in (TrunkState.ABSENT, TrunkState.UNSUPPORTED) or bool(ledger.branches)
+    return ledger.trunk.state is not TrunkState.ABSENT or bool(ledger.branches)
 
 
 def _pool_resource(pool: Pool) -> str:

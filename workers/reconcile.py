@@ -19,10 +19,9 @@ from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.notice import NodeNotice, Notice
 from common.model.outcome import Done, Outcome
-from common.node.outcomes import apply, turned_away
-from common.node.planner import Plan, plan
+from common.node.planner import Applied, Plan, apply, plan, turned_away
 from common.node.set_aside import run_failed, set_aside
-from common.node.state import Options, Result
+from common.node.state import Options
 from common.rules.managed import WINDOWS
 from common.store.publisher import Publisher
 from common.store.store import Store
@@ -328,7 +327,7 @@ class Reconciler:
             run.held[action.subject] = action
             ACTIONS.labels(type(action).__name__, "turned_away").inc()
             if ledger is not None:
-                ledger = turned_away(ledger, action)
+                ledger = turned_away(ledger, action, now=self.clock.now())
         return admitted, ledger
 
     def _planned(self, run: _Run, ledger: Ledger) -> Plan:
@@ -340,9 +339,9 @@ class Reconciler:
             jitter=self.rng.random(),
             busy=frozenset(run.busy),
             options=self.options,
-            spare=self._spare(run),
+            burst_left=self._burst_left(run),
             held=frozenset(run.held),
-            unavailable=self.outages.holding((b.scope for b in ledger.paces.values() if b.scope), run.node),
+            unavailable=self.outages.holding((b.scope for b in ledger.backoffs.values() if b.scope), run.node),
         )
 
     def _load(self, node: NodeName) -> tuple[Ledger | None, Ledger]:
@@ -362,16 +361,16 @@ class Reconciler:
         _log.exception("ledger_set_aside", node=notice.node, ledger=repr(ledger)[:LOGGED_CHARACTERS])
         self.tell(notice)
 
-    def _applied(self, run: _Run, action: Action, outcome: Outcome) -> Result:
+    def _applied(self, run: _Run, action: Action, outcome: Outcome) -> Applied:
         now = self.clock.now()
         try:
             return apply(run.ledger, action, outcome, now=now, jitter=self.rng.random())
         except Exception as fault:  # noqa: BLE001 - whatever a ledger holds, its node is served again
             fresh, notice = set_aside(run.ledger, run.node, repr(fault), now)
             self._report(notice, run.ledger)
-            return Result(fresh)
+            return Applied(ledger=fresh)
 
-    def _spare(self, run: _Run) -> float:
+    def _burst_left(self, run: _Run) -> float:
         facts = run.desired.view.node
         return self.store.rate_left(ASSIGN) if facts is not None and facts.os == WINDOWS else 1.0
 
@@ -431,4 +430,6 @@ def place_of(subject: str) -> str:
 
 def _turns(ledger: Ledger | None) -> set[str]:
     """Subjects that have a place in the rate limiter's line."""
-    return {subject for subject, pace in ledger.paces.items() if pace.turn} if ledger is not None else set()
+    return (
+        {subject for subject, backoff in ledger.backoffs.items() if backoff.reserved} if ledger is not None else set()
+    )

@@ -35,7 +35,9 @@ OF_BRANCHES = (
     act.DisassociateBranch,
     act.DeleteBranch,
 )
-NOT_SHOWN = frozenset({"subject", "turn", "again", "token", "facts", "spec", "node", "namespace", "name", "pod_uid"})
+NOT_SHOWN = frozenset(
+    {"subject", "reserved", "again", "token", "facts", "spec", "node", "namespace", "name", "pod_uid"}
+)
 """Fields of actions that are no ids, or are in the context already."""
 YIELDS = {
     act.AttachTrunk: "attachment_id",

@@ -12,7 +12,7 @@ from common.model.config import ClusterConfig
 from common.model.limits import InstanceLimits
 from common.model.names import cluster_tag
 from common.model.node import CniNodeSpec, NodeFacts
-from common.rules.managed import Standing, standing
+from common.rules.managed import Management, management
 from common.settings import Settings
 
 AREA = "Cluster"
@@ -25,7 +25,7 @@ NODES_LOOKED_AT = 1000
 
 class Node(NamedTuple):
     facts: NodeFacts
-    standing: Standing
+    standing: Management
     instance_type: str
     """As its label says, "" without one."""
     spec: CniNodeSpec | None
@@ -43,13 +43,13 @@ def nodes(transport: Transport, config: ClusterConfig) -> list[Node]:
         cninode = cninodes.get(facts.name)
         spec = cninode.spec if cninode else None
         label = str((item["metadata"].get("labels") or {}).get(TYPE_LABEL, ""))
-        found.append(Node(facts, standing(facts, spec, config), label, spec))
+        found.append(Node(facts, management(facts, spec, config), label, spec))
     return found
 
 
 def check_types(found: list[Node], limits: Mapping[str, InstanceLimits], prefixes: bool) -> Iterator[Finding]:
     """Of the nodes that we serve. `prefixes`: Windows nodes take them."""
-    served = [one for one in found if one.standing in (Standing.LINUX, Standing.WINDOWS)]
+    served = [one for one in found if one.standing in (Management.LINUX, Management.WINDOWS)]
     if not served:
         advice = "No node has the CNINode feature SecurityGroupsForPods: ENABLE_POD_ENI=true on aws-node; for Windows"
         advice += " enable-windows-ipam in the ConfigMap amazon-vpc-cni"
@@ -68,15 +68,15 @@ def check_types(found: list[Node], limits: Mapping[str, InstanceLimits], prefixe
         yield Finding(area=AREA, what=f"instance types of {len(served)} nodes")
 
 
-def _problem(name: str, kind: Standing, limits: InstanceLimits | None, prefixes: bool) -> tuple[str, str]:
+def _problem(name: str, kind: Management, limits: InstanceLimits | None, prefixes: bool) -> tuple[str, str]:
     """Of an instance type, and what to do; "" where it serves."""
     if limits is None:
         advice = "Add it to the file of VPC_RC_INSTANCE_LIMITS_FILE; branch interfaces need its limit"
         return f"instance type {name} is unknown", advice
-    if kind is Standing.LINUX and not limits.max_branch_interfaces:
+    if kind is Management.LINUX and not limits.max_branch_interfaces:
         advice = "Pods with security groups cannot run on it: use a type with branch interfaces (Nitro)"
         return f"instance type {name} has no trunk", advice
-    if kind is Standing.WINDOWS and prefixes and not limits.nitro:
+    if kind is Management.WINDOWS and prefixes and not limits.nitro:
         return f"instance type {name} takes no prefixes", "Its nodes stay on secondary addresses: use a Nitro type"
     return "", ""
 

@@ -10,7 +10,7 @@ from common.model.errors import ControllerError
 from common.model.ids import NodeName
 from common.model.ledger import Address, Branch, Ledger
 from common.model.limits import InstanceLimits
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.rules import subjects
 
 
@@ -112,7 +112,7 @@ def node_detail(
         trunk_groups=ledger.trunk.groups,
         branches=_branches(ledger.branches.values()),
         addresses=_addresses(ledger.pool.addresses.values() if ledger.pool else ()),
-        steps=_steps(ledger, tuple(ledger.paces)),
+        steps=_steps(ledger, tuple(ledger.backoffs)),
     )
 
 
@@ -139,7 +139,7 @@ def pod_detail(
     raise NotThere(f"{wanted}: no pod of that name asks for a branch interface or an address on any node")
 
 
-def _pod(pod: PodWish, node: NodeName, ledger: Ledger, unreadable: str) -> PodDetail:
+def _pod(pod: PodRequest, node: NodeName, ledger: Ledger, unreadable: str) -> PodDetail:
     claim = ledger.claims.get(pod.uid)
     branches = [branch for branch in ledger.branches.values() if branch.pod_uid == pod.uid]
     pool = ledger.pool.addresses.values() if ledger.pool else ()
@@ -160,7 +160,7 @@ def _pod(pod: PodWish, node: NodeName, ledger: Ledger, unreadable: str) -> PodDe
         matched=claim.matched if claim else False,
         branches=_branches(branches),
         addresses=_addresses([one for one in pool if one.pod_uid == pod.uid]),
-        steps=_steps(ledger, tuple(subject for subject in ledger.paces if subject in recorded)),
+        steps=_steps(ledger, tuple(subject for subject in ledger.backoffs if subject in recorded)),
     )
 
 
@@ -195,12 +195,12 @@ def _steps(ledger: Ledger, subjects: tuple[str, ...]) -> tuple[StepRow, ...]:
     return tuple(
         StepRow(
             subject=subject,
-            code=pace.code,
-            message=pace.message,
-            attempts=pace.attempts,
-            next_at=pace.not_before,
-            in_queue=pace.turn,
+            code=backoff.code,
+            message=backoff.message,
+            attempts=backoff.attempts,
+            next_at=backoff.not_before,
+            in_queue=backoff.reserved,
         )
-        for subject, pace in ((subject, ledger.paces[subject]) for subject in sorted(subjects))
-        if pace.code or pace.turn
+        for subject, backoff in ((subject, ledger.backoffs[subject]) for subject in sorted(subjects))
+        if backoff.code or backoff.reserved
     )

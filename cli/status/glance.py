@@ -10,9 +10,9 @@ from cli.status.alarms import Member
 from cli.status.ec2_limits import Ec2Limit
 from common.model.desired import Desired
 from common.model.ids import NodeName, PodUid
-from common.model.ledger import AddressState, BranchState, Ledger, Pace, TrunkState
+from common.model.ledger import AddressState, Backoff, BranchState, Ledger, TrunkState
 from common.model.limits import InstanceLimits
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.rules import subjects
 
 RESTING = (BranchState.COOLING, BranchState.DISASSOCIATED)
@@ -110,23 +110,21 @@ def node_glance(
     )
 
 
-def waits(pod: PodWish) -> bool:
+def waits(pod: PodRequest) -> bool:
     """Whether it has not yet what it asks for."""
     if pod.finished or pod.deleting:
         return False
     return bool(pod.branches and not pod.eni_annotation) or bool(pod.addresses and not pod.ip_annotation)
 
 
-def why_waiting(ledger: Ledger, pod: PodWish) -> str:
+def why_waiting(ledger: Ledger, pod: PodRequest) -> str:
     """Why a pod has no interface or address yet: the last failure of any step for it, else how far it is."""
-    paces = _paces_of(ledger, pod.uid)
-    failed = [pace for pace in paces if pace.code]
+    backoffs = _backoffs_of(ledger, pod.uid)
+    failed = [backoff for backoff in backoffs if backoff.code]
     if failed:
         return _words(max(failed, key=attrgetter("not_before")))
-    if any(pace.turn for pace in paces):
+    if any(backoff.reserved for backoff in backoffs):
         return IN_QUEUE
-    if pod.branches and ledger.trunk.state is TrunkState.UNSUPPORTED:
-        return "the instance type does not trunk"
     if pod.branches and ledger.trunk.state is not TrunkState.READY:
         return f"the trunk is {ledger.trunk.state}"
     if pod.addresses and ledger.pool is None:
@@ -134,28 +132,29 @@ def why_waiting(ledger: Ledger, pod: PodWish) -> str:
     return "is being served"
 
 
-def _paces_of(ledger: Ledger, uid: PodUid) -> list[Pace]:
+def _backoffs_of(ledger: Ledger, uid: PodUid) -> list[Backoff]:
     keys = {subjects.branch(branch.key) for branch in ledger.branches.values() if branch.pod_uid == uid}
     keys |= subjects.of_pod(uid)
-    return [pace for subject, pace in ledger.paces.items() if subject in keys]
+    return [backoff for subject, backoff in ledger.backoffs.items() if subject in keys]
 
 
 def _problem(ledger: Ledger) -> str:
     """Of steps that concern the whole node."""
     failed = [
-        (subject, pace)
-        for subject, pace in ledger.paces.items()
-        if pace.code and not subjects.is_kind(subject, subjects.BRANCH, subjects.CLAIM, subjects.ANNOTATE, subjects.POD)
+        (subject, backoff)
+        for subject, backoff in ledger.backoffs.items()
+        if backoff.code
+        and not subjects.is_kind(subject, subjects.BRANCH, subjects.CLAIM, subjects.ANNOTATE, subjects.POD)
     ]
     if not failed:
         return ""
-    subject, pace = max(failed, key=lambda one: one[1].not_before)
-    return f"{subject}: {_words(pace)}"
+    subject, backoff = max(failed, key=lambda one: one[1].not_before)
+    return f"{subject}: {_words(backoff)}"
 
 
-def _words(pace: Pace) -> str:
-    again = f", {pace.attempts} times" if pace.attempts > 1 else ""
-    return f"{pace.code}{again}"
+def _words(backoff: Backoff) -> str:
+    again = f", {backoff.attempts} times" if backoff.attempts > 1 else ""
+    return f"{backoff.code}{again}"
 
 
 def _pool(ledger: Ledger) -> WindowsPool | None:

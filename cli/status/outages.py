@@ -27,7 +27,7 @@ def waiting(scope: Scope, ledgers: Mapping[NodeName, Ledger]) -> tuple[int, int]
     """Pods, and nodes with steps of their own, that wait for the scope."""
     pods, nodes = set(), 0
     for ledger in ledgers.values():
-        subjects = [subject for subject, pace in ledger.paces.items() if pace.scope == scope]
+        subjects = [subject for subject, backoff in ledger.backoffs.items() if backoff.scope == scope]
         pods |= {subject.partition("/")[2].partition(".")[0] for subject in subjects if subject.startswith(OF_PODS)}
         nodes += any(not subject.startswith(OF_PODS) for subject in subjects)
     return len(pods), nodes

@@ -206,9 +206,6 @@ class Ec2:
     def delete_network_interface(self, warrant: Warrant) -> None:
         self._call("DeleteNetworkInterface", {"NetworkInterfaceId": warrant.eni_id})
 
-    def create_tags(self, ids: Iterable[str], tags: Mapping[str, str]) -> None:
-        self._call("CreateTags", {"Resources": list(ids), "Tags": shapes.tags(tags)})
-
     # --- trunking
 
     def associate_trunk_interface(

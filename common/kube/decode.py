@@ -22,7 +22,7 @@ from common.model.names import (
     PRIVATE_IPV4,
 )
 from common.model.node import CniNodeFacts, CniNodeSpec, EniConfigFacts, Feature, NodeFacts
-from common.model.pod import BarePod, PodWish
+from common.model.pod import BarePod, PodRequest
 from common.model.policy import LabelSelector, Policy, Requirement
 
 _WHOLE_NUMBER = re.compile(r"\+?[0-9]{1,9}", re.ASCII)
@@ -108,7 +108,7 @@ def pod_facts(raw: Raw, report: Report = log_problem) -> PodFacts | None:
     )
 
 
-def bound_pod(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodWish | BarePod] | None:
+def bound_pod(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodRequest | BarePod] | None:
     """A pod and the node that it is bound to. None: not bound, or of no concern to us. `seen_at`: epoch seconds."""
     pod = decode(raw, k.Pod, report)
     if pod is None or not pod.metadata.uid or pod.spec is None or not pod.spec.node_name:
@@ -119,7 +119,7 @@ def bound_pod(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[N
     if not branches and not addresses and annotations.eni is None and annotations.ip is None:
         bare = _bare(pod, pod.spec)
         return None if bare is None else (node, bare)
-    return node, PodWish(
+    return node, PodRequest(
         uid=PodUid(pod.metadata.uid),
         namespace=pod.metadata.namespace,
         name=pod.metadata.name,
@@ -137,17 +137,17 @@ def bound_pod(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[N
     )
 
 
-def bound_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodWish] | None:
+def bound_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodRequest] | None:
     """As `bound_pod`; None, too, for a pod that neither asks for anything of ours nor carries one of our
     annotations."""
     found = bound_pod(raw, seen_at, report)
     if found is None:
         return None
     node, pod = found
-    return (node, pod) if isinstance(pod, PodWish) else None
+    return (node, pod) if isinstance(pod, PodRequest) else None
 
 
-def pod_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> PodWish | None:
+def pod_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> PodRequest | None:
     """As `bound_wish`, without the node's name."""
     found = bound_wish(raw, seen_at, report)
     return found[1] if found else None

@@ -20,7 +20,7 @@ from common.logging import get_logger
 from common.metrics import EVENTS_DROPPED
 from common.model.errors import OutsideError, Throttled, Unsure
 from common.model.names import COMPONENT
-from common.model.notice import CniNodeNotice, NodeNotice, Notice, PodNotice, PolicyNotice, Severity
+from common.model.notice import CniNodeNotice, EventReason, NodeNotice, Notice, PodNotice, PolicyNotice, Severity
 
 QUEUE_LIMIT = 2000
 REMEMBERED_LIMIT = 4096
@@ -101,7 +101,7 @@ class EventSink:
         """Never blocks and never raises."""
         self.tell(involved_in(notice), notice.reason, notice.message, notice.severity)
 
-    def tell(self, about: Involved, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+    def tell(self, about: Involved, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
         """As `emit`, about any object."""
         said = _Said(about, reason, message[:MESSAGE_LIMIT], severity)
         with self._changed:

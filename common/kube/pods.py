@@ -8,7 +8,7 @@ from common.kube.paths import NAMESPACES, PODS, path_of, policies_in
 from common.kube.raw import Metadata
 from common.model.errors import Unsure
 from common.model.ids import NodeName, PodUid
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.model.policy import Policy
 
 
@@ -32,10 +32,10 @@ class PodCalls(Calls):
             raise Unsure("MalformedPod", f"{namespace}/{name}")
         return facts
 
-    def list_pods_on(self, node: NodeName, now: float) -> tuple[PodWish, ...]:
+    def list_pods_on(self, node: NodeName, now: float) -> tuple[PodRequest, ...]:
         """Pods bound to a node that ask for something of ours or carry one of our annotations, as the API server itself
         has them (without a resource version: not its cache); `now`: epoch seconds. Raises OutsideError."""
-        found: list[PodWish] = []
+        found: list[PodRequest] = []
         for page in pages(self._transport, PODS, {"fieldSelector": f"spec.nodeName={node}"}):
             if page.items is None:
                 raise Unsure("MalformedList", "no items")

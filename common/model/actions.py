@@ -23,7 +23,7 @@ from common.model.ids import (
     VlanId,
 )
 from common.model.node import CniNodeFacts, CniNodeSpec
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.model.warrant import Warrant
 
 
@@ -43,7 +43,7 @@ class MadeFor(msgspec.Struct, frozen=True, kw_only=True):
 class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     subject: str
     """What it is about: one action a subject is under way at a time, and failures are paced by it."""
-    turn: bool = False
+    reserved: bool = False
     """Its place in the rate limiter's queue was kept; it does not queue again."""
     again: bool = False
     """It was begun before and its outcome is not known: look first where EC2 has no client token."""
@@ -160,12 +160,10 @@ class Advertise(_Step, frozen=True, kw_only=True, tag=True):
 class ResolvePod(_Step, frozen=True, kw_only=True, tag=True):
     """Find the pod's security groups and subnet, from answers no older than the pod."""
 
-    pod: PodWish
+    pod: PodRequest
     instance_groups: tuple[GroupId, ...]
     instance_subnet: Subnet
     eni_config: str | None
-    first: bool
-    """It was not resolved before: people are told."""
 
 
 class CreateBranch(_Step, frozen=True, kw_only=True, tag=True):
@@ -265,34 +263,24 @@ class UnassignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
     warrant: Warrant
 
 
+CniNodeAction = CreateCniNode | RepairCniNode | DropFinalizer | CleanDeparted | DeleteCniNode
+TrunkAction = CreateTrunk | PermitInterface | AttachTrunk | FinishTrunk | AwaitTrunk | UndoTrunk | SetTrunkGroups
+Making = CreateBranch | PermitBranch | AssociateBranch
+Releasing = DisassociateBranch | DeleteBranch
+BranchAction = Making | Releasing
+PodAction = ResolvePod | Annotate | ConfirmGone
+Assign = AssignAddresses | AssignPrefixes
+Unassign = UnassignAddresses | UnassignPrefixes
+PoolAction = InspectPool | Assign | Unassign
+
 Action = (
     RequestSnapshot
-    | CreateCniNode
-    | RepairCniNode
-    | DropFinalizer
-    | CleanDeparted
-    | DeleteCniNode
+    | CniNodeAction
     | ConfirmNodeGone
-    | CreateTrunk
-    | PermitInterface
-    | AttachTrunk
-    | FinishTrunk
-    | AwaitTrunk
-    | UndoTrunk
-    | SetTrunkGroups
+    | TrunkAction
     | Advertise
-    | ResolvePod
-    | CreateBranch
-    | PermitBranch
-    | AssociateBranch
-    | DisassociateBranch
-    | DeleteBranch
+    | PodAction
+    | BranchAction
     | Review
-    | Annotate
-    | ConfirmGone
-    | InspectPool
-    | AssignAddresses
-    | AssignPrefixes
-    | UnassignAddresses
-    | UnassignPrefixes
+    | PoolAction
 )

@@ -6,7 +6,7 @@ from common.model.config import ClusterConfig
 from common.model.ids import NodeName, PodUid
 from common.model.ledger import Ledger
 from common.model.node import NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 
 
 class Sharer(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +15,7 @@ class Sharer(msgspec.Struct, frozen=True, kw_only=True):
 
     name: NodeName
     view: NodeView = NodeView()
-    pods: dict[PodUid, PodWish] = {}
+    pods: dict[PodUid, PodRequest] = {}
     ledger: Ledger | None = None
 
 
@@ -23,7 +23,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """One consistent read of a node's desired state."""
 
     view: NodeView = NodeView()
-    pods: dict[PodUid, PodWish] = {}
+    pods: dict[PodUid, PodRequest] = {}
     config: ClusterConfig | None = None
     """None: the watcher has not written it yet."""
     complete: bool = False

@@ -27,14 +27,14 @@ from common.model.limits import InstanceLimits
 from common.model.node import CniNodeSpec, NodeFacts
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
+class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     """When a step that failed, or waits for its turn, may start again."""
 
     not_before: float = 0.0
     """Epoch seconds."""
     attempts: int = 0
     """Failures in a row."""
-    turn: bool = False
+    reserved: bool = msgspec.field(name="turn", default=False)
     """A place in the rate limiter's queue is already ours for `not_before`."""
     code: str = ""
     """EC2's or Kubernetes' code of the last failure; "" after a success."""
@@ -71,7 +71,6 @@ class TrunkState(StrEnum):
     READY = "ready"
     UNDOING = "undoing"
     """A step failed: detach (where attached) and delete, then begin again."""
-    UNSUPPORTED = "unsupported"
 
 
 class Trunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,10 +253,10 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     pool: Pool | None = None
     cninode_spec: CniNodeSpec | None = None
     """As last seen: what is made again when it is deleted from under a living node."""
-    paces: dict[str, Pace] = {}
+    backoffs: dict[str, Backoff] = msgspec.field(name="paces", default_factory=dict)
     """By subject of a step (`trunk`, `branch/<key>`, ...)."""
-    told: dict[str, str] = {}
-    """Events already said, by subject: what was said."""
+    emitted: dict[str, str] = msgspec.field(name="told", default_factory=dict)
+    """The last event emitted, by subject: its message or reason."""
     gone_since: float | None = None
     """Epoch seconds at which the node's absence was first confirmed."""
     gone_asked_at: float = 0.0

@@ -46,7 +46,7 @@ def _misfits(ledger: Ledger, node: NodeName) -> Iterator[str]:
         yield from _pool(ledger.pool)
     yield from _ids("eni", *ledger.suspects)
     times = [ledger.audit_at, ledger.audit_interval, ledger.gone_since, ledger.snapshot_after]
-    if not all(math.isfinite(time) for time in [*times, *(p.not_before for p in ledger.paces.values())] if time):
+    if not all(math.isfinite(time) for time in [*times, *(p.not_before for p in ledger.backoffs.values())] if time):
         yield "a time is not finite"
 
 

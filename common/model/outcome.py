@@ -7,7 +7,7 @@ import msgspec
 from common.model.ec2 import Interface, Subnet
 from common.model.errors import OutsideError
 from common.model.ids import GroupId
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Reviewed(msgspec.Struct, frozen=True, kw_only=True):
 
     began_at: float
     """Epoch seconds at which the first question was asked."""
-    pods: tuple[PodWish, ...]
+    pods: tuple[PodRequest, ...]
     """Pods of the nodes that ask for something of ours or carry an annotation of ours, finished ones included."""
     interfaces: tuple[Interface, ...]
     """As EC2 shows them; those that it does not show are absent."""

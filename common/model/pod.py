@@ -5,7 +5,7 @@ import msgspec
 from common.model.ids import AssociationId, EniId, PodUid, VlanId
 
 
-class PodWish(msgspec.Struct, frozen=True, kw_only=True):
+class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A pod bound to a node that asks for our resources, or carries one of our annotations."""
 
     uid: PodUid
@@ -43,7 +43,7 @@ class BarePod(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds."""
 
 
-def is_live(pod: PodWish | None) -> bool:
+def is_live(pod: PodRequest | None) -> bool:
     """Whether what it has is its own: it is wished for, and its containers have not all ended."""
     return pod is not None and not pod.finished
 

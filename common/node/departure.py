@@ -7,46 +7,46 @@ from common.model.actions import ConfirmNodeGone
 from common.model.ids import InstanceId
 from common.model.ledger import BranchState, Ledger
 from common.node.branch.advancing import advance
-from common.node.branch.observing import release_ended
+from common.node.branch.ending import end_pod, release_ended
 from common.node.cninode import let_cninode_go
-from common.node.endings import end_pod
+from common.node.confirming import still_there
 from common.node.sharing import settle
-from common.node.state import Draft
+from common.node.state import NodeState, Planning
 
 SUBJECT = "node"
 
 
-def depart(draft: Draft) -> None:
-    ledger = draft.ledger
-    if not draft.desired.complete:
+def depart(state: Planning) -> None:
+    ledger = state.ledger
+    if not state.desired.complete:
         return  # Absence of information is not deletion.
-    cninode = draft.desired.view.cninode
+    cninode = state.desired.view.cninode
     if cninode is not None and cninode.spec.of_another:
-        draft.done_with = not ledger.branches and not draft.busy
+        state.done_with = not ledger.branches and not state.busy
         return
-    let_cninode_go(draft)
-    settled = [settle(draft, instance_id) for instance_id in sorted(_instances(ledger))]
+    let_cninode_go(state)
+    settled = [settle(state, instance_id) for instance_id in sorted(_instances(ledger))]
     if not all(settled):
         # Another Node object names the instance: what is known of it goes there.
-        left = draft.ledger.branches or draft.ledger.instance is not None
-        draft.done_with = not left and draft.desired.view.cninode is None and not draft.busy
+        left = state.ledger.branches or state.ledger.instance is not None
+        state.done_with = not left and state.desired.view.cninode is None and not state.busy
         return
     if ledger.gone_since is None:
-        if draft.may(SUBJECT):
-            draft.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
+        if state.may(SUBJECT):
+            state.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
         return
-    due = ledger.gone_since + draft.options.release_delay
-    draft.node_ended = due <= ledger.gone_asked_at
-    if draft.node_ended:
-        _release_all(draft, ledger.gone_since, ledger.gone_asked_at)
-    elif due > draft.now:
-        draft.look_at(due)
-        release_ended(draft)
-    elif draft.may(SUBJECT):
-        draft.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
-    advance(draft, serving=False)
-    draft.done_with = (
-        draft.node_ended and not draft.ledger.branches and draft.desired.view.cninode is None and not draft.busy
+    due = ledger.gone_since + state.options.release_delay
+    state.node_ended = due <= ledger.gone_asked_at
+    if state.node_ended:
+        _release_all(state, ledger.gone_since, ledger.gone_asked_at)
+    elif due > state.now:
+        state.look_at(due)
+        release_ended(state)
+    elif state.may(SUBJECT):
+        state.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
+    advance(state, serving=False)
+    state.done_with = (
+        state.node_ended and not state.ledger.branches and state.desired.view.cninode is None and not state.busy
     )
 
 
@@ -55,14 +55,24 @@ def _instances(ledger: Ledger) -> set[InstanceId]:
     return own | {branch.instance_id for branch in ledger.branches.values()}
 
 
-def _release_all(draft: Draft, gone_since: float, word_at: float) -> None:
+def _release_all(state: Planning, gone_since: float, word_at: float) -> None:
     """Its pods went with the node, by the API server's word of now: what they had has rested since it went."""
-    for uid in sorted({b.pod_uid for b in draft.ledger.branches.values() if b.pod_uid}):
-        draft.ledger = end_pod(draft.ledger, uid, gone_since, word_at=word_at)
+    for uid in sorted({b.pod_uid for b in state.ledger.branches.values() if b.pod_uid}):
+        state.ledger = end_pod(state.ledger, uid, gone_since, word_at=word_at)
     branches = {
         key: msgspec.structs.replace(b, state=BranchState.COOLING, since=gone_since, word_at=word_at)
         if b.state is BranchState.ASSIGNED
         else b
-        for key, b in draft.ledger.branches.items()
+        for key, b in state.ledger.branches.items()
     }
-    draft.change(branches=branches)
+    state.change(branches=branches)
+
+
+def confirmed(state: NodeState, action: ConfirmNodeGone, gone: bool) -> None:
+    """What the API server said of the node's absence."""
+    if gone:
+        since = state.ledger.gone_since
+        state.change(gone_since=state.now if since is None else since, gone_asked_at=state.now)
+    else:
+        state.change(gone_since=None, gone_asked_at=0.0)
+        still_there(state, action)

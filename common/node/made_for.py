@@ -8,34 +8,19 @@ what such an action made carries our tags, so that adoption, audit or sweep find
 from common.model import actions as act
 from common.model.ledger import Ledger
 
-BranchAction = act.CreateBranch | act.PermitBranch | act.AssociateBranch | act.DisassociateBranch | act.DeleteBranch
-TrunkAction = (
-    act.CreateTrunk
-    | act.PermitInterface
-    | act.AttachTrunk
-    | act.FinishTrunk
-    | act.AwaitTrunk
-    | act.SetTrunkGroups
-    | act.UndoTrunk
-)
-
-Assign = act.AssignAddresses | act.AssignPrefixes
-Unassign = act.UnassignAddresses | act.UnassignPrefixes
-PoolAction = act.InspectPool | Assign | Unassign
-
 
 def made_for(ledger: Ledger, action: act.Action) -> act.MadeFor | None:
     """The part of the ledger that the action is about. None: it is about a pod or an object of Kubernetes."""
-    if isinstance(action, BranchAction):
+    if isinstance(action, act.BranchAction):
         branch = ledger.branches.get(action.key)
         if branch is None:
             return act.MadeFor(instance_id=None)
         return act.MadeFor(instance_id=branch.instance_id, eni_id=branch.eni_id or branch.trunk_id, vlan=branch.vlan)
     instance_id = ledger.instance.instance_id if ledger.instance is not None else None
     generation = ledger.trunk.generation
-    if isinstance(action, TrunkAction):
+    if isinstance(action, act.TrunkAction):
         return act.MadeFor(instance_id=instance_id, generation=generation, eni_id=ledger.trunk.eni_id)
-    if isinstance(action, PoolAction):
+    if isinstance(action, act.PoolAction):
         primary = ledger.instance.primary_eni if ledger.instance is not None else None
         return act.MadeFor(instance_id=instance_id, generation=generation, eni_id=primary)
     if isinstance(action, act.ResolvePod | act.RequestSnapshot | act.Review):

@@ -13,21 +13,22 @@ from common.model.desired import Desired
 from common.model.ids import InstanceId, NodeName
 from common.model.ledger import Ledger, Trunk, TrunkState
 from common.model.node import NodeView
-from common.node.state import Draft
-from common.rules.managed import Standing, spec_of, standing
+from common.model.notice import EventReason
+from common.node.state import Planning
+from common.rules.managed import Management, management, spec_of
 
 LOOK_AGAIN_SECONDS = 1.0
 """A handing-over takes a run of each side; the other's is waited for so long before the next look."""
 
 
-def holder(draft: Draft, instance_id: InstanceId) -> NodeName | None:
+def holder(state: Planning, instance_id: InstanceId) -> NodeName | None:
     """The node name whose ledger serves the instance. Of the Node objects that name it: one that is managed before one
     that is not, then the youngest, for it is the one that the kubelet made last; then the last by name. None: no Node
     object names it."""
-    views = {draft.ledger.node: (draft.desired.view, draft.ledger)}
-    views |= {s.name: (s.view, s.ledger or Ledger(node=s.name)) for s in draft.desired.sharers}
+    views = {state.ledger.node: (state.desired.view, state.ledger)}
+    views |= {s.name: (s.view, s.ledger or Ledger(node=s.name)) for s in state.desired.sharers}
     named = [
-        (_served(view, ledger, draft.desired.config), view.node.created_at, name)
+        (_served(view, ledger, state.desired.config), view.node.created_at, name)
         for name, (view, ledger) in views.items()
         if names(view, instance_id) and view.node is not None
     ]
@@ -41,7 +42,7 @@ def names(view: NodeView, instance_id: InstanceId) -> bool:
 
 def _served(view: NodeView, ledger: Ledger, config: ClusterConfig | None) -> bool:
     assert view.node is not None
-    return standing(view.node, spec_of(view, ledger.cninode_spec), config) in (Standing.LINUX, Standing.WINDOWS)
+    return management(view.node, spec_of(view, ledger.cninode_spec), config) in (Management.LINUX, Management.WINDOWS)
 
 
 def pods_of_instance(desired: Desired, instance_id: InstanceId) -> Desired:
@@ -55,19 +56,19 @@ def pods_of_instance(desired: Desired, instance_id: InstanceId) -> Desired:
     return msgspec.structs.replace(desired, pods={**others, **desired.pods}) if others else desired
 
 
-def settle(draft: Draft, instance_id: InstanceId) -> bool:
+def settle(state: Planning, instance_id: InstanceId) -> bool:
     """Whether this ledger serves the instance, or sees it to its end, and has all that others had of it; on the way
     there, the handing over."""
-    if not draft.desired.complete:
-        return not draft.ledger.yielded
-    serves = holder(draft, instance_id)
-    if serves is not None and serves != draft.ledger.node:
-        _hand_over(draft, instance_id, serves)
+    if not state.desired.complete:
+        return not state.ledger.yielded
+    serves = holder(state, instance_id)
+    if serves is not None and serves != state.ledger.node:
+        _hand_over(state, instance_id, serves)
         return False
-    if draft.ledger.yielded:
-        draft.change(yielded=False)
-    draft.desired = pods_of_instance(draft.desired, instance_id)
-    return serves is None or _take_over(draft, instance_id)
+    if state.ledger.yielded:
+        state.change(yielded=False)
+    state.desired = pods_of_instance(state.desired, instance_id)
+    return serves is None or _take_over(state, instance_id)
 
 
 def offered(ledger: Ledger | None, instance_id: InstanceId) -> bool:
@@ -83,55 +84,57 @@ def _about(ledger: Ledger | None, instance_id: InstanceId) -> bool:
     return ledger is not None and ledger.instance is not None and ledger.instance.instance_id == instance_id
 
 
-def _hand_over(draft: Draft, instance_id: InstanceId, serves: NodeName) -> None:
-    ledger = draft.ledger
-    if draft.busy:
+def _hand_over(state: Planning, instance_id: InstanceId, serves: NodeName) -> None:
+    ledger = state.ledger
+    if state.busy:
         return  # What is under way ends first, and its outcome is handed over with the rest.
     if not ledger.yielded:
-        draft.change(yielded=True)
-        draft.tell_node_once(
-            "shared", "InstanceShared", f"The instance {instance_id} of this node is served under the name {serves}"
+        state.change(yielded=True)
+        state.emit_node_once(
+            "shared",
+            EventReason.INSTANCE_SHARED,
+            f"The instance {instance_id} of this node is served under the name {serves}",
         )
     if not offered(ledger, instance_id):
-        _forget(draft, instance_id)
+        _forget(state, instance_id)
         return
-    taker = next((s.ledger for s in draft.desired.sharers if s.name == serves), None)
+    taker = next((s.ledger for s in state.desired.sharers if s.name == serves), None)
     if taker is not None and ledger.node in taker.took:
-        _forget(draft, instance_id)
+        _forget(state, instance_id)
     else:
-        draft.look_at(draft.now + LOOK_AGAIN_SECONDS)
+        state.look_at(state.now + LOOK_AGAIN_SECONDS)
 
 
-def _forget(draft: Draft, instance_id: InstanceId) -> None:
+def _forget(state: Planning, instance_id: InstanceId) -> None:
     """What another ledger has, or nobody."""
-    ledger = draft.ledger
+    ledger = state.ledger
     branches = {k: b for k, b in ledger.branches.items() if b.instance_id != instance_id}
     if branches != ledger.branches:
-        draft.change(branches=branches)
+        state.change(branches=branches)
     if _about(ledger, instance_id):
-        draft.change(instance=None, trunk=Trunk(), pool=None, claims={}, paces={}, snapshot_after=None, suspects=())
+        state.change(instance=None, trunk=Trunk(), pool=None, claims={}, backoffs={}, snapshot_after=None, suspects=())
 
 
-def _take_over(draft: Draft, instance_id: InstanceId) -> bool:
+def _take_over(state: Planning, instance_id: InstanceId) -> bool:
     """Take what others yielded; False while one that has something has not yielded yet."""
     whole = True
-    took = set(draft.ledger.took)
-    for sharer in draft.desired.sharers:
+    took = set(state.ledger.took)
+    for sharer in state.desired.sharers:
         if not offered(sharer.ledger, instance_id):
             took.discard(sharer.name)
         elif sharer.name not in took:
             assert sharer.ledger is not None
             if sharer.ledger.yielded:
-                draft.ledger = _joined(draft.ledger, sharer.ledger, instance_id)
+                state.ledger = _joined(state.ledger, sharer.ledger, instance_id)
                 took.add(sharer.name)
             elif sharer.view.node is None or names(sharer.view, instance_id):
                 whole = False
-                draft.look_at(draft.now + LOOK_AGAIN_SECONDS)
-    took &= {sharer.name for sharer in draft.desired.sharers}
-    if took != set(draft.ledger.took):
-        draft.change(took=tuple(sorted(took)))
+                state.look_at(state.now + LOOK_AGAIN_SECONDS)
+    took &= {sharer.name for sharer in state.desired.sharers}
+    if took != set(state.ledger.took):
+        state.change(took=tuple(sorted(took)))
     if took:
-        draft.look_at(draft.now + LOOK_AGAIN_SECONDS)
+        state.look_at(state.now + LOOK_AGAIN_SECONDS)
     return whole
 
 

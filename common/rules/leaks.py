@@ -18,7 +18,7 @@ from common.model.names import (
     POD_UID_TAG,
     cluster_tag,
 )
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.rules.pod_eni import interfaces_named
 
 AVAILABLE = "available"
@@ -95,7 +95,7 @@ def claimed_by_ledgers(interface: Interface, ledgers: Iterable[Ledger]) -> bool:
     )
 
 
-def claimed_by_pods(interface: Interface, pods: Iterable[PodWish]) -> bool:
+def claimed_by_pods(interface: Interface, pods: Iterable[PodRequest]) -> bool:
     """Whether a living pod's annotation names it, or it was made for a living pod whose annotation is not there yet or
     cannot be read. For whom it was made is in its tag; where it has none every annotation counts."""
     tagged = interface.tags.get(POD_UID_TAG, "")

@@ -13,7 +13,7 @@ LINUX = "linux"
 WINDOWS = "windows"
 
 
-class Standing(StrEnum):
+class Management(StrEnum):
     """What a node is to us."""
 
     IGNORED = "ignored"
@@ -24,18 +24,18 @@ class Standing(StrEnum):
     WINDOWS = "windows"
 
 
-def standing(node: NodeFacts, spec: CniNodeSpec | None, config: ClusterConfig | None) -> Standing:
+def management(node: NodeFacts, spec: CniNodeSpec | None, config: ClusterConfig | None) -> Management:
     """`spec` is the CNINode's, the one last seen where it is missing: a CNINode that cannot be read, or was deleted
     from under its node, takes no feature away."""
     if node.auto or (spec is not None and spec.of_another):
-        return Standing.IGNORED
+        return Management.IGNORED
     if node.instance_id is None:
-        return Standing.UNMANAGED
+        return Management.UNMANAGED
     if node.os == WINDOWS and config is not None and config.windows_ipam:
-        return Standing.WINDOWS
+        return Management.WINDOWS
     if node.os == LINUX and (node.trunk_label or (spec is not None and spec.pod_groups)):
-        return Standing.LINUX
-    return Standing.UNMANAGED
+        return Management.LINUX
+    return Management.UNMANAGED
 
 
 def foreign_instances(view: NodeView) -> frozenset[str]:

@@ -7,12 +7,12 @@ import msgspec
 
 from common.model.ids import AssociationId, EniId, VlanId
 from common.model.ledger import Branch
-from common.model.pod import BranchAnnotation, PodWish, is_live
+from common.model.pod import BranchAnnotation, PodRequest, is_live
 
 _DECODER = msgspec.json.Decoder(tuple[BranchAnnotation, ...])
 
 
-def interfaces_named(pod: PodWish) -> tuple[tuple[BranchAnnotation, ...], str]:
+def interfaces_named(pod: PodRequest) -> tuple[tuple[BranchAnnotation, ...], str]:
     """The interfaces that a pod's annotation names, and what is wrong with it ("": nothing)."""
     return _decoded(pod.eni_annotation) if pod.eni_annotation is not None else ((), "")
 
@@ -26,7 +26,7 @@ def _decoded(text: str) -> tuple[tuple[BranchAnnotation, ...], str]:
         return (), str(error)
 
 
-def vlans_reserved(pod: PodWish) -> frozenset[VlanId]:
+def vlans_reserved(pod: PodRequest) -> frozenset[VlanId]:
     """VLAN ids that a pod's annotation keeps from others while it lives: as many as it asks for, whatever it says."""
     if not is_live(pod):
         return frozenset()

@@ -19,7 +19,7 @@ from common.model.ids import InstanceId, NodeName, PodUid, instance_id_of
 from common.model.ledger import Ledger
 from common.model.names import INSTANCE_TAG
 from common.model.node import NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.store import keys
 from common.store.ledger import decoded
 from common.store.link import Link, Value, text
@@ -33,7 +33,7 @@ UNKNOWN_RUN = "1"
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _view = msgspec.msgpack.Decoder(NodeView)
-_pod = msgspec.msgpack.Decoder(PodWish)
+_pod = msgspec.msgpack.Decoder(PodRequest)
 _config = msgspec.msgpack.Decoder(ClusterConfig)
 
 
@@ -54,7 +54,7 @@ class DesiredState:
         spots = [*self._of(name), keys.ledger(p, name), keys.instances(p)]
         self._term.script("write_view", spots, [name, body, instance, keys.names_of(p, "")])
 
-    def write_pods(self, name: NodeName, upserts: Iterable[PodWish], removals: Iterable[PodUid]) -> None:
+    def write_pods(self, name: NodeName, upserts: Iterable[PodRequest], removals: Iterable[PodUid]) -> None:
         """Write and remove pods of a node; the others stay."""
         written, removed = list(upserts), list(removals)
         for start in range(0, max(len(written), len(removed)), PODS_A_CALL):
@@ -175,7 +175,7 @@ def _decoded(
     name: NodeName, raw_view: bytes | None, raw_pods: Mapping[bytes, bytes], raw_config: bytes | None, complete: bool
 ) -> Desired:
     view, config = NodeView(), None
-    pods: dict[PodUid, PodWish] = {}
+    pods: dict[PodUid, PodRequest] = {}
     try:
         view = _view.decode(raw_view) if raw_view is not None else view
         config = _config.decode(raw_config) if raw_config is not None else None

@@ -26,7 +26,7 @@ def view(p: KeyPrefix, node: NodeName) -> str:
 
 
 def pods(p: KeyPrefix, node: NodeName) -> str:
-    """Hash, pod uid -> msgpack of PodWish. Writer: watcher. No expiry: Redis drops an empty hash."""
+    """Hash, pod uid -> msgpack of PodRequest. Writer: watcher. No expiry: Redis drops an empty hash."""
     return f"{p}pods:{node}"
 
 

@@ -11,7 +11,7 @@ from common.model.ec2 import InstanceSnapshot
 from common.model.ids import EniId, InstanceId, NodeName, PodUid
 from common.model.ledger import Ledger
 from common.model.node import NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.model.reservation import Reservation, Urgency
 from common.store import keys
 from common.store.broker import LOAD_INSTANCES, SWEEP_LEAKS
@@ -73,7 +73,7 @@ class Store:
     def write_node(self, name: NodeName, view: NodeView | None) -> None:
         self._desired.write_node(name, view)
 
-    def write_pods(self, name: NodeName, upserts: Iterable[PodWish], removals: Iterable[PodUid]) -> None:
+    def write_pods(self, name: NodeName, upserts: Iterable[PodRequest], removals: Iterable[PodUid]) -> None:
         self._desired.write_pods(name, upserts, removals)
 
     def write_config(self, config: ClusterConfig) -> None:

@@ -20,7 +20,7 @@ from common.model.errors import OutsideError
 from common.model.ids import NodeName, PodUid
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec
-from common.model.notice import NodeNotice
+from common.model.notice import EventReason, NodeNotice
 from tests.integration.webhook_cluster import Cluster
 from tests.kit.waiting import until
 from watcher.kinds import RESOURCES
@@ -76,7 +76,7 @@ def tell(transport: Noting) -> None:
     """An event, and its count."""
     sink = EventSink(transport, clock=CLOCK, host="test")
     for _ in range(2):
-        sink.emit(NodeNotice(node=NODE, reason="Tried", message="x"))
+        sink.emit(NodeNotice(node=NODE, reason=EventReason.UNAVAILABLE, message="x"))
         sink.drain()
 
 

@@ -13,7 +13,7 @@ from common.model.errors import StaleToken, StoreUnavailable
 from common.model.ids import EniId, InstanceId, NodeName, PodUid
 from common.model.ledger import Ledger, Trunk, TrunkState
 from common.model.node import NodeFacts, NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.settings import RateLimit
 from common.store import Store, connect, keys
 from tests.integration.redis_server import RedisServer
@@ -43,7 +43,7 @@ def store(client: redis.Redis) -> Store:
 def fill(store: Store) -> int:
     store.begin_full_list()
     store.write_node(NODE, NodeView(node=NodeFacts(name=NODE, uid="u")))
-    store.write_pods(NODE, [PodWish(uid=PodUid("1"), namespace="d", name="p", branches=1)], [])
+    store.write_pods(NODE, [PodRequest(uid=PodUid("1"), namespace="d", name="p", branches=1)], [])
     assert store.finish_full_list()
     store.mark_dirty([NODE], 1)
     store.park(NODE, 50)

@@ -24,7 +24,7 @@ from common.kube.transport import Request
 from common.model.errors import Conflict, NotFound
 from common.model.ids import NodeName, PodUid
 from common.model.node import CniNodeSpec, Feature
-from common.model.notice import NodeNotice
+from common.model.notice import EventReason, NodeNotice
 from common.store import Store, keys
 from common.store import connect as connect_redis
 from tests.integration.api_servers import API_SERVERS, LEASE, NODES, PODS, ROOT, Cluster, api_server
@@ -277,7 +277,7 @@ def test_a_cninodes_life_over_the_wire(cluster: Cluster) -> None:
 def test_events_are_accepted_and_counted(cluster: Cluster) -> None:
     sink = EventSink(cluster.transport, clock=SystemClock(), host="it")
     for _ in range(2):
-        sink.emit(NodeNotice(node=N1, reason="NodeTrunkInitiated", message="ready"))
+        sink.emit(NodeNotice(node=N1, reason=EventReason.NODE_TRUNK_INITIATED, message="ready"))
         sink.drain()
     path = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.uid%3Dn1"
     found = [event for event in cluster.ok("GET", path)["items"] if event["reason"] == "NodeTrunkInitiated"]

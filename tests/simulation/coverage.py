@@ -39,7 +39,7 @@ def states(cluster: Cluster) -> set[str]:
         found |= {"node gone"} if ledger.gone_since is not None else set()
         found |= {"node of another's instance"} if ledger.yielded else set()
         found |= {"snapshot awaited"} if ledger.snapshot_after is not None else set()
-        found |= {"line of EC2's limits"} if any(pace.turn for pace in ledger.paces.values()) else set()
+        found |= {"line of EC2's limits"} if any(one.reserved for one in ledger.backoffs.values()) else set()
     return found | ({"message waiting"} if cluster.queue.tasks else set())
 
 

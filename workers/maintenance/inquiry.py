@@ -12,7 +12,7 @@ from common.model.ids import EniId, InstanceId, NodeName
 from common.model.ledger import Ledger
 from common.model.names import INSTANCE_TAG
 from common.model.node import NodeFacts
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.model.warrant import Warrant
 from common.rules.leaks import claimed_by_ledgers, claimed_by_pods, unchanged
 from common.rules.release_gate import Evidence, Refusal, warrant
@@ -28,7 +28,7 @@ class InquiryStore(Protocol):
 
 class InquiryKube(Protocol):
     def get_node(self, name: NodeName) -> NodeFacts | None: ...
-    def list_pods_on(self, node: NodeName, now: float) -> Iterable[PodWish]: ...
+    def list_pods_on(self, node: NodeName, now: float) -> Iterable[PodRequest]: ...
 
 
 class Inquiry:

@@ -1,95 +1,116 @@
 """What becomes of a branch that no pod has any more: rest, evidence, disassociation, deletion."""
 
-from common.model.actions import DeleteBranch, DisassociateBranch, Review
+from typing import assert_never
+
+from common.model import actions as act
 from common.model.config import DEFAULT_COOLDOWN_SECONDS
-from common.model.ids import EniId, PodUid
+from common.model.errors import NotFound, OutsideError
+from common.model.ids import EniId
 from common.model.ledger import Branch, BranchState
-from common.model.pod import PodWish, is_live
-from common.node.state import Draft
+from common.model.notice import EventReason
+from common.model.pod import PodRequest, is_live
+from common.node.branch.owning import may_own
+from common.node.state import NodeState, Planning
 from common.node.tokens import branch_token, disassociation_token
 from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
 from common.rules.release_gate import Evidence, Lack, Refusal, warrant
 
-SUBJECT = "review"
 RELEASED = (BranchState.COOLING, BranchState.DISASSOCIATED)
 
 
-def cooldown(draft: Draft) -> float:
-    config = draft.desired.config
+def cooldown(state: Planning) -> float:
+    config = state.desired.config
     return config.cooldown if config is not None else DEFAULT_COOLDOWN_SECONDS
 
 
-def release(draft: Draft, branch: Branch) -> bool:
+def emit_cooldown(state: Planning) -> None:
+    seconds = cooldown(state)
+    if state.desired.config is None or state.ledger.cooldown_seen == seconds:
+        return
+    if state.ledger.cooldown_seen is not None:
+        minutes, rest = divmod(int(seconds), 60)
+        text = f"{minutes}m{rest}s" if minutes else f"{rest}s"
+        state.emit_node(
+            EventReason.BRANCH_ENI_COOL_DOWN_PERIOD_UPDATED, f"Branch ENI cool down period has been updated to {text}"
+        )
+    state.change(cooldown_seen=seconds)
+
+
+def release(state: Planning, branch: Branch) -> bool:
     """Start the next step of its release, where the gate gives leave. True: it lacks the API server's or EC2's word."""
     if branch.eni_id is None:
         return False
     subject = subjects.branch(branch.key)
-    leave = warrant(evidence_of(draft, branch), draft.now)
+    leave = warrant(evidence_of(state, branch), state.now)
     if isinstance(leave, Refusal):
-        if leave.until > draft.now:
-            draft.look_at(leave.until)
+        if leave.until > state.now:
+            state.look_at(leave.until)
             return False
         return leave.lack in (Lack.WORD, Lack.LOOK)
-    if not draft.may(subject):
+    if not state.may(subject):
         return False
     if branch.state is BranchState.COOLING:
-        draft.start(
-            DisassociateBranch(
+        state.start(
+            act.DisassociateBranch(
                 subject=subject,
                 key=branch.key,
                 eni_id=branch.eni_id,
                 association=branch.association,
                 token=disassociation_token(
-                    branch.token or branch_token(draft.options.cluster, branch.key), branch.associations_ended
+                    branch.token or branch_token(state.options.cluster, branch.key), branch.associations_ended
                 ),
                 warrant=leave,
             )
         )
     else:
-        draft.start(DeleteBranch(subject=subject, key=branch.key, eni_id=branch.eni_id, warrant=leave))
+        state.start(act.DeleteBranch(subject=subject, key=branch.key, eni_id=branch.eni_id, warrant=leave))
     return False
 
 
-def review(draft: Draft, branches: list[Branch]) -> None:
-    """Ask about the pods of the instance, and about all branches that lack a word, at once."""
-    if draft.may(SUBJECT):
-        nodes = sorted({draft.ledger.node, *(sharer.name for sharer in draft.desired.sharers)})
-        eni_ids = tuple(sorted(b.eni_id for b in branches if b.eni_id is not None))
-        draft.start(Review(subject=SUBJECT, nodes=tuple(nodes), eni_ids=eni_ids, node_ended=draft.node_ended))
-
-
-def evidence_of(draft: Draft, branch: Branch) -> Evidence:
+def evidence_of(state: Planning, branch: Branch) -> Evidence:
     """Of a branch that is to be taken away. Off its trunk it is in nobody's use any more."""
     assert branch.eni_id is not None
     off = branch.state is BranchState.DISASSOCIATED
     return Evidence(
         eni_id=branch.eni_id,
-        complete=draft.desired.complete,
-        claimed=_claimed(draft, branch),
+        complete=state.desired.complete,
+        claimed=_claimed(state, branch),
         made=not branch.found,
         used=not branch.unwanted,
         in_use_at=0.0 if off else branch.since,
-        rest=0.0 if off else cooldown(draft),
+        rest=0.0 if off else cooldown(state),
         word_at=branch.word_at,
         looked_at=branch.looked_at,
     )
 
 
-def may_own(branch: Branch, pod: PodUid) -> bool:
-    """Whether an annotation of this pod that names the branch counts: it was made for that pod. One without a tag (made
-    by the reference) is whose annotation names it."""
-    return branch.made_for in ("", pod)
-
-
-def _claimed(draft: Draft, branch: Branch) -> bool:
-    others = (s.ledger for s in draft.desired.sharers if s.ledger is not None and not s.ledger.yielded)
+def _claimed(state: Planning, branch: Branch) -> bool:
+    others = (s.ledger for s in state.desired.sharers if s.ledger is not None and not s.ledger.yielded)
     if any(b.eni_id == branch.eni_id and b.state not in RELEASED for other in others for b in other.branches.values()):
         return True
-    if draft.node_ended:
+    if state.node_ended:
         return False  # Its pods went with it.
-    return any(_names(pod, branch.eni_id) and may_own(branch, pod.uid) for pod in draft.desired.pods.values())
+    return any(_names(pod, branch.eni_id) and may_own(branch, pod.uid) for pod in state.desired.pods.values())
 
 
-def _names(pod: PodWish, eni_id: EniId | None) -> bool:
+def _names(pod: PodRequest, eni_id: EniId | None) -> bool:
     return is_live(pod) and any(entry.eni_id == eni_id for entry in interfaces_named(pod)[0])
+
+
+def done(state: NodeState, action: act.Releasing) -> None:
+    match action:
+        case act.DisassociateBranch(key=key):
+            state.set_branch(key, state=BranchState.DISASSOCIATED, association=None, since=state.now)
+        case act.DeleteBranch(key=key):
+            state.drop_branch(key)
+        case _:
+            assert_never(action)
+
+
+def failed(state: NodeState, action: act.Releasing, error: OutsideError) -> None:
+    """What is not there any more is released."""
+    if isinstance(error, NotFound):
+        if isinstance(action, act.DisassociateBranch):
+            state.set_backoff(action.subject, None)
+        done(state, action)

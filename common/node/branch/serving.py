@@ -1,129 +1,106 @@
-"""Pods that wait: their security groups, room on the trunk, VLAN ids, and the interfaces to make."""
+"""Pods that wait: their order, room on the trunk, VLAN ids, and the interfaces to make."""
 
 import msgspec
 
-from common.model.actions import ResolvePod
 from common.model.ids import FIRST_VLAN, LAST_VLAN, VlanId
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Claim
 from common.model.node import NodeFacts
-from common.model.notice import Severity
-from common.model.pod import PodWish
-from common.node.state import IDLE, Draft
+from common.model.notice import EventReason, Severity
+from common.model.pod import PodRequest
+from common.node.branch.claims import goes_elsewhere, resolve
+from common.node.state import Planning
 from common.node.tokens import branch_key, branch_token
-from common.node.trunk import branch_limit
+from common.node.trunk.place import branch_limit
 from common.rules import subjects
-from common.rules.managed import eni_config_name
 from common.rules.pod_eni import vlans_reserved
 
 GROUPS_STALE_SECONDS = 5.0
 """Groups found for a pod that then waited longer than this are looked up once more before its interface is made."""
 
 
-def serve(draft: Draft, node: NodeFacts) -> None:
+def serve(state: Planning, node: NodeFacts) -> None:
     """Pods in the order in which they were scheduled. The first that finds no room holds those behind it, and one whose
     groups are being looked up keeps its places meanwhile, so that a pod asking for two does not starve behind pods
     asking for one. One that fails holds nobody until it is tried again."""
     waiting = sorted(
         (
             p
-            for p in draft.desired.pods.values()
+            for p in state.desired.pods.values()
             if p.branches > 0 and not p.finished and not p.deleting and p.eni_annotation is None
         ),
         key=lambda pod: (pod.scheduled_at, pod.uid),
     )
-    unserved = [pod for pod in waiting if _waits(draft, pod)]
+    unserved = [pod for pod in waiting if _waits(state, pod)]
     if not unserved:
         return
-    limit = branch_limit(draft)
-    room, vlans = limit - len(_on_trunk(draft)), len(free_vlans(draft, LAST_VLAN))
+    limit = branch_limit(state)
+    room, vlans = limit - len(_on_trunk(state)), len(free_vlans(state, LAST_VLAN))
     places = min(room, vlans)
-    first: PodWish | None = None
+    first: PodRequest | None = None
     for pod in unserved:
-        claim = draft.ledger.claims.get(pod.uid)
+        claim = state.ledger.claims.get(pod.uid)
         if claim is None or claim.resolved_at == 0.0:
-            _resolve(draft, node, pod, first=claim is None or not claim.groups)
+            resolve(state, node, pod)
         resolved = claim is not None and claim.resolved_at > 0.0
         if pod.branches > limit:
             if resolved:
-                _tell_too_many(draft, pod, limit)
+                _emit_too_many(state, pod, limit)
             continue
-        if _fails(draft, pod):
+        if _fails(state, pod):
             continue
         if first is not None or pod.branches > places:
             first = first or pod
             if resolved:
-                _tell_no_room(draft, pod, first, vlans=vlans if vlans < room else None)
+                _emit_no_room(state, pod, first, vlans=vlans if vlans < room else None)
             continue
         places -= pod.branches
         if claim is not None and resolved:
-            _allot(draft, node, pod, claim)
+            _allot(state, node, pod, claim)
 
 
-def _waits(draft: Draft, pod: PodWish) -> bool:
+def _waits(state: Planning, pod: PodRequest) -> bool:
     """Whether nothing was made for the pod so far. Where its annotation was taken away and it has nothing any more, it
     begins anew, with tokens of a new generation."""
-    claim = draft.ledger.claims.get(pod.uid)
+    claim = state.ledger.claims.get(pod.uid)
     if claim is None:
         return True
-    if _made_for(draft, claim):
+    if _made_for(state, claim):
         return False
-    if claim.annotated and subjects.annotate(pod.uid) not in draft.busy and draft.unseen_for_long(claim.annotated_at):
+    if claim.annotated and subjects.annotate(pod.uid) not in state.busy and state.unseen_for_long(claim.annotated_at):
         anew = msgspec.structs.replace(claim, annotated=False, generation=claim.generation + 1, resolved_at=0.0)
-        draft.change(claims={**draft.ledger.claims, pod.uid: anew})
+        state.change(claims={**state.ledger.claims, pod.uid: anew})
         return True
     return not claim.annotated
 
 
-def _fails(draft: Draft, pod: PodWish) -> bool:
+def _fails(state: Planning, pod: PodRequest) -> bool:
     """Whether it waits for its next attempt after a failure."""
     subject = subjects.claim(pod.uid)
-    due_at = draft.due_at(subject)
-    if draft.ledger.paces.get(subject, IDLE).turn or due_at <= draft.now or _goes_elsewhere(draft, pod):
+    due_at = state.due_at(subject)
+    if state.backoff(subject).reserved or due_at <= state.now or goes_elsewhere(state, pod):
         return False
-    draft.look_at(due_at)
+    state.look_at(due_at)
     return True
 
 
-def _goes_elsewhere(draft: Draft, pod: PodWish) -> bool:
-    """Its node's ENIConfig names another subnet by now than the one that was tried."""
-    config, claim = draft.desired.view.eni_config, draft.ledger.claims.get(pod.uid)
-    return config is not None and claim is not None and claim.subnet_id not in ("", config.subnet)
+def _made_for(state: Planning, claim: Claim) -> bool:
+    return any(b.pod_uid == claim.pod_uid and not b.unwanted for b in state.ledger.branches.values())
 
 
-def _made_for(draft: Draft, claim: Claim) -> bool:
-    return any(b.pod_uid == claim.pod_uid and not b.unwanted for b in draft.ledger.branches.values())
-
-
-def _resolve(draft: Draft, node: NodeFacts, pod: PodWish, *, first: bool) -> None:
-    instance, subject = draft.ledger.instance, subjects.claim(pod.uid)
-    if instance is None or not (draft.may(subject) or (_goes_elsewhere(draft, pod) and subject not in draft.busy)):
-        return
-    draft.start(
-        ResolvePod(
-            subject=subject,
-            pod=pod,
-            instance_groups=instance.groups,
-            instance_subnet=instance.subnet,
-            eni_config=eni_config_name(node, draft.ledger.cninode_spec),
-            first=first,
-        )
-    )
-
-
-def _allot(draft: Draft, node: NodeFacts, pod: PodWish, claim: Claim) -> None:
+def _allot(state: Planning, node: NodeFacts, pod: PodRequest, claim: Claim) -> None:
     """Give a pod for which there is room its VLANs and record the interfaces to make."""
-    trunk, instance = draft.ledger.trunk, draft.ledger.instance
+    trunk, instance = state.ledger.trunk, state.ledger.instance
     assert trunk.eni_id is not None
     assert instance is not None
-    if subjects.claim(pod.uid) in draft.busy:
+    if subjects.claim(pod.uid) in state.busy:
         return
-    if claim.resolved_at < draft.now - GROUPS_STALE_SECONDS:
-        _resolve(draft, node, pod, first=False)
+    if claim.resolved_at < state.now - GROUPS_STALE_SECONDS:
+        resolve(state, node, pod)
         return
-    if not draft.may(subjects.claim(pod.uid)):
+    if not state.may(subjects.claim(pod.uid)):
         return
-    branches = dict(draft.ledger.branches)
-    for ordinal, vlan in enumerate(free_vlans(draft, pod.branches)):
+    branches = dict(state.ledger.branches)
+    for ordinal, vlan in enumerate(free_vlans(state, pod.branches)):
         key = branch_key(pod.uid, ordinal, claim.generation)
         branches[key] = Branch(
             key=key,
@@ -137,48 +114,48 @@ def _allot(draft: Draft, node: NodeFacts, pod: PodWish, claim: Claim) -> None:
             vlan=vlan,
             subnet_id=claim.subnet_id,
             groups=claim.groups,
-            token=branch_token(draft.options.cluster, key),
+            token=branch_token(state.options.cluster, key),
             subnet_cidr=claim.subnet_cidr,
             subnet_v6_cidr=claim.subnet_v6_cidr,
-            since=draft.now,
+            since=state.now,
         )
-    draft.change(branches=branches)
+    state.change(branches=branches)
 
 
-def _on_trunk(draft: Draft) -> list[Branch]:
-    trunk = draft.ledger.trunk.eni_id
-    return [b for b in draft.ledger.branches.values() if b.trunk_id == trunk and counts(b)]
+def _on_trunk(state: Planning) -> list[Branch]:
+    trunk = state.ledger.trunk.eni_id
+    return [b for b in state.ledger.branches.values() if b.trunk_id == trunk and counts(b)]
 
 
-def _tell_too_many(draft: Draft, pod: PodWish, limit: int) -> None:
-    draft.tell_pod_once(
+def _emit_too_many(state: Planning, pod: PodRequest, limit: int) -> None:
+    state.emit_pod_once(
         pod,
-        "BranchAllocationFailed",
+        EventReason.BRANCH_ALLOCATION_FAILED,
         f"The pod asks for {pod.branches} branch interfaces and its node can have {limit}",
         Severity.WARNING,
     )
 
 
-def _tell_no_room(draft: Draft, pod: PodWish, first: PodWish, *, vlans: int | None) -> None:
+def _emit_no_room(state: Planning, pod: PodRequest, first: PodRequest, *, vlans: int | None) -> None:
     """Why a pod waits for which there is no room, or whose turn comes after a pod for which there is none. `vlans`: how
     many VLAN ids are free, where they are what is short."""
     if vlans is not None:
-        draft.tell_pod_once(
+        state.emit_pod_once(
             pod,
-            "NoFreeVlan",
+            EventReason.NO_FREE_VLAN,
             f"{vlans} of the {LAST_VLAN} VLAN ids of the node's trunk are free: its interfaces have some, and "
             "annotations of pods that have not finished name the others",
             Severity.WARNING,
         )
         return
-    limit, on_trunk = branch_limit(draft), _on_trunk(draft)
+    limit, on_trunk = branch_limit(state), _on_trunk(state)
     resting = sum(1 for b in on_trunk if b.state is BranchState.COOLING)
     why = f"it can have {limit} ({resting} of them rest after their pods ended)"
     if pod.uid != first.uid:
         why += f", and {first.namespace}/{first.name}, which came first, waits for {first.branches}"
-    draft.tell_pod_once(
+    state.emit_pod_once(
         pod,
-        "BranchCapacityReached",
+        EventReason.BRANCH_CAPACITY_REACHED,
         f"The node has no room for the pod's branch interfaces: {why}; pods are served in their order when there is "
         "room",
     )
@@ -191,11 +168,11 @@ def counts(branch: Branch) -> bool:
     return not branch.unwanted or branch.associating or branch.state in (*ON_TRUNK, BranchState.COOLING)
 
 
-def free_vlans(draft: Draft, count: int) -> list[VlanId]:
+def free_vlans(state: Planning, count: int) -> list[VlanId]:
     """The lowest VLAN ids that nobody on this trunk has, cooling ones included, nor the annotation of a pod that has
     not finished names: as many entries of it count as the pod asks for."""
-    taken = {b.vlan for b in _on_trunk(draft)}
-    for pod in draft.desired.pods.values():
+    taken = {b.vlan for b in _on_trunk(state)}
+    for pod in state.desired.pods.values():
         taken |= vlans_reserved(pod)
     free = (VlanId(n) for n in range(FIRST_VLAN, LAST_VLAN + 1) if n not in taken)
     return [vlan for vlan, _ in zip(free, range(count), strict=False)]

@@ -1,1 +1,36 @@
-"""A Windows node's addresses: the pool's size and contents, the calls about it, and the pods that take from it."""
+"""A Windows node's addresses: the pool's size and contents, the calls about it, and the pods that take from it. Each
+with the outcomes of its own actions."""
+
+from typing import Any, assert_never
+
+from common.model import actions as act
+from common.model.errors import OutsideError
+from common.node.state import NodeState
+from common.node.windows import assigning, looking, owning, releasing
+
+__all__ = ["done", "failed", "not_begun", "owning"]
+
+
+def done(state: NodeState, action: act.PoolAction, value: Any) -> None:
+    if isinstance(action, act.InspectPool):
+        looking.inspected(state, action, value)
+    elif isinstance(action, act.Assign):
+        assigning.done(state, action, value)
+    elif isinstance(action, act.Unassign):
+        releasing.done(state, action)
+    else:
+        assert_never(action)
+
+
+def failed(state: NodeState, action: act.PoolAction, error: OutsideError) -> None:
+    if isinstance(action, act.Assign):
+        assigning.failed(state, action, error)
+    elif isinstance(action, act.Unassign):
+        releasing.failed(state, action, error)
+
+
+def not_begun(state: NodeState, action: act.PoolAction) -> None:
+    if isinstance(action, act.Assign):
+        assigning.not_begun(state)
+    elif isinstance(action, act.Unassign):
+        releasing.not_begun(state, action)

@@ -9,7 +9,7 @@ import msgspec
 from common.model.ec2 import Interface
 from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, Pool
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.windows.pool import addresses_of
 
 LOOK_AGAIN_SECONDS = 20.0
@@ -25,7 +25,7 @@ SETTLED_SECONDS = 60.0
 stand still before it."""
 
 
-def address_named(pod: PodWish) -> Ipv4 | None:
+def address_named(pod: PodRequest) -> Ipv4 | None:
     """The address in a pod's annotation (`10.0.3.17/19`), None where there is none that can be read."""
     text = (pod.ip_annotation or "").split("/", 1)[0]
     try:
@@ -34,7 +34,7 @@ def address_named(pod: PodWish) -> Ipv4 | None:
         return None
 
 
-def address_of(pod: PodWish, addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]) -> Ipv4 | None:
+def address_of(pod: PodRequest, addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]) -> Ipv4 | None:
     """The node's address that a living pod has: the one that it runs with, by the kubelet's word, else the one that its
     annotation names, which anybody may have written. None where there is neither."""
     if pod.finished:
@@ -46,10 +46,10 @@ def address_of(pod: PodWish, addresses: AbstractSet[str], prefixes: Mapping[Pref
 
 
 def named_by(
-    pods: Mapping[PodUid, PodWish], addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]
-) -> dict[Ipv4, list[PodWish]]:
+    pods: Mapping[PodUid, PodRequest], addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]
+) -> dict[Ipv4, list[PodRequest]]:
     """Addresses that living pods have by `address_of`, each with those pods: who runs with it, then the oldest."""
-    named: dict[Ipv4, list[PodWish]] = {}
+    named: dict[Ipv4, list[PodRequest]] = {}
     for pod in sorted(pods.values(), key=lambda pod: (pod.scheduled_at, pod.uid)):
         if (ip := address_of(pod, addresses, prefixes)) is not None:
             named.setdefault(ip, []).append(pod)
@@ -57,8 +57,8 @@ def named_by(
 
 
 def reserved(
-    pods: Mapping[PodUid, PodWish], addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]
-) -> dict[Ipv4, PodWish]:
+    pods: Mapping[PodUid, PodRequest], addresses: AbstractSet[str], prefixes: Mapping[Prefix, float]
+) -> dict[Ipv4, PodRequest]:
     """The same, each with the pod that comes first."""
     return {ip: by[0] for ip, by in named_by(pods, addresses, prefixes).items()}
 
@@ -67,7 +67,7 @@ def prefix_of(ip: Ipv4, prefixes: Mapping[Prefix, float]) -> Prefix | None:
     return next((prefix for prefix in prefixes if ip in addresses_of(prefix)), None)
 
 
-def adopted_pool(primary: Interface, pods: Mapping[PodUid, PodWish], now: float) -> Pool:
+def adopted_pool(primary: Interface, pods: Mapping[PodUid, PodRequest], now: float) -> Pool:
     """A pool without a record: what a living pod runs with, or its annotation names, is that pod's; a secondary address
     that nobody has may have been a pod's a moment ago, and rests; so does every address of a prefix."""
     prefixes = dict.fromkeys(primary.prefixes, now)
@@ -110,7 +110,7 @@ def known_in(pool: Pool, epoch: str, now: float) -> Pool:
     )
 
 
-def _taken(ip: Ipv4, prefix: Prefix | None, pod: PodWish | None, now: float) -> Address:
+def _taken(ip: Ipv4, prefix: Prefix | None, pod: PodRequest | None, now: float) -> Address:
     if pod is None:
         return Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now, unasked=True)
     return Address(

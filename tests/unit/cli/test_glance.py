@@ -15,9 +15,9 @@ from common.model.ids import (
     SubnetId,
     VlanId,
 )
-from common.model.ledger import Branch, BranchState, InstanceFacts, Ledger, Pace, Trunk, TrunkState
+from common.model.ledger import Backoff, Branch, BranchState, InstanceFacts, Ledger, Trunk, TrunkState
 from common.model.limits import load_limits
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 
 NODE = NodeName("n")
 SUBNET = Subnet(subnet_id=SubnetId("subnet-1"), vpc_id="vpc-1", cidr="10.0.0.0/24")
@@ -44,18 +44,18 @@ def branch(number: int, state: BranchState, uid: str = "") -> Branch:
     )
 
 
-def ledger(trunk: TrunkState = TrunkState.READY, *branches: Branch, **paces: Pace) -> Ledger:
+def ledger(trunk: TrunkState = TrunkState.READY, *branches: Branch, **backoffs: Backoff) -> Ledger:
     return Ledger(
         node=NODE,
         instance=INSTANCE,
         trunk=Trunk(state=trunk, eni_id=EniId("eni-t")),
         branches={one.key: one for one in branches},
-        paces=dict(paces),
+        backoffs=dict(backoffs),
     )
 
 
-def pod(uid: str, **more: object) -> PodWish:
-    return PodWish(uid=PodUid(uid), namespace="d", name=f"pod-{uid}", branches=1, **more)  # type: ignore[arg-type]
+def pod(uid: str, **more: object) -> PodRequest:
+    return PodRequest(uid=PodUid(uid), namespace="d", name=f"pod-{uid}", branches=1, **more)  # type: ignore[arg-type]
 
 
 def test_states_of_branches_and_what_is_left_add_up_to_the_type_s_limit() -> None:
@@ -88,21 +88,20 @@ def test_pods_that_were_served_finished_or_are_going_do_not_wait() -> None:
 @pytest.mark.parametrize(
     ("known", "why"),
     [
-        pytest.param(ledger(TrunkState.UNSUPPORTED), "the instance type does not trunk", id="no trunking"),
         pytest.param(ledger(TrunkState.CREATING), "the trunk is creating", id="trunk on its way"),
         pytest.param(ledger(), "is being served", id="nothing wrong"),
         pytest.param(
-            ledger(TrunkState.READY, **{"claim/a": Pace(code="InsufficientFreeAddressesInSubnet", attempts=3)}),
+            ledger(TrunkState.READY, **{"claim/a": Backoff(code="InsufficientFreeAddressesInSubnet", attempts=3)}),
             "InsufficientFreeAddressesInSubnet, 3 times",
             id="its last failure",
         ),
         pytest.param(
-            ledger(TrunkState.READY, branch(1, BranchState.PLANNED, "a"), **{"branch/a.0.0": Pace(turn=True)}),
+            ledger(TrunkState.READY, branch(1, BranchState.PLANNED, "a"), **{"branch/a.0.0": Backoff(reserved=True)}),
             IN_QUEUE,
             id="its turn comes",
         ),
         pytest.param(
-            ledger(TrunkState.READY, branch(1, BranchState.PLANNED, "b"), **{"branch/b.0.0": Pace(code="X")}),
+            ledger(TrunkState.READY, branch(1, BranchState.PLANNED, "b"), **{"branch/b.0.0": Backoff(code="X")}),
             "is being served",
             id="another pod's failure is not its own",
         ),
@@ -113,6 +112,6 @@ def test_why_a_pod_waits(known: Ledger, why: str) -> None:
 
 
 def test_a_failure_of_the_node_itself_is_its_problem() -> None:
-    paces = {"trunk": Pace(code="UnauthorizedOperation", attempts=1), "claim/a": Pace(code="X")}
-    known = msgspec.structs.replace(ledger(TrunkState.ABSENT), paces=paces)
+    backoffs = {"trunk": Backoff(code="UnauthorizedOperation", attempts=1), "claim/a": Backoff(code="X")}
+    known = msgspec.structs.replace(ledger(TrunkState.ABSENT), backoffs=backoffs)
     assert node_glance(known, Desired(), NODE, load_limits()).problem == "trunk: UnauthorizedOperation"

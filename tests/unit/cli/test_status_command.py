@@ -22,18 +22,18 @@ from common.model.ec2 import Subnet
 from common.model.ids import BranchKey, EniId, GroupId, InstanceId, Ipv4, NodeName, PodUid, SubnetId, VlanId
 from common.model.ledger import (
     LEDGER_VERSION,
+    Backoff,
     Branch,
     BranchState,
     Claim,
     InstanceFacts,
     Ledger,
-    Pace,
     Trunk,
     TrunkState,
 )
 from common.model.limits import load_limits
 from common.model.node import NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.store import Store, connect, keys
 from sandbox.redis import RedisServer
 
@@ -43,9 +43,9 @@ GROUP = GroupId("sg-0123456789abcdef0")
 CLAIM = Claim(pod_uid=PodUid("uid-served"), namespace="shop", name="served", groups=(GROUP,))
 
 
-def wish(name: str, **more: object) -> PodWish:
+def wish(name: str, **more: object) -> PodRequest:
     values = {"uid": PodUid(f"uid-{name}"), "namespace": "shop", "name": name, "branches": 1, "scheduled_at": 1.0}
-    return PodWish(**(values | more))  # type: ignore[arg-type]
+    return PodRequest(**(values | more))  # type: ignore[arg-type]
 
 
 def branch(vlan: int, pod: str, state: BranchState) -> Branch:
@@ -73,8 +73,8 @@ def ledger() -> Ledger:
         trunk=Trunk(state=TrunkState.READY, eni_id=EniId("eni-0aaaaaaaaaaaaaaa0")),
         branches={one.key: one for one in branches},
         claims={PodUid("uid-served"): CLAIM},
-        paces={
-            "branch/uid-stuck.0.0": Pace(
+        backoffs={
+            "branch/uid-stuck.0.0": Backoff(
                 code="InsufficientFreeAddressesInSubnet", message="The subnet has no free addresses.", attempts=3,
                 not_before=2.0,
             )

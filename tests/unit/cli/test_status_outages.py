@@ -10,7 +10,7 @@ from cli.status.outages import sentences
 from cli.status.read import read_glance
 from common.model.errors import Denied
 from common.model.ids import NodeName
-from common.model.ledger import Ledger, Pace
+from common.model.ledger import Backoff, Ledger
 from common.model.outage import Outage, Scope
 from common.store import Store, keys
 
@@ -28,7 +28,9 @@ def ledgers(*subjects: str, scope: str = SCOPE) -> Mapping[NodeName, Ledger]:
     found = {}
     for number, subject in enumerate(subjects):
         name = NodeName(f"n{number}")
-        found[name] = Ledger(node=name, paces={subject: Pace(scope=scope, code="C"), "cninode": Pace(code="D")})
+        found[name] = Ledger(
+            node=name, backoffs={subject: Backoff(scope=scope, code="C"), "cninode": Backoff(code="D")}
+        )
     return found
 
 

@@ -8,12 +8,12 @@ from common.kube.events import EventSink
 from common.kube.transport import Response
 from common.metrics import EVENTS_DROPPED
 from common.model.ids import NodeName, PodUid
-from common.model.notice import CniNodeNotice, NodeNotice, PodNotice
+from common.model.notice import CniNodeNotice, EventReason, NodeNotice, PodNotice
 from tests.kit.api import InProcess, cluster, cut
 from tests.kit.clock import VirtualClock
 
-NODE = NodeNotice(node=NodeName("n1"), reason="NodeTrunkInitiated", message="ready")
-POD = PodNotice(namespace="kube-system", name="p", uid=PodUid("u"), reason="ResourceAllocated", message="m")
+NODE = NodeNotice(node=NodeName("n1"), reason=EventReason.NODE_TRUNK_INITIATED, message="ready")
+POD = PodNotice(namespace="kube-system", name="p", uid=PodUid("u"), reason=EventReason.RESOURCE_ALLOCATED, message="m")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_pod_event_lives_in_the_pods_namespace_with_its_uid(api: InProcess, si
 
 
 def test_a_cninode_event_lives_in_default(api: InProcess, sink: EventSink) -> None:
-    notice = CniNodeNotice(name=NodeName("n1"), uid="c", reason="CNINodeDeletionFailed", message="m")
+    notice = CniNodeNotice(name=NodeName("n1"), uid="c", reason=EventReason.CNI_NODE_DELETION_FAILED, message="m")
     sink.emit(notice)
     sink.drain()
     (event,) = events(api)
@@ -96,7 +96,7 @@ def test_an_event_that_ran_out_is_written_anew(api: InProcess, sink: EventSink) 
 def test_a_full_queue_drops_and_counts(api: InProcess, sink: EventSink) -> None:
     before = dropped()
     for number in range(5):
-        sink.emit(NodeNotice(node=NodeName(f"n{number}"), reason="R", message="m"))
+        sink.emit(NodeNotice(node=NodeName(f"n{number}"), reason=EventReason.UNSUPPORTED, message="m"))
     sink.drain()
     assert len(events(api)) == 3
     assert dropped() - before == 2
@@ -120,13 +120,13 @@ def test_a_long_failure_drops_and_ends(api: InProcess, sink: EventSink) -> None:
 
 
 def test_a_refusal_is_not_tried_again(api: InProcess, sink: EventSink) -> None:
-    sink.emit(PodNotice(namespace="nowhere", name="p", uid=PodUid("u"), reason="R", message="m"))
+    sink.emit(PodNotice(namespace="nowhere", name="p", uid=PodUid("u"), reason=EventReason.UNSUPPORTED, message="m"))
     sink.drain()
     assert len(api.calls) == 1
 
 
 def test_a_long_name_still_makes_a_valid_event(api: InProcess, sink: EventSink) -> None:
-    sink.emit(NodeNotice(node=NodeName("n" * 219 + "." + "x" * 33), reason="R", message="m" * 5000))
+    sink.emit(NodeNotice(node=NodeName("n" * 219 + "." + "x" * 33), reason=EventReason.UNSUPPORTED, message="m" * 5000))
     sink.drain()
     (event,) = events(api)
     assert len(event["message"]) == 1024

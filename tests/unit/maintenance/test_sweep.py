@@ -14,7 +14,7 @@ from common.model.errors import Denied, InUse, Throttled, Unsure
 from common.model.ids import InstanceId, NodeName
 from common.model.names import CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_OURS, OWNER_TAG, OWNER_VPC_CNI, cluster_tag
 from common.model.node import CniNodeFacts, CniNodeSpec, NodeFacts, NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.store import Store, keys
 from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
@@ -83,12 +83,12 @@ class Pods:
     """The API server's, by node."""
 
     def __init__(self) -> None:
-        self.pods: dict[str, list[PodWish]] = {}
+        self.pods: dict[str, list[PodRequest]] = {}
 
     def get_node(self, name: NodeName) -> NodeFacts | None:
         return None
 
-    def list_pods_on(self, node: NodeName, now: float) -> list[PodWish]:
+    def list_pods_on(self, node: NodeName, now: float) -> list[PodRequest]:
         return self.pods.get(node, [])
 
 

@@ -39,10 +39,10 @@ from common.model.names import (
 )
 from common.model.node import CniNodeFacts, CniNodeSpec, EniConfigFacts, Feature, NodeFacts, NodeView
 from common.model.notice import Notice
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.model.warrant import Warrant
 from common.node.planner import Plan, plan
-from common.node.state import Draft, Options
+from common.node.state import Options, Planning
 from common.node.tokens import branch_key, branch_token
 from common.rules.release_gate import Evidence, warrant
 
@@ -111,7 +111,7 @@ def cninode(**fields: Any) -> CniNodeFacts:
 
 
 def desired(
-    *pods: PodWish,
+    *pods: PodRequest,
     of: NodeFacts | None = None,
     gone: bool = False,
     cni: CniNodeFacts | None = None,
@@ -133,9 +133,9 @@ def desired(
     )
 
 
-def pod(name: str = "a", branches: int = 1, **fields: Any) -> PodWish:
+def pod(name: str = "a", branches: int = 1, **fields: Any) -> PodRequest:
     """Its uid is `uid-<name>`; scheduled a second ago."""
-    return PodWish(
+    return PodRequest(
         **{
             "uid": PodUid(f"uid-{name}"),
             "namespace": "default",
@@ -174,7 +174,7 @@ def trunk(state: TrunkState = TrunkState.READY, **fields: Any) -> Trunk:
     )
 
 
-def branch(of: PodWish | str, state: BranchState = BranchState.ASSIGNED, **fields: Any) -> Branch:
+def branch(of: PodRequest | str, state: BranchState = BranchState.ASSIGNED, **fields: Any) -> Branch:
     """A branch interface of a pod (or of a pod of that name that is not wished any more), as far as `state` goes."""
     whose = pod(of) if isinstance(of, str) else of
     ordinal, generation = fields.get("ordinal", 0), fields.pop("generation", 0)
@@ -208,7 +208,7 @@ def branch(of: PodWish | str, state: BranchState = BranchState.ASSIGNED, **field
     )
 
 
-def claim(of: PodWish | str, **fields: Any) -> Claim:
+def claim(of: PodRequest | str, **fields: Any) -> Claim:
     """Groups and subnet found just now."""
     whose = pod(of) if isinstance(of, str) else of
     return Claim(
@@ -239,7 +239,7 @@ def ledger(*branches: Branch, claims: Iterable[Claim] = (), **fields: Any) -> Le
             "branches": by_key(branches),
             "claims": {c.pod_uid: c for c in claims},
             "cninode_spec": POD_GROUPS_SPEC,
-            "told": {
+            "emitted": {
                 "version/node-uid": "The node is managed by VPC resource controller version 1",
                 "trunk/node-uid": "The node has trunk interface initialized successfully",
             },
@@ -344,7 +344,7 @@ def planned(
     busy: Iterable[str] = (),
     opts: Options | None = None,
     jitter: float = 0.5,
-    spare: float = 1.0,
+    burst_left: float = 1.0,
 ) -> Plan:
     return plan(
         of,
@@ -354,12 +354,12 @@ def planned(
         jitter=jitter,
         busy=frozenset(busy),
         options=opts or options(),
-        spare=spare,
+        burst_left=burst_left,
     )
 
 
-def draft(of: Ledger, wished: Desired, **fields: Any) -> Draft:
-    return Draft(
+def planning(of: Ledger, wished: Desired, **fields: Any) -> Planning:
+    return Planning(
         **{
             "ledger": of,
             "desired": wished,

@@ -20,9 +20,8 @@ from common.model.errors import OutsideError
 from common.model.ids import PodUid
 from common.model.ledger import Ledger
 from common.model.outcome import Done, Failed, Outcome, Waits
-from common.model.pod import PodWish
-from common.node.outcomes import apply
-from common.node.planner import Plan, plan
+from common.model.pod import PodRequest
+from common.node.planner import Plan, apply, plan
 from common.node.state import Options
 from common.rules.pod_eni import interfaces_named
 
@@ -60,7 +59,7 @@ class World:
 
     def __init__(self, now: float) -> None:
         self.now = now
-        self.pods: dict[PodUid, PodWish] = {}
+        self.pods: dict[PodUid, PodRequest] = {}
         self.complete = True
         self.shown: InstanceSnapshot | None = None
 
@@ -78,10 +77,10 @@ class World:
         except OutsideError as error:
             return Failed(error=error)
 
-    def live(self) -> list[PodWish]:
+    def live(self) -> list[PodRequest]:
         return [pod for pod in self.pods.values() if not pod.finished]
 
-    def named(self) -> dict[str, PodWish]:
+    def named(self) -> dict[str, PodRequest]:
         """Interfaces that living pods' annotations name."""
         return {entry.eni_id: pod for pod in self.live() for entry in interfaces_named(pod)[0]}
 

@@ -13,7 +13,7 @@ from common.model.errors import LimitExceeded, NotFound
 from common.model.ids import Ipv4, Prefix
 from common.model.node import NodeFacts, NodeView
 from common.model.outcome import Reviewed
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.windows.contents import address_named
 from common.node.windows.pool import ADDRESSES_PER_PREFIX, REST_SECONDS, addresses_of
 from tests.unit.node import builders as make
@@ -49,7 +49,7 @@ class WindowsWorld(World):
             complete=self.complete,
         )
 
-    def end(self, pod: PodWish, *, finish: bool) -> None:
+    def end(self, pod: PodRequest, *, finish: bool) -> None:
         ip = address_named(pod)
         if ip is not None and not pod.finished:
             self.ended[ip] = self.now
@@ -58,7 +58,7 @@ class WindowsWorld(World):
         else:
             del self.pods[pod.uid]
 
-    def taken(self) -> dict[Ipv4, PodWish]:
+    def taken(self) -> dict[Ipv4, PodRequest]:
         named = ((address_named(pod), pod) for pod in self.live())
         return {ip: pod for ip, pod in named if ip is not None}
 

@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import strategies as st
 
 from common.model.ids import AssociationId, EniId, PodUid, VlanId
-from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, Trunk, TrunkState
+from common.model.ledger import Backoff, Branch, BranchState, Claim, Ledger, Trunk, TrunkState
 from common.model.names import POD_UID_TAG, TRUNK_TAG, VLAN_TAG
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.branch.serving import counts
 from tests.unit.node import builders as make
 from tests.unit.node.perfect_linux import Eni, LinuxWorld
@@ -52,7 +52,7 @@ class Situation:
     def know(self, branch: Branch) -> None:
         self.branches.append(branch)
 
-    def branch(self, of: PodWish | str, state: BranchState, **fields: Any) -> Branch:
+    def branch(self, of: PodRequest | str, state: BranchState, **fields: Any) -> Branch:
         """One in this state, with its interface behind it, ahead of it or gone."""
         made = make.branch(
             of,
@@ -128,7 +128,7 @@ class Situation:
                 pass
         self.world.pods[pod.uid] = pod
 
-    def annotated(self, pod: PodWish) -> PodWish:
+    def annotated(self, pod: PodRequest) -> PodRequest:
         """The ledger knows it, knows nothing of it, or takes it for another's or for something that goes."""
         made = [self.branch(pod, BranchState.ASSIGNED, ordinal=ordinal) for ordinal in range(pod.branches)]
         for one in made:
@@ -156,7 +156,7 @@ class Situation:
             found = [TrunkState.READY, TrunkState.ATTACHED, TrunkState.ATTACHING]
             states = found if kept and known else [TrunkState.READY]  # Found together with its branches.
             return make.trunk(self.draw(st.sampled_from(states)))
-        state = self.draw(st.sampled_from([s for s in TrunkState if s is not TrunkState.UNSUPPORTED]))
+        state = self.draw(st.sampled_from(list(TrunkState)))
         if state in (TrunkState.ABSENT, TrunkState.CREATING):
             index = 2 if state is TrunkState.CREATING else self.draw(st.sampled_from([None, 2]))
             return make.trunk(state, eni_id=None, attachment_id=None, device_index=index)
@@ -167,7 +167,7 @@ class Situation:
         known = state in (TrunkState.ATTACHED, TrunkState.READY) or (behind and attached and self.yes())
         return make.trunk(state, **({} if known else {"attachment_id": None}))
 
-    def paces(self) -> dict[str, Pace]:
+    def backoffs(self) -> dict[str, Backoff]:
         subjects = [
             "trunk",
             "snapshot",
@@ -175,14 +175,14 @@ class Situation:
             *(f"branch/{b.key}" for b in self.branches),
             *(f"{kind}/{uid}" for kind in ("claim", "pod", "annotate") for uid in self.world.pods),
         ]
-        paces = st.builds(
-            Pace,
+        backoffs = st.builds(
+            Backoff,
             not_before=st.sampled_from([0.0, make.NOW + 20]),
             attempts=st.integers(0, 5),
-            turn=st.booleans(),
+            reserved=st.booleans(),
             code=st.just("Throttling"),
         )
-        found: dict[str, Pace] = self.draw(st.dictionaries(st.sampled_from(subjects), paces, max_size=3))
+        found: dict[str, Backoff] = self.draw(st.dictionaries(st.sampled_from(subjects), backoffs, max_size=3))
         return found
 
     def ledger(self) -> Ledger:
@@ -196,7 +196,7 @@ class Situation:
             return Ledger(node=make.NODE)
         common: dict[str, Any] = {
             "claims": self.claims,
-            "paces": self.paces(),
+            "backoffs": self.backoffs(),
             "audit_at": self.draw(st.sampled_from([0.0, make.NOW + 600])),
             "suspects": tuple(self.draw(st.lists(st.sampled_from(list(self.world.enis) or [make.TRUNK]), max_size=2))),
         }

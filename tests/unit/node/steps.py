@@ -52,7 +52,6 @@ RESOLVE = act.ResolvePod(
     instance_groups=(GROUP,),
     instance_subnet=SUBNET,
     eni_config=None,
-    first=True,
 )
 
 

@@ -9,11 +9,14 @@ import pytest
 from common.model.actions import RequestSnapshot
 from common.model.ec2 import InstanceSnapshot, Interface
 from common.model.ids import UNKNOWN_VLAN, AttachmentId, EniId, PodUid, VlanId
-from common.model.ledger import AddressState, BranchState, Ledger, Pace, Trunk, TrunkState
+from common.model.ledger import AddressState, Backoff, BranchState, Ledger, Trunk, TrunkState
 from common.model.misfit import misfit
 from common.model.names import OWNER_TAG, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
-from common.model.pod import PodWish
-from common.node.adoption import adopt_branches, found_trunk, free_device_index, is_branch, know_instance
+from common.model.pod import PodRequest
+from common.node.adoption import know_instance
+from common.node.branch.adopting import adopt_branches, is_branch
+from common.node.trunk.finding import found_trunk
+from common.node.trunk.index import free_device_index
 from tests.unit.node.builders import (
     INSTANCE,
     NODE,
@@ -25,7 +28,6 @@ from tests.unit.node.builders import (
     branch_interface,
     claim,
     desired,
-    draft,
     instance_facts,
     kinds,
     ledger,
@@ -33,6 +35,7 @@ from tests.unit.node.builders import (
     names,
     node,
     planned,
+    planning,
     pod,
     primary,
     reasons,
@@ -44,9 +47,9 @@ from tests.unit.node.builders import (
 NEW = Ledger(node=NODE)
 
 
-def known(of: Ledger, seen: InstanceSnapshot | None = None, *pods: PodWish, **fields: Any) -> tuple[bool, Any]:
+def known(of: Ledger, seen: InstanceSnapshot | None = None, *pods: PodRequest, **fields: Any) -> tuple[bool, Any]:
     about = fields.pop("about", node())
-    one = draft(of, desired(*pods, of=about, complete=fields.pop("complete", True)), snapshot=seen, **fields)
+    one = planning(of, desired(*pods, of=about, complete=fields.pop("complete", True)), snapshot=seen, **fields)
     return know_instance(one, about), one
 
 
@@ -96,13 +99,13 @@ def test_an_instance_that_ec2_does_not_show_is_asked_about_later_and_later(lacks
     assert not knows
     assert one.ledger.snapshot_after == one.look_again == NOW + 2
     assert reasons(one.notices) == ["InstanceNotFound"]
-    later = known(waiting(told=one.ledger.told, paces={"snapshot": Pace(attempts=9)}), snapshot(**lacks))[1]
+    later = known(waiting(emitted=one.ledger.emitted, backoffs={"snapshot": Backoff(attempts=9)}), snapshot(**lacks))[1]
     assert later.ledger.snapshot_after == NOW + 300
     assert later.notices == []
 
 
 def test_however_long_an_instance_is_not_shown_it_is_asked_about() -> None:
-    later = known(waiting(paces={"snapshot": Pace(attempts=2000)}), snapshot(instance=None))[1]
+    later = known(waiting(backoffs={"snapshot": Backoff(attempts=2000)}), snapshot(instance=None))[1]
     assert later.ledger.snapshot_after == NOW + 300
 
 
@@ -116,8 +119,8 @@ def test_however_long_an_instance_is_not_shown_it_is_asked_about() -> None:
     ],
 )
 def test_a_node_that_changed_is_a_reason_to_look_again_at_once(other: dict[str, Any], asks: bool) -> None:
-    of = known(waiting(paces={"snapshot": Pace(attempts=9)}), snapshot(instance=None))[1].ledger
-    one = draft(of, desired(), now=NOW + 5)
+    of = known(waiting(backoffs={"snapshot": Backoff(attempts=9)}), snapshot(instance=None))[1].ledger
+    one = planning(of, desired(), now=NOW + 5)
     know_instance(one, node(**other))
     assert (kinds(one.actions) == ["RequestSnapshot"]) == asks
 
@@ -133,14 +136,14 @@ def test_another_instance_under_the_same_name_is_learnt_and_the_old_ones_branche
     of = ledger(
         branch("a"),
         instance=instance_facts(OTHER_INSTANCE),
-        paces={"trunk": Pace(), "branch/uid-a.0.0": Pace(attempts=1)},
+        backoffs={"trunk": Backoff(), "branch/uid-a.0.0": Backoff(attempts=1)},
     )
     knows, one = known(of, snapshot())
     assert knows
     assert one.ledger.instance.instance_id == INSTANCE
     assert one.ledger.trunk.state is TrunkState.ABSENT
     assert one.ledger.branches == of.branches
-    assert one.ledger.paces.keys() == {"branch/uid-a.0.0"}
+    assert one.ledger.backoffs.keys() == {"branch/uid-a.0.0"}
 
 
 def test_a_known_instance_needs_no_call() -> None:
@@ -249,7 +252,7 @@ def test_what_is_a_branch_of_ours(shown: Interface, ours: bool) -> None:
     assert is_branch(shown, TRUNK) is ours
 
 
-def adopted(of: Ledger, *interfaces: Interface, pods: tuple[PodWish, ...] = ()) -> Ledger:
+def adopted(of: Ledger, *interfaces: Interface, pods: tuple[PodRequest, ...] = ()) -> Ledger:
     return adopt_branches(of, INSTANCE, TRUNK, SUBNET, interfaces, {p.uid: p for p in pods}, NOW)
 
 

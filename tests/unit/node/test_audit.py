@@ -7,9 +7,9 @@ import pytest
 from common.model.ec2 import InstanceSnapshot, Interface
 from common.model.ids import EniId, VlanId
 from common.model.ledger import BranchState, Ledger, TrunkState
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.audit import audit
-from common.node.state import Draft
+from common.node.state import Planning
 from tests.unit.node.builders import (
     NOW,
     TRUNK,
@@ -17,11 +17,11 @@ from tests.unit.node.builders import (
     branch_interface,
     claim,
     desired,
-    draft,
     kinds,
     ledger,
     names,
     options,
+    planning,
     pod,
     primary,
     reasons,
@@ -35,8 +35,8 @@ def seen(*interfaces: Interface, trunk: bool = True, **fields: Any) -> InstanceS
     return snapshot(*interfaces, *trunks, attached=trunks, **fields)
 
 
-def audited(of: Ledger, shows: InstanceSnapshot | None, *pods: PodWish, **fields: Any) -> Draft:
-    one = draft(of, desired(*pods), snapshot=shows, **fields)
+def audited(of: Ledger, shows: InstanceSnapshot | None, *pods: PodRequest, **fields: Any) -> Planning:
+    one = planning(of, desired(*pods), snapshot=shows, **fields)
     audit(one)
     return one
 
@@ -129,7 +129,7 @@ def test_a_living_pods_lost_interface_is_told_once_and_stays_on_record() -> None
     one = audited(of, seen(), alive)
     assert reasons(one.notices) == ["BranchInterfaceMissing"]
     assert one.ledger.branches == of.branches
-    again = audited(due(branch("a"), suspects=("eni-a-0",), told=one.ledger.told), seen(), alive)
+    again = audited(due(branch("a"), suspects=("eni-a-0",), emitted=one.ledger.emitted), seen(), alive)
     assert again.notices == []
 
 

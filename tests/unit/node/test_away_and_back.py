@@ -5,9 +5,9 @@ import json
 from common.model import actions as act
 from common.model.errors import Conflict
 from common.model.ids import NodeName
-from common.model.ledger import BranchState, Pace, TrunkState
+from common.model.ledger import Backoff, BranchState, TrunkState
 from common.model.outcome import Done, Failed, Reviewed
-from common.node.outcomes import apply
+from common.node.planner import apply
 from tests.unit.node.builders import (
     INSTANCE,
     NODE,
@@ -53,7 +53,7 @@ def test_a_node_that_came_back_during_the_review_was_not_over() -> None:
 
 def test_a_trunk_to_undo_that_ec2_shows_whole_is_looked_at_anew() -> None:
     undo = act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK))
-    of = ledger(trunk=trunk(TrunkState.UNDOING), paces={"trunk": Pace()})
+    of = ledger(trunk=trunk(TrunkState.UNDOING), backoffs={"trunk": Backoff()})
     after = apply(of, undo, Failed(error=Conflict("TrunkComplete", "")), now=NOW, jitter=0.5).ledger
     assert (after.trunk.state, after.trunk.generation, after.snapshot_after) == (
         TrunkState.ABSENT,

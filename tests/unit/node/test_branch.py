@@ -9,15 +9,15 @@ import pytest
 from common.model.actions import Annotate, AssociateBranch, CreateBranch, DisassociateBranch, ResolvePod
 from common.model.config import ClusterConfig
 from common.model.ids import EniId, VlanId
-from common.model.ledger import Branch, BranchState, Ledger, Pace, TrunkState
+from common.model.ledger import Backoff, Branch, BranchState, Ledger, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.branch import keep_branches
 from common.node.branch.advancing import advance
-from common.node.branch.observing import release_ended
+from common.node.branch.ending import release_ended
 from common.node.branch.serving import counts, free_vlans
-from common.node.state import ANNOTATION_SEEN_SECONDS, Draft
+from common.node.state import ANNOTATION_SEEN_SECONDS, Planning
 from tests.unit.node.builders import (
     GROUP,
     NOW,
@@ -27,7 +27,6 @@ from tests.unit.node.builders import (
     branch,
     claim,
     desired,
-    draft,
     json_of,
     kinds,
     ledger,
@@ -35,6 +34,7 @@ from tests.unit.node.builders import (
     names,
     node,
     options,
+    planning,
     pod,
     reasons,
     trunk,
@@ -46,14 +46,14 @@ COOLING, DISASSOCIATED = BranchState.COOLING, BranchState.DISASSOCIATED
 OTHER_TRUNK = EniId("eni-other-trunk")
 
 
-def kept(of: Ledger, *pods: PodWish, serving: bool = True, **fields: Any) -> Draft:
+def kept(of: Ledger, *pods: PodRequest, serving: bool = True, **fields: Any) -> Planning:
     wishes = {k: fields.pop(k) for k in ("complete", "config", "of") if k in fields}
-    one = draft(of, desired(*pods, **wishes), **fields)
+    one = planning(of, desired(*pods, **wishes), **fields)
     keep_branches(one, node(), serving=serving)
     return one
 
 
-def only(of: Draft | Ledger) -> Branch:
+def only(of: Planning | Ledger) -> Branch:
     (one,) = (of if isinstance(of, Ledger) else of.ledger).branches.values()
     return one
 
@@ -69,7 +69,6 @@ def test_a_pods_groups_are_found_first() -> None:
     (action,) = kept(ledger(), pod("a")).actions
     assert isinstance(action, ResolvePod)
     assert (action.pod, action.instance_groups, action.instance_subnet) == (pod("a"), (GROUP,), SUBNET)
-    assert action.first
     assert action.eni_config is None
 
 
@@ -120,11 +119,10 @@ def test_groups_found_long_ago_are_looked_up_once_more() -> None:
     of = ledger(claims=[claim("a", resolved_at=NOW - 6)])
     (action,) = kept(of, pod("a")).actions
     assert isinstance(action, ResolvePod)
-    assert not action.first
 
 
 def test_a_pods_failures_hold_its_next_attempt_only() -> None:
-    of = ledger(claims=[claim("a"), claim("b")], paces={"claim/uid-a": Pace(not_before=NOW + 3)})
+    of = ledger(claims=[claim("a"), claim("b")], backoffs={"claim/uid-a": Backoff(not_before=NOW + 3)})
     one = kept(of, pod("a"), pod("b"))
     assert [a.key for a in one.actions if isinstance(a, CreateBranch)] == ["uid-b.0.0"]
     assert one.look_again == NOW + 3
@@ -171,8 +169,8 @@ def test_a_pod_keeps_its_places_while_its_groups_are_looked_up(of: dict[str, Any
 
 
 def test_a_pod_that_fails_holds_nobody_until_it_is_tried_again() -> None:
-    failing = {"claim/uid-two": Pace(not_before=NOW + 30, attempts=3, code="InsufficientFreeAddressesInSubnet")}
-    of = ledger(claims=[claim("two", resolved_at=0.0), claim("one")], paces=failing)
+    failing = {"claim/uid-two": Backoff(not_before=NOW + 30, attempts=3, code="InsufficientFreeAddressesInSubnet")}
+    of = ledger(claims=[claim("two", resolved_at=0.0), claim("one")], backoffs=failing)
     one = kept(of, pod("two", 2, scheduled_at=NOW - 60), pod("one"), options=options(limits(branches=2)))
     assert [a.key for a in one.actions if isinstance(a, CreateBranch)] == ["uid-one.0.0"]
     assert one.look_again == NOW + 30
@@ -188,15 +186,15 @@ def test_a_pod_that_waits_behind_another_is_told_for_whom() -> None:
 
 def test_vlans_of_finished_pods_are_free_when_their_interfaces_are_gone() -> None:
     ended = [pod(f"job{n}", eni_annotation=names(branch("x", vlan=VlanId(n + 1))), finished=True) for n in range(120)]
-    assert free_vlans(draft(ledger(), desired(*ended)), 1) == [1]
+    assert free_vlans(planning(ledger(), desired(*ended)), 1) == [1]
     resting = ledger(branch("job0", COOLING))
-    assert free_vlans(draft(resting, desired(*ended)), 1) == [2]
+    assert free_vlans(planning(resting, desired(*ended)), 1) == [2]
 
 
 def test_as_many_vlans_are_reserved_by_an_annotation_as_its_pod_asks_for() -> None:
     named = names(*(branch("x", ordinal=n, vlan=VlanId(n + 1)) for n in range(120)))
     for asked in (0, 1, 2):
-        assert free_vlans(draft(ledger(), desired(pod("a", asked, eni_annotation=named))), 1) == [asked + 1]
+        assert free_vlans(planning(ledger(), desired(pod("a", asked, eni_annotation=named))), 1) == [asked + 1]
 
 
 def test_a_pod_without_a_free_vlan_is_told_so() -> None:
@@ -238,17 +236,17 @@ def test_a_pod_that_can_never_fit_holds_nobody() -> None:
 def test_what_takes_a_place_and_a_vlan(state: BranchState, fields: dict[str, Any], takes: bool) -> None:
     old = branch("old", state, **fields)
     assert counts(old) is takes
-    assert free_vlans(draft(ledger(old), desired()), 2) == ([2, 3] if takes else [1, 2])
+    assert free_vlans(planning(ledger(old), desired()), 2) == ([2, 3] if takes else [1, 2])
 
 
 def test_vlans_of_another_trunk_are_free_and_those_named_in_annotations_are_not() -> None:
     of = ledger(branch("old", trunk_id=OTHER_TRUNK), branch("b", vlan=VlanId(3)))
     foreign = pod("foreign", eni_annotation=names(branch("foreign", vlan=VlanId(1))))
-    assert free_vlans(draft(of, desired(foreign)), 3) == [2, 4, 5]
+    assert free_vlans(planning(of, desired(foreign)), 3) == [2, 4, 5]
 
 
 def test_there_are_120_vlans() -> None:
-    assert free_vlans(draft(ledger(), desired()), 500) == list(range(1, 121))
+    assert free_vlans(planning(ledger(), desired()), 500) == list(range(1, 121))
 
 
 # On its way
@@ -434,9 +432,9 @@ def test_nothing_is_given_back_while_our_own_annotation_is_under_way() -> None:
 
 @pytest.mark.parametrize("state", [PLANNED, CREATED, PERMITTED, ASSOCIATED, ASSIGNED])
 @pytest.mark.parametrize("pods", [(), (pod("a", finished=True),)], ids=["gone", "finished"])
-def test_the_api_server_is_asked_before_anything_leaves_a_pod(state: BranchState, pods: tuple[PodWish, ...]) -> None:
+def test_the_api_server_is_asked_before_anything_leaves_a_pod(state: BranchState, pods: tuple[PodRequest, ...]) -> None:
     of = ledger(branch("a", state, tried=True), claims=[claim("a")])
-    one = draft(of, desired(*pods))
+    one = planning(of, desired(*pods))
     release_ended(one)
     assert kinds(one.actions) == ["ConfirmGone"]
     assert one.ledger == of
@@ -447,9 +445,9 @@ def test_a_pod_being_deleted_keeps_its_interface() -> None:
 
 
 def test_what_was_decided_for_a_pod_that_went_before_it_had_anything_is_forgotten() -> None:
-    of = ledger(claims=[claim("a")], paces={"claim/uid-a": Pace(attempts=3)})
+    of = ledger(claims=[claim("a")], backoffs={"claim/uid-a": Backoff(attempts=3)})
     one = kept(of)
-    assert (one.actions, one.ledger.claims, one.ledger.paces) == ([], {}, {})
+    assert (one.actions, one.ledger.claims, one.ledger.backoffs) == ([], {}, {})
 
 
 @pytest.mark.parametrize("state", [CREATED, PERMITTED, ASSOCIATED, ASSIGNED, COOLING, DISASSOCIATED])
@@ -472,7 +470,7 @@ def test_an_interface_rests_for_the_cool_down_and_is_then_taken_off_the_trunk() 
 
 def test_without_a_configuration_the_cool_down_is_a_minute() -> None:
     wished = msgspec.structs.replace(desired(), config=None)
-    one = draft(ledger(branch("a", COOLING, since=NOW - 59)), wished)
+    one = planning(ledger(branch("a", COOLING, since=NOW - 59)), wished)
     advance(one, serving=True)
     assert (one.actions, one.look_again) == ([], NOW + 1)
 

@@ -6,7 +6,7 @@ import pytest
 
 from common.model.actions import CleanDeparted, CreateCniNode, RepairCniNode
 from common.model.ids import instance_id_of
-from common.model.ledger import Ledger, Pace
+from common.model.ledger import Backoff, Ledger
 from common.model.names import CNINODE_CLUSTER_TAG, INSTANCE_TAG
 from common.model.node import CniNodeFacts, CniNodeSpec, Feature
 from common.node.cninode import keep_cninode, let_cninode_go
@@ -18,16 +18,16 @@ from tests.unit.node.builders import (
     POD_GROUPS_SPEC,
     cninode,
     desired,
-    draft,
     kinds,
     ledger,
     node,
+    planning,
 )
 
 
 def kept(facts: CniNodeFacts | None, of: Ledger | None = None, **fields: Any) -> Any:
     wished = desired(cni=facts, without_cninode=facts is None, complete=fields.pop("complete", True))
-    one = draft(of or ledger(), wished, **fields)
+    one = planning(of or ledger(), wished, **fields)
     keep_cninode(one, node())
     return one
 
@@ -83,14 +83,14 @@ def test_one_deleted_under_a_living_node_is_let_go_to_be_made_again() -> None:
 
 def test_nothing_is_done_twice_at_a_time_or_before_its_time() -> None:
     assert kept(None, busy=frozenset({"cninode"})).actions == []
-    waiting = kept(None, ledger(paces={"cninode": Pace(not_before=NOW + 5)}))
+    waiting = kept(None, ledger(backoffs={"cninode": Backoff(not_before=NOW + 5)}))
     assert waiting.actions == []
     assert waiting.look_again == NOW + 5
 
 
 def let_go(facts: CniNodeFacts | None, **fields: Any) -> Any:
     wished = desired(gone=True, cni=facts, without_cninode=facts is None, complete=fields.pop("complete", True))
-    one = draft(ledger(**fields), wished)
+    one = planning(ledger(**fields), wished)
     let_cninode_go(one)
     return one
 
@@ -131,12 +131,12 @@ def test_absence_before_a_full_list_is_no_deletion() -> None:
 
 @pytest.mark.parametrize("label", [None, "linux"])
 def test_a_node_without_an_os_label_asks_for_none(label: str | None) -> None:
-    one = draft(ledger(), desired(cni=cninode(os_label=label)))
+    one = planning(ledger(), desired(cni=cninode(os_label=label)))
     keep_cninode(one, node(os_label=""))
     assert one.actions == []
 
 
 def test_when_it_is_whole_its_repairs_begin_anew() -> None:
-    of = ledger(paces={"cninode": Pace(not_before=NOW + 8, attempts=4)})
-    assert kept(cninode(), of).ledger.paces["cninode"] == Pace(not_before=NOW + 8)
-    assert kept(cninode(finalizer=False), of).ledger.paces == of.paces
+    of = ledger(backoffs={"cninode": Backoff(not_before=NOW + 8, attempts=4)})
+    assert kept(cninode(), of).ledger.backoffs["cninode"] == Backoff(not_before=NOW + 8)
+    assert kept(cninode(finalizer=False), of).ledger.backoffs == of.backoffs

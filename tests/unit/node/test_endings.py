@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from common.model.ids import PodUid
-from common.model.ledger import Branch, BranchState, Ledger, Pace
-from common.node.endings import drop_pod, end_pod, undo_claim
+from common.model.ledger import Backoff, Branch, BranchState, Ledger
+from common.node.branch.claims import drop_pod, undo_claim
+from common.node.branch.ending import end_pod
 from tests.unit.node.builders import NOW, branch, claim, ledger
 
 UID = PodUid("uid-a")
@@ -53,8 +54,8 @@ def test_a_pod_that_ended_twice_rests_since_the_first_time() -> None:
 
 
 def test_dropping_a_pod_forgets_its_failures_only() -> None:
-    paces = {f"{kind}/{uid}": Pace(attempts=1) for kind in ("claim", "annotate") for uid in ("uid-a", "uid-b")}
-    assert drop_pod(ledger(paces=paces), UID, NOW).paces.keys() == {"claim/uid-b", "annotate/uid-b"}
+    backoffs = {f"{kind}/{uid}": Backoff(attempts=1) for kind in ("claim", "annotate") for uid in ("uid-a", "uid-b")}
+    assert drop_pod(ledger(backoffs=backoffs), UID, NOW).backoffs.keys() == {"claim/uid-b", "annotate/uid-b"}
 
 
 def test_an_undone_claim_begins_anew_under_new_tokens_with_groups_looked_up_again() -> None:

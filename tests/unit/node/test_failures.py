@@ -8,14 +8,13 @@ from common.model import actions as act
 from common.model import errors
 from common.model.errors import OutsideError
 from common.model.ids import AttachmentId, ClientToken
-from common.model.ledger import Branch, BranchState, Ledger, Pace, TrunkState
+from common.model.ledger import Backoff, Branch, BranchState, Ledger, TrunkState
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.node import CniNodeSpec
 from common.model.outcome import Failed
-from common.node.failures import LOOKS_BEFORE_GONE
-from common.node.outcomes import apply
-from common.node.retry import UNDONE
-from common.node.state import Result
+from common.node.planner import Applied, apply
+from common.node.trunk.making import LOOKS_BEFORE_GONE
+from common.node.trunk.subject import UNDONE
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,
@@ -57,12 +56,12 @@ AWAIT = act.AwaitTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE)
 UNDO = act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK))
 
 
-def failed(of: Ledger, action: act.Action, error: OutsideError | type[OutsideError]) -> Result:
+def failed(of: Ledger, action: act.Action, error: OutsideError | type[OutsideError]) -> Applied:
     one = error if isinstance(error, OutsideError) else error(f"{error.__name__}.Code", "in EC2's words")
     return apply(of, action, Failed(error=one), now=NOW, jitter=0.5)
 
 
-def only(of: Result) -> Branch:
+def only(of: Applied) -> Branch:
     (one,) = of.ledger.branches.values()
     return one
 
@@ -82,8 +81,8 @@ def test_errors_that_say_nothing_about_the_step_undo_nothing(
     state: BranchState, action: act.Action, error: type[OutsideError]
 ) -> None:
     result = failed(wants(state), action, error)
-    assert (only(result).state, only(result).unwanted, result.notices) == (state, False, [])
-    assert result.ledger.paces[action.subject].not_before > NOW
+    assert (only(result).state, only(result).unwanted, result.notices) == (state, False, ())
+    assert result.ledger.backoffs[action.subject].not_before > NOW
 
 
 @pytest.mark.parametrize(("state", "action"), STEPS)
@@ -96,10 +95,10 @@ def test_a_step_that_failed_undoes_what_came_before_and_the_pod_is_told(
     assert (result.ledger.claims[UID].generation, result.ledger.claims[UID].resolved_at) == (1, 0.0)
     assert reasons(result.notices) == ["BranchAllocationFailed"]
     assert result.notices[0].message.endswith(f"{error.__name__}.Code: in EC2's words")
-    pace = result.ledger.paces["claim/uid-a"]
-    assert pace.not_before > NOW
-    assert pace.attempts == 1
-    assert action.subject not in result.ledger.paces
+    backoff = result.ledger.backoffs["claim/uid-a"]
+    assert backoff.not_before > NOW
+    assert backoff.attempts == 1
+    assert action.subject not in result.ledger.backoffs
     assert result.ledger.audit_at == NOW + 10
 
 
@@ -148,7 +147,7 @@ def test_what_is_not_wanted_and_could_not_be_made_leaves_the_record_unless_right
     of = ledger(branch("a", BranchState.PLANNED, unwanted=True, tried=True))
     result = failed(of, create(again=True), error)
     assert len(result.ledger.branches) == (1 if error is errors.Denied else 0)
-    assert result.notices == []
+    assert result.notices == ()
 
 
 @pytest.mark.parametrize("error", FINAL)
@@ -162,16 +161,20 @@ def test_what_is_not_wanted_and_may_be_on_the_trunk_is_released_in_order(error: 
 @pytest.mark.parametrize("action", [create(), PERMIT, associate()])
 def test_failures_about_what_is_no_more_change_nothing_else(action: act.Action, error: Any) -> None:
     result = failed(ledger(), action, error)
-    assert (result.ledger.branches, result.ledger.claims, result.notices) == ({}, {}, [])
+    assert (result.ledger.branches, result.ledger.claims, result.notices) == ({}, {}, ())
 
 
 # Releases
 
 
 def test_not_found_is_success_for_releases() -> None:
-    of = ledger(branch("a", BranchState.COOLING), paces={DISASSOCIATE.subject: Pace(attempts=2)})
+    of = ledger(branch("a", BranchState.COOLING), backoffs={DISASSOCIATE.subject: Backoff(attempts=2)})
     result = failed(of, DISASSOCIATE, errors.NotFound)
-    assert (only(result).state, only(result).association, result.ledger.paces) == (BranchState.DISASSOCIATED, None, {})
+    assert (only(result).state, only(result).association, result.ledger.backoffs) == (
+        BranchState.DISASSOCIATED,
+        None,
+        {},
+    )
     assert failed(ledger(branch("a", BranchState.DISASSOCIATED)), DELETE, errors.NotFound).ledger.branches == {}
 
 
@@ -182,10 +185,10 @@ def test_not_found_is_success_for_releases() -> None:
 def test_a_release_that_fails_is_tried_again_and_never_given_up(
     state: BranchState, action: act.Action, error: Any
 ) -> None:
-    of = ledger(branch("a", state), paces={action.subject: Pace(attempts=500)})
+    of = ledger(branch("a", state), backoffs={action.subject: Backoff(attempts=500)})
     result = failed(of, action, error)
     assert only(result).state is state
-    assert NOW < result.ledger.paces[action.subject].not_before <= NOW + 300
+    assert NOW < result.ledger.backoffs[action.subject].not_before <= NOW + 300
 
 
 # Annotations and groups
@@ -195,7 +198,7 @@ def test_a_pod_that_went_before_it_was_annotated_is_no_failure_to_tell() -> None
     kinds: list[type[OutsideError]] = [errors.NotFound, errors.Conflict, *PASSING]
     for error in kinds:
         result = failed(ledger(branch("a"), claims=[claim("a")]), annotate(), error)
-        assert (result.notices, only(result).state) == ([], BranchState.ASSIGNED)
+        assert (result.notices, only(result).state) == ((), BranchState.ASSIGNED)
 
 
 @pytest.mark.parametrize(
@@ -209,14 +212,14 @@ def test_an_annotation_that_is_refused_is_told_and_tried_again(annotation: str, 
     result = failed(ledger(branch("a"), claims=[claim("a")]), action, errors.Denied)
     assert reasons(result.notices) == [reason]
     assert only(result).state is BranchState.ASSIGNED
-    assert result.ledger.paces[action.subject].attempts == 1
+    assert result.ledger.backoffs[action.subject].attempts == 1
 
 
 @pytest.mark.parametrize(("error", "told"), [(errors.Denied, ["BranchAllocationFailed"]), (errors.Unsure, [])])
 def test_groups_that_cannot_be_read_are_told(error: Any, told: list[str]) -> None:
     result = failed(ledger(), RESOLVE, error)
     assert reasons(result.notices) == told
-    assert result.ledger.paces["claim/uid-a"].attempts == 1
+    assert result.ledger.backoffs["claim/uid-a"].attempts == 1
 
 
 # The trunk
@@ -232,8 +235,8 @@ IN_THE_MAKING = [
 @pytest.mark.parametrize("error", PASSING)
 def test_a_trunk_survives_errors_that_say_nothing(state: TrunkState, action: act.Action, error: Any) -> None:
     result = failed(ledger(trunk=trunk(state)), action, error)
-    assert (result.ledger.trunk.state, result.notices) == (state, [])
-    assert result.ledger.paces["trunk"].not_before > NOW
+    assert (result.ledger.trunk.state, result.notices) == (state, ())
+    assert result.ledger.backoffs["trunk"].not_before > NOW
 
 
 @pytest.mark.parametrize(("state", "action"), IN_THE_MAKING)
@@ -241,11 +244,11 @@ def test_a_trunk_survives_errors_that_say_nothing(state: TrunkState, action: act
 def test_a_trunk_that_fails_in_the_making_is_undone_and_begun_later_and_later(
     state: TrunkState, action: act.Action, error: Any
 ) -> None:
-    result = failed(ledger(trunk=trunk(state), paces={UNDONE: Pace(attempts=2)}), action, error)
+    result = failed(ledger(trunk=trunk(state), backoffs={UNDONE: Backoff(attempts=2)}), action, error)
     assert result.ledger.trunk.state is TrunkState.UNDOING
     assert reasons(result.notices) == ["TrunkENICreationFailed", "NodeTrunkFailedInit"]
-    assert result.ledger.paces.keys() == {UNDONE}
-    assert result.ledger.paces[UNDONE].attempts == 3
+    assert result.ledger.backoffs.keys() == {UNDONE}
+    assert result.ledger.backoffs[UNDONE].attempts == 3
 
 
 @pytest.mark.parametrize("error", FINAL)
@@ -254,7 +257,7 @@ def test_a_trunk_that_could_not_be_made_is_begun_anew_with_a_fresh_look(error: A
     after = result.ledger
     assert after.trunk.state is TrunkState.ABSENT
     assert after.trunk.generation == (1 if error is errors.TokenMismatch else 0)
-    assert after.snapshot_after == after.paces["trunk"].not_before > NOW
+    assert after.snapshot_after == after.backoffs["trunk"].not_before > NOW
 
 
 @pytest.mark.parametrize("error", FINAL)
@@ -265,15 +268,15 @@ def test_a_trunk_that_pods_live_by_is_never_undone(error: Any) -> None:
     else:
         assert (result.ledger.trunk.state, result.ledger.trunk.eni_id) == (TrunkState.ATTACHED, TRUNK)
     assert "TrunkENICreationFailed" in reasons(result.notices)
-    looked = {"trunk": Pace(attempts=LOOKS_BEFORE_GONE - 1)}
-    waited = failed(ledger(branch("a"), trunk=trunk(TrunkState.ATTACHED), paces=looked), AWAIT, errors.NotFound)
+    looked = {"trunk": Backoff(attempts=LOOKS_BEFORE_GONE - 1)}
+    waited = failed(ledger(branch("a"), trunk=trunk(TrunkState.ATTACHED), backoffs=looked), AWAIT, errors.NotFound)
     assert (waited.ledger.trunk.state, waited.ledger.snapshot_after) == (TrunkState.ABSENT, NOW)
 
 
 @pytest.mark.parametrize("looks", range(1, LOOKS_BEFORE_GONE + 1))
 def test_a_trunk_that_vanished_before_it_was_attached_is_undone_after_several_looks(looks: int) -> None:
     """Describe calls lag behind: one that does not show it yet says nothing."""
-    of = ledger(trunk=trunk(TrunkState.ATTACHED), paces={"trunk": Pace(attempts=looks - 1)})
+    of = ledger(trunk=trunk(TrunkState.ATTACHED), backoffs={"trunk": Backoff(attempts=looks - 1)})
     wanted = TrunkState.UNDOING if looks == LOOKS_BEFORE_GONE else TrunkState.ATTACHED
     assert failed(of, AWAIT, errors.NotFound).ledger.trunk.state is wanted
 
@@ -282,7 +285,7 @@ def test_a_trunk_that_vanished_before_it_was_attached_is_undone_after_several_lo
 def test_an_undoing_goes_on_until_it_is_done(error: Any) -> None:
     result = failed(ledger(trunk=trunk(TrunkState.UNDOING)), UNDO, error)
     assert result.ledger.trunk.state is TrunkState.UNDOING
-    assert result.ledger.paces["trunk"].attempts == 1
+    assert result.ledger.backoffs["trunk"].attempts == 1
 
 
 @pytest.mark.parametrize(
@@ -318,10 +321,10 @@ def test_an_account_that_may_not_trunk_is_told_exactly_that(code: str, words: li
 )
 def test_what_people_must_know_is_told(action: act.Action, reason: str) -> None:
     assert reasons(failed(ledger(), action, errors.Denied).notices) == [reason]
-    assert failed(ledger(), action, errors.Throttled).notices == []
-    assert failed(ledger(), action, errors.Denied).ledger.paces[action.subject].attempts == 1
+    assert failed(ledger(), action, errors.Throttled).notices == ()
+    assert failed(ledger(), action, errors.Denied).ledger.backoffs[action.subject].attempts == 1
 
 
 def test_a_cninode_that_somebody_made_first_is_no_failure_to_tell() -> None:
     action = act.CreateCniNode(subject="cninode", node=NODE, node_uid="u", os_label="", spec=CniNodeSpec())
-    assert failed(ledger(), action, errors.Conflict).notices == []
+    assert failed(ledger(), action, errors.Conflict).notices == ()

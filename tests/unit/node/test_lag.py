@@ -8,9 +8,9 @@ from common.model import actions as act
 from common.model import errors
 from common.model.errors import OutsideError
 from common.model.ids import AttachmentId
-from common.model.ledger import BranchState, Ledger, Pace, TrunkState
+from common.model.ledger import Backoff, BranchState, Ledger, TrunkState
 from common.model.outcome import Failed
-from common.node.outcomes import apply
+from common.node.planner import apply
 from tests.unit.node.builders import INSTANCE, NOW, TRUNK, branch, claim, leave, ledger, trunk
 from tests.unit.node.steps import DELETE, PERMIT, associate, create
 
@@ -37,10 +37,10 @@ def after(of: Ledger, action: act.Action, code: str = MISSING, now: float = NOW)
 def test_a_young_branch_that_is_not_found_is_asked_for_again_soon(state: BranchState, action: act.Action) -> None:
     of = ledger(branch("a", state, **YOUNG), claims=[claim("a")])
     result = after(of, action)
-    assert (result.ledger.branches, result.notices) == (of.branches, [])
-    assert NOW < result.ledger.paces[action.subject].not_before <= NOW + 0.5
-    tenth = after(ledger(branch("a", state, **YOUNG), paces={action.subject: Pace(attempts=9)}), action)
-    assert tenth.ledger.paces[action.subject].not_before <= NOW + 5
+    assert (result.ledger.branches, result.notices) == (of.branches, ())
+    assert NOW < result.ledger.backoffs[action.subject].not_before <= NOW + 0.5
+    tenth = after(ledger(branch("a", state, **YOUNG), backoffs={action.subject: Backoff(attempts=9)}), action)
+    assert tenth.ledger.backoffs[action.subject].not_before <= NOW + 5
 
 
 @pytest.mark.parametrize(("state", "action"), BRANCH_STEPS)
@@ -53,8 +53,8 @@ def test_an_old_branch_that_is_not_found_is_gone(state: BranchState, action: act
 def test_a_young_trunk_that_is_not_found_is_asked_for_again_soon(state: TrunkState, action: act.Action) -> None:
     of = ledger(trunk=trunk(state, **YOUNG))
     result = after(of, action)
-    assert (result.ledger.trunk, result.notices) == (of.trunk, [])
-    assert NOW < result.ledger.paces["trunk"].not_before <= NOW + 0.5
+    assert (result.ledger.trunk, result.notices) == (of.trunk, ())
+    assert NOW < result.ledger.backoffs["trunk"].not_before <= NOW + 0.5
 
 
 def test_an_old_trunk_that_is_not_found_is_undone_and_then_forgotten() -> None:
@@ -97,7 +97,7 @@ def test_an_association_that_ended_under_its_token_is_made_again_with_another_on
     first = apply(of, associate(again=True), Failed(error=mismatch), now=NOW, jitter=0.5)
     (one,) = first.ledger.branches.values()
     assert (one.state, one.unwanted, one.associations_ended) == (BranchState.PERMITTED, False, 1)
-    assert (first.notices, first.ledger.paces) == ([], {})
+    assert (first.notices, first.ledger.backoffs) == ((), {})
     second = apply(first.ledger, associate(again=True), Failed(error=mismatch), now=NOW, jitter=0.5)
     assert next(iter(second.ledger.branches.values())).unwanted
 

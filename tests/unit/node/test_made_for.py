@@ -11,7 +11,7 @@ from common.model.ids import AttachmentId, EniId, Ipv4, VlanId
 from common.model.ledger import BranchState, InstanceFacts, Ledger, Pool, Trunk, TrunkState
 from common.model.outcome import Done, Failed, Outcome, Resolution, Waits
 from common.node.made_for import made_for
-from common.node.outcomes import apply
+from common.node.planner import apply
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,
@@ -113,7 +113,7 @@ def test_an_outcome_of_an_earlier_trunk_is_dropped(
     assert apply(of, action, ended[outcome], now=NOW, jitter=0.5).ledger != of or outcome in ("denied", "throttled")
     later = ledger(**moved)
     result = apply(later, action, ended[outcome], now=NOW, jitter=0.5)
-    assert (result.ledger, result.notices, result.moved_on) == (later, [], True)
+    assert (result.ledger, result.notices, result.moved_on) == (later, (), True)
 
 
 IPS = (Ipv4("10.0.0.9"),)

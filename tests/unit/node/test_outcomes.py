@@ -9,13 +9,12 @@ from common.model import actions as act
 from common.model.ec2 import Interface
 from common.model.errors import Denied
 from common.model.ids import AssociationId, AttachmentId, EniId, SubnetId
-from common.model.ledger import Branch, BranchState, Claim, Ledger, Pace, Pool, Trunk, TrunkState
+from common.model.ledger import Backoff, Branch, BranchState, Claim, Ledger, Pool, Trunk, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec
 from common.model.outcome import Done, Failed, Resolution, Waits
-from common.node.outcomes import apply
-from common.node.retry import UNDONE
-from common.node.state import Result
+from common.node.planner import Applied, apply
+from common.node.trunk.subject import UNDONE
 from tests.unit.node.builders import (
     GROUP,
     INSTANCE,
@@ -40,11 +39,11 @@ from tests.unit.node.builders import (
 from tests.unit.node.steps import DELETE, DISASSOCIATE, ENI, MADE, PERMIT, RESOLVE, UID, annotate, associate, create
 
 
-def done(of: Ledger, action: act.Action, value: Any = None) -> Result:
+def done(of: Ledger, action: act.Action, value: Any = None) -> Applied:
     return apply(of, action, Done(value=value), now=NOW, jitter=0.5)
 
 
-def only(of: Result) -> Branch:
+def only(of: Applied) -> Branch:
     (one,) = of.ledger.branches.values()
     return one
 
@@ -88,13 +87,13 @@ def test_an_outcome_about_what_is_no_more_changes_nothing(action: act.Action, va
     assert done(ledger(), action, value).ledger == ledger()
 
 
-# Turns and paces
+# Turns and backoffs
 
 
 def test_a_deferred_step_keeps_its_turn_and_its_failures() -> None:
-    of = ledger(paces={DELETE.subject: Pace(attempts=3)})
+    of = ledger(backoffs={DELETE.subject: Backoff(attempts=3)})
     result = apply(of, DELETE, Waits(until=NOW + 8), now=NOW, jitter=0.0)
-    assert result.ledger.paces == {DELETE.subject: Pace(not_before=NOW + 8, attempts=3, turn=True)}
+    assert result.ledger.backoffs == {DELETE.subject: Backoff(not_before=NOW + 8, attempts=3, reserved=True)}
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -115,15 +114,17 @@ def test_an_assignment_that_waits_for_its_turn_is_still_its_next_step(kind: Any)
 
 
 def test_a_success_ends_a_row_of_failures() -> None:
-    of = ledger(branch("a", BranchState.CREATED), paces={PERMIT.subject: Pace(attempts=3)})
-    assert done(of, PERMIT).ledger.paces == {}
+    of = ledger(branch("a", BranchState.CREATED), backoffs={PERMIT.subject: Backoff(attempts=3)})
+    assert done(of, PERMIT).ledger.backoffs == {}
 
 
 def test_a_pods_failures_count_on_over_its_groups_and_end_with_its_annotation() -> None:
-    of = ledger(branch("a"), claims=[claim("a")], paces={"claim/uid-a": Pace(not_before=NOW, attempts=3, code="X")})
+    of = ledger(
+        branch("a"), claims=[claim("a")], backoffs={"claim/uid-a": Backoff(not_before=NOW, attempts=3, code="X")}
+    )
     resolved = done(of, RESOLVE, Resolution(groups=(POD_GROUP,), matched=True, subnet=SUBNET)).ledger
-    assert resolved.paces["claim/uid-a"] == Pace(attempts=3, code="X")
-    assert done(resolved, annotate(), "[]").ledger.paces == {}
+    assert resolved.backoffs["claim/uid-a"] == Backoff(attempts=3, code="X")
+    assert done(resolved, annotate(), "[]").ledger.backoffs == {}
 
 
 def test_a_pod_that_fails_again_and_again_is_tried_more_and_more_seldom() -> None:
@@ -152,7 +153,7 @@ def test_a_repair_that_does_not_make_it_whole_is_repeated_at_growing_intervals()
     of, intervals = ledger(), []
     for _ in range(12):
         of = done(of, action).ledger
-        intervals.append(of.paces["cninode"].not_before - NOW)
+        intervals.append(of.backoffs["cninode"].not_before - NOW)
     assert intervals == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
 
 
@@ -167,12 +168,12 @@ def test_a_repair_that_does_not_make_it_whole_is_repeated_at_growing_intervals()
     ],
 )
 def test_what_the_watch_will_show_is_not_done_again_at_once(action: act.Action) -> None:
-    assert done(ledger(), action).ledger.paces == {action.subject: Pace(not_before=NOW + 1)}
+    assert done(ledger(), action).ledger.backoffs == {action.subject: Backoff(not_before=NOW + 1)}
 
 
 def test_a_snapshot_that_does_not_come_is_asked_for_again() -> None:
     action = act.RequestSnapshot(subject="snapshot", node=NODE, instance_id=INSTANCE)
-    assert done(ledger(), action).ledger.paces == {"snapshot": Pace(not_before=NOW + 10)}
+    assert done(ledger(), action).ledger.backoffs == {"snapshot": Backoff(not_before=NOW + 10)}
 
 
 # Ends
@@ -184,14 +185,14 @@ def test_a_confirmed_end_lets_what_the_pod_had_rest() -> None:
     assert (only(result).state, only(result).since, result.ledger.claims) == (BranchState.COOLING, NOW, {})
     alive = done(ledger(branch("a"), claims=[claim("a")]), gone, False)
     assert only(alive).state is BranchState.ASSIGNED
-    assert alive.ledger.paces == {"pod/uid-a": Pace(not_before=NOW + 5)}
+    assert alive.ledger.backoffs == {"pod/uid-a": Backoff(not_before=NOW + 5)}
 
 
 def test_a_nodes_absence_counts_from_its_confirmation() -> None:
     gone = act.ConfirmNodeGone(subject="node", node=NODE)
     assert done(ledger(), gone, True).ledger.gone_since == NOW
     there = done(ledger(), gone, False).ledger
-    assert (there.gone_since, there.paces) == (None, {"node": Pace(not_before=NOW + 5)})
+    assert (there.gone_since, there.backoffs) == (None, {"node": Backoff(not_before=NOW + 5)})
 
 
 # Groups
@@ -211,7 +212,7 @@ def test_found_groups_are_recorded_and_told() -> None:
 def test_the_same_groups_found_again_are_not_told_again_and_others_are() -> None:
     of = ledger(claims=[claim("a", resolved_at=0.0, generation=2)])
     again = done(of, RESOLVE, resolution())
-    assert (again.notices, again.ledger.claims[UID].generation) == ([], 2)
+    assert (again.notices, again.ledger.claims[UID].generation) == ((), 2)
     assert reasons(done(of, RESOLVE, resolution(groups=(GROUP,))).notices) == ["SecurityGroupRequested"]
 
 
@@ -223,7 +224,7 @@ def test_a_pod_that_no_policy_matches_is_warned() -> None:
 def test_where_nothing_can_be_made_the_pod_is_told_why_and_it_is_looked_at_again() -> None:
     result = done(ledger(), RESOLVE, resolution(problem="no ENIConfig"))
     assert result.ledger.claims[UID] == Claim(pod_uid=UID, namespace="default", name="a")
-    assert result.ledger.paces["claim/uid-a"].not_before == NOW + 10
+    assert result.ledger.backoffs["claim/uid-a"].not_before == NOW + 10
     assert [(n.reason, n.message) for n in result.notices] == [("BranchAllocationFailed", "no ENIConfig")]
 
 
@@ -247,7 +248,7 @@ def test_what_somebody_elses_annotation_does_not_name_rests() -> None:
         "eni-b-0": BranchState.ASSIGNED,
     }
     assert result.ledger.claims[UID].annotated
-    assert result.notices == []
+    assert result.notices == ()
 
 
 # The trunk
@@ -306,14 +307,14 @@ def test_a_made_trunk_is_recorded() -> None:
 
 
 def test_a_ready_trunk_ends_the_row_of_undone_ones_and_begins_the_audits() -> None:
-    of = ledger(trunk=trunk(TrunkState.ATTACHED), paces={UNDONE: Pace(attempts=2)})
+    of = ledger(trunk=trunk(TrunkState.ATTACHED), backoffs={UNDONE: Backoff(attempts=2)})
     after = done(of, act.AwaitTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE), True).ledger
-    assert (after.paces, after.audit_at) == ({}, 0.0)
+    assert (after.backoffs, after.audit_at) == ({}, 0.0)
 
 
-@pytest.mark.parametrize(("pace", "wanted"), [(Pace(), NOW), (Pace(not_before=NOW + 40), NOW + 40)])
-def test_after_an_undone_trunk_another_one_is_begun_in_its_time(pace: Pace, wanted: float) -> None:
-    of = ledger(trunk=trunk(TrunkState.UNDOING, generation=4), paces={UNDONE: pace})
+@pytest.mark.parametrize(("backoff", "wanted"), [(Backoff(), NOW), (Backoff(not_before=NOW + 40), NOW + 40)])
+def test_after_an_undone_trunk_another_one_is_begun_in_its_time(backoff: Backoff, wanted: float) -> None:
+    of = ledger(trunk=trunk(TrunkState.UNDOING, generation=4), backoffs={UNDONE: backoff})
     after = done(of, act.UndoTrunk(subject="trunk", eni_id=TRUNK, instance_id=INSTANCE, warrant=leave(TRUNK))).ledger
     assert after.trunk == Trunk(generation=5, undone=TRUNK)
     assert after.snapshot_after == wanted

@@ -6,7 +6,7 @@ import pytest
 
 from common.model.config import ClusterConfig
 from common.model.ids import PodUid, VlanId
-from common.model.ledger import BranchState, Ledger, Pace, TrunkState
+from common.model.ledger import Backoff, BranchState, Ledger, TrunkState
 from common.model.node import CniNodeSpec
 from common.node.planner import Plan
 from tests.unit.node.builders import (
@@ -99,7 +99,7 @@ def test_a_changed_cool_down_is_told(before: float | None, now: float, told: lis
     [
         (ledger(), options(limits(branches=0)), "has no trunk interface"),
         (
-            ledger(trunk=trunk(TrunkState.CREATED), paces={"trunk": Pace(not_before=NOW + 9, code="SomeCode")}),
+            ledger(trunk=trunk(TrunkState.CREATED), backoffs={"trunk": Backoff(not_before=NOW + 9, code="SomeCode")}),
             options(),
             "could not be made yet: SomeCode",
         ),
@@ -122,20 +122,20 @@ def test_what_is_no_more_is_forgotten() -> None:
     gone, kept = "uid-gone", "uid-a"
     kinds_ = ("pod", "claim", "annotate")
     of = ledger(
-        paces={f"{kind}/{uid}": Pace(attempts=1) for kind in kinds_ for uid in (gone, kept)}
-        | {"branch/uid-gone.0.0": Pace(), "trunk": Pace(), "cninode": Pace()},
-        told={f"pod/{gone}": "Full", f"annotation/{gone}": "bad", f"annotation/{kept}": "bad"},
+        backoffs={f"{kind}/{uid}": Backoff(attempts=1) for kind in kinds_ for uid in (gone, kept)}
+        | {"branch/uid-gone.0.0": Backoff(), "trunk": Backoff(), "cninode": Backoff()},
+        emitted={f"pod/{gone}": "Full", f"annotation/{gone}": "bad", f"annotation/{kept}": "bad"},
     )
     after = left(planned(of, desired(pod("a", eni_annotation="[]"))))
-    assert after.paces.keys() == {f"{kind}/{kept}" for kind in kinds_} | {"trunk", "cninode"}
-    assert {k for k in after.told if k.startswith(("pod/", "annotation/"))} == {f"annotation/{kept}"}
+    assert after.backoffs.keys() == {f"{kind}/{kept}" for kind in kinds_} | {"trunk", "cninode"}
+    assert {k for k in after.emitted if k.startswith(("pod/", "annotation/"))} == {f"annotation/{kept}"}
 
 
 def test_the_end_of_a_pod_that_still_has_something_stays_paced() -> None:
-    of = ledger(branch("gone"), paces={"pod/uid-gone": Pace(not_before=NOW + 4)})
+    of = ledger(branch("gone"), backoffs={"pod/uid-gone": Backoff(not_before=NOW + 4)})
     done = planned(of, desired())
     assert done.actions == ()
-    assert left(done).paces.keys() == {"pod/uid-gone"}
+    assert left(done).backoffs.keys() == {"pod/uid-gone"}
     assert done.look_again == NOW + 4
     assert PodUid("uid-gone") not in left(done).claims
 

@@ -12,7 +12,7 @@ def test_the_node_is_adopted_anew_and_people_are_told_once_what_they_were_told()
     of = ledger(branch("a"), gone_since=NOW - 5)
     fresh, notice = set_aside(of, NODE, "KeyError('x')", NOW)
     assert (fresh.instance, fresh.branches, fresh.claims, fresh.pool) == (None, {}, {}, None)
-    assert (fresh.cninode_spec, fresh.told, fresh.gone_since) == (POD_GROUPS_SPEC, of.told, NOW - 5)
+    assert (fresh.cninode_spec, fresh.emitted, fresh.gone_since) == (POD_GROUPS_SPEC, of.emitted, NOW - 5)
     assert fresh.trunk == Trunk(generation=1)
     assert "KeyError('x')" in notice.message
     assert kinds(planned(fresh, desired()).actions) == ["RequestSnapshot"]

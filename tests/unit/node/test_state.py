@@ -1,21 +1,24 @@
 """A plan in the making: what may start, and what is told once."""
 
+import msgspec
 import pytest
 
 from common.model.actions import ConfirmNodeGone
-from common.model.ledger import Pace
-from common.node.state import NEVER, Draft
-from tests.unit.node.builders import NODE, NOW, desired, draft, ledger, options, pod, reasons
+from common.model.ledger import Backoff, Ledger
+from common.model.notice import EventReason
+from common.node.state import NEVER, Planning
+from tests.unit.node.builders import NODE, NOW, desired, ledger, options, planning, pod, reasons
 
+FULL, BROKEN = EventReason.BRANCH_CAPACITY_REACHED, EventReason.BRANCH_ALLOCATION_FAILED
 STEP = ConfirmNodeGone(subject="node", node=NODE)
 
 
 @pytest.fixture
-def one() -> Draft:
-    return draft(ledger(), desired())
+def one() -> Planning:
+    return planning(ledger(), desired())
 
 
-def test_a_step_starts_once_at_a_time(one: Draft) -> None:
+def test_a_step_starts_once_at_a_time(one: Planning) -> None:
     assert one.may("node")
     one.start(STEP)
     assert not one.may("node")
@@ -24,42 +27,52 @@ def test_a_step_starts_once_at_a_time(one: Draft) -> None:
 
 
 def test_a_step_waits_for_its_pace() -> None:
-    early = draft(ledger(paces={"node": Pace(not_before=NOW + 3)}), desired())
+    early = planning(ledger(backoffs={"node": Backoff(not_before=NOW + 3)}), desired())
     assert not early.may("node")
     assert early.look_again == NOW + 3
-    assert draft(ledger(paces={"node": Pace(not_before=NOW)}), desired()).may("node")
+    assert planning(ledger(backoffs={"node": Backoff(not_before=NOW)}), desired()).may("node")
 
 
 def test_there_is_an_end_to_what_is_under_way() -> None:
-    full = draft(ledger(), desired(), busy=frozenset({"a", "b"}), options=options(in_flight=2))
+    full = planning(ledger(), desired(), busy=frozenset({"a", "b"}), options=options(in_flight=2))
     assert not full.may("node")
 
 
 def test_a_kept_turn_is_used_once() -> None:
-    turn = draft(ledger(paces={"node": Pace(turn=True, attempts=2)}), desired())
+    turn = planning(ledger(backoffs={"node": Backoff(reserved=True, attempts=2)}), desired())
     turn.start(STEP)
-    assert [a.turn for a in turn.actions] == [True]
-    assert turn.ledger.paces["node"] == Pace(attempts=2)
+    assert [a.reserved for a in turn.actions] == [True]
+    assert turn.ledger.backoffs["node"] == Backoff(attempts=2)
 
 
-def test_the_earliest_moment_counts(one: Draft) -> None:
+def test_the_earliest_moment_counts(one: Planning) -> None:
     assert one.look_again == NEVER
     for moment in (30.0, 10.0, 20.0):
         one.look_at(moment)
     assert one.look_again == 10.0
 
 
-def test_a_node_is_told_something_again_only_when_it_changed(one: Draft) -> None:
+def test_a_node_is_told_something_again_only_when_it_changed(one: Planning) -> None:
     for message in ("x", "x", "y", "x"):
-        one.tell_node_once("key", "Reason", message)
+        one.emit_node_once("key", EventReason.UNSUPPORTED, message)
     assert [n.message for n in one.notices] == ["x", "y", "x"]
-    one.forget_told("key")
-    one.tell_node_once("key", "Reason", "x")
+    one.forget_emitted("key")
+    one.emit_node_once("key", EventReason.UNSUPPORTED, "x")
     assert len(one.notices) == 4
 
 
-def test_a_pod_is_told_why_it_waits_once_for_each_reason(one: Draft) -> None:
-    for reason in ("Full", "Full", "Broken"):
-        one.tell_pod_once(pod("a"), reason, f"at {len(one.notices)}")
-    one.tell_pod_once(pod("b"), "Full", "")
-    assert reasons(one.notices) == ["Full", "Broken", "Full"]
+def test_a_pod_is_told_why_it_waits_once_for_each_reason(one: Planning) -> None:
+    for reason in (FULL, FULL, BROKEN):
+        one.emit_pod_once(pod("a"), reason, f"at {len(one.notices)}")
+    one.emit_pod_once(pod("b"), FULL, "")
+    assert reasons(one.notices) == [FULL, BROKEN, FULL]
+
+
+def test_a_ledger_keeps_the_names_that_earlier_versions_wrote() -> None:
+    """A release that renames a field in Python must still read, and be read by, the one before it."""
+    earlier = b'{"node":"n1","paces":{"trunk":{"not_before":5.0,"turn":true}},"told":{"version/u":"x"}}'
+    now = msgspec.json.decode(earlier, type=Ledger)
+    assert now.backoffs == {"trunk": Backoff(not_before=5.0, reserved=True)}
+    assert now.emitted == {"version/u": "x"}
+    written = msgspec.json.decode(msgspec.json.encode(now))
+    assert (written["paces"]["trunk"]["turn"], written["told"]) == (True, {"version/u": "x"})

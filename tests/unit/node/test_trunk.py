@@ -7,10 +7,11 @@ import pytest
 
 from common.model.actions import Advertise, AttachTrunk, CreateTrunk, SetTrunkGroups
 from common.model.ids import GroupId, SubnetId
-from common.model.ledger import Ledger, Pace, TrunkState
+from common.model.ledger import Backoff, Ledger, TrunkState
 from common.model.names import POD_ENI
 from common.model.node import CniNodeSpec, EniConfigFacts, Feature, NodeFacts
-from common.node.trunk import branch_limit, keep_trunk
+from common.node.trunk import keep_trunk
+from common.node.trunk.place import branch_limit
 from tests.unit.node.builders import (
     GROUP,
     NOW,
@@ -18,13 +19,13 @@ from tests.unit.node.builders import (
     SUBNET,
     TRUNK,
     desired,
-    draft,
     instance_facts,
     kinds,
     ledger,
     limits,
     node,
     options,
+    planning,
     reasons,
     trunk,
 )
@@ -37,7 +38,7 @@ NAMED = node(eni_config_label="config")
 def kept(of: Ledger, about: NodeFacts | None = None, **fields: Any) -> tuple[bool, Any]:
     about = about or node()
     opts = fields.pop("options", options())
-    one = draft(of, desired(of=about, **fields), options=opts)
+    one = planning(of, desired(of=about, **fields), options=opts)
     return keep_trunk(one, about), one
 
 
@@ -114,7 +115,7 @@ def test_once_an_index_was_found_the_next_lack_is_told_and_looked_at_soon_again(
     lacking = kept(ledger(trunk=trunk(TrunkState.ABSENT, eni_id=None, device_index=None)))[1].ledger
     found = kept(msgspec.structs.replace(lacking, trunk=NONE_YET, snapshot_after=None))[1]
     assert kinds(found.actions) == ["CreateTrunk"]
-    again = msgspec.structs.replace(found.ledger, trunk=lacking.trunk, snapshot_after=None, paces={})
+    again = msgspec.structs.replace(found.ledger, trunk=lacking.trunk, snapshot_after=None, backoffs={})
     one = kept(again)[1]
     assert reasons(one.notices) == ["NodeTrunkFailedInit", "NoFreeDeviceIndex"]
     assert one.look_again <= NOW + 10
@@ -131,7 +132,7 @@ def test_nothing_is_made_while_a_snapshot_is_waited_for() -> None:
 
 
 def test_a_failed_step_waits_for_its_time() -> None:
-    one = kept(ledger(trunk=NONE_YET, paces={"trunk": Pace(not_before=NOW + 7)}))[1]
+    one = kept(ledger(trunk=NONE_YET, backoffs={"trunk": Backoff(not_before=NOW + 7)}))[1]
     assert one.actions == []
     assert one.look_again == NOW + 7
     assert one.ledger.trunk == NONE_YET
@@ -155,7 +156,7 @@ def test_a_type_without_trunk_support_or_unknown_is_told_once(opts: Any, words: 
 def test_a_type_that_became_known_is_served() -> None:
     one = kept(ledger(trunk=NONE_YET), options=options(limits("c5.large")))[1]
     after = kept(one.ledger)[1]
-    assert "unsupported" not in after.ledger.told
+    assert "unsupported" not in after.ledger.emitted
     assert after.ledger.snapshot_after == NOW  # Its device index is looked for anew.
 
 
@@ -178,7 +179,7 @@ def test_a_trunk_in_use_with_the_right_capacity_needs_nothing() -> None:
 
 
 def test_that_it_is_ready_is_told_once_for_each_node_object() -> None:
-    one = kept(ledger(told={}))[1]
+    one = kept(ledger(emitted={}))[1]
     assert reasons(one.notices) == ["NodeTrunkInitiated"]
     assert kept(one.ledger)[1].notices == []
     assert reasons(kept(one.ledger, node(uid="another"))[1].notices) == ["NodeTrunkInitiated"]
@@ -238,6 +239,6 @@ def test_bad_tags_are_told_and_good_ones_written() -> None:
 
 
 def test_the_limit_is_the_instance_types() -> None:
-    assert branch_limit(draft(ledger(), desired())) == 9
-    assert branch_limit(draft(ledger(instance=None), desired())) == 0
-    assert branch_limit(draft(ledger(instance=instance_facts(kind="x9.huge")), desired())) == 0
+    assert branch_limit(planning(ledger(), desired())) == 9
+    assert branch_limit(planning(ledger(instance=None), desired())) == 0
+    assert branch_limit(planning(ledger(instance=instance_facts(kind="x9.huge")), desired())) == 0

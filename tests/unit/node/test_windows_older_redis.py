@@ -10,7 +10,7 @@ from common.model.config import ClusterConfig
 from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, Pool
 from common.model.names import PRIVATE_IPV4
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.windows.contents import LOOK_AGAIN_SECONDS, compared, known_in
 from common.node.windows.pool import REST_SECONDS, addresses_of
 from tests.unit.node.builders import NOW, cninode, desired, ledger, left, limits, node, options, planned, pod, primary
@@ -30,7 +30,7 @@ def old_pool(**fields: Any) -> Pool:
     return Pool(**{"addresses": {a.ip: a for a in addresses}, "suspect": False, "epoch": BEFORE, **fields})
 
 
-def kept(contents: Pool, *pods: PodWish, epoch: str | None) -> Any:
+def kept(contents: Pool, *pods: PodRequest, epoch: str | None) -> Any:
     about = node(os="windows", capacity={PRIVATE_IPV4: "9"})
     wished = desired(*pods, of=about, cni=cninode(os_label="windows"), config=ClusterConfig(windows_ipam=True))
     wished = msgspec.structs.replace(wished, epoch=epoch)

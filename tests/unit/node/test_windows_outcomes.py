@@ -12,8 +12,7 @@ from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.outcome import Done, Failed, Outcome, Waits
-from common.node.outcomes import apply
-from common.node.state import Result
+from common.node.planner import Applied, apply
 from common.node.windows.contents import SECOND_LOOK_SECONDS, next_look
 from common.node.windows.pool import PoolMode, pick_address, rested
 from tests.unit.node.builders import NOW, PRIMARY, leave, ledger, primary, reasons
@@ -55,15 +54,15 @@ def pool(**fields: Any) -> Pool:
     return Pool(**{"suspect": False, **fields})
 
 
-def done(of: Pool | None, action: act.Action, value: Any = None) -> Result:
+def done(of: Pool | None, action: act.Action, value: Any = None) -> Applied:
     return apply(ledger(pool=of), action, Done(value=value), now=NOW, jitter=0.5)
 
 
-def failed(of: Pool | None, action: act.Action, error: OutsideError) -> Result:
+def failed(of: Pool | None, action: act.Action, error: OutsideError) -> Applied:
     return apply(ledger(pool=of), action, Failed(error=error), now=NOW, jitter=0.5)
 
 
-def after(result: Result) -> Pool:
+def after(result: Applied) -> Pool:
     assert result.ledger.pool is not None
     return result.ledger.pool
 
@@ -123,13 +122,13 @@ def test_an_inspection_settles_the_record() -> None:
 
 def test_a_living_pods_lost_address_is_told_once_after_two_looks_and_stays_on_record() -> None:
     first = done(pool(addresses={A: OWNED}), INSPECT, primary())
-    assert first.notices == []
+    assert first.notices == ()
     again = msgspec.structs.replace(INSPECT, began=INSPECT.began + SECOND_LOOK_SECONDS)
     second = apply(first.ledger, again, Done(value=primary()), now=NOW + 61, jitter=0.5)
     assert reasons(second.notices) == ["AddressMissing"]
     assert after(second).addresses == {A: OWNED}
     third = apply(second.ledger, again, Done(value=primary()), now=NOW + 62, jitter=0.5)
-    assert third.notices == []
+    assert third.notices == ()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,7 @@ def test_a_pods_annotation_is_recorded_and_told() -> None:
 def test_an_address_that_somebody_elses_annotation_does_not_name_rests() -> None:
     result = done(pool(addresses={A: OWNED}), ANNOTATE, f"{B}/19")
     assert result.ledger.pool == pool(addresses={A: Address(ip=A, state=AddressState.COOLING, since=NOW)})
-    assert result.notices == []
+    assert result.notices == ()
 
 
 def test_an_ended_pods_address_rests_and_others_do_not() -> None:
@@ -189,19 +188,19 @@ def test_an_assignment_that_was_refused_brought_nothing(
     got = after(result)
     assert (got.assigning, got.addresses, got.prefixes, got.suspect) == (0, {}, {}, suspect)
     less = action.count > 1 and isinstance(error, errors.SubnetExhausted | errors.LimitExceeded)
-    assert (result.ledger.paces[action.subject].not_before > NOW) is not less
+    assert (result.ledger.backoffs[action.subject].not_before > NOW) is not less
 
 
 @pytest.mark.parametrize("error", [errors.SubnetExhausted("x"), errors.LimitExceeded("x")])
 def test_less_is_asked_for_at_once_and_one_after_growing_pauses(error: OutsideError) -> None:
     result = failed(pool(assigning=2), ASSIGN, error)
     assert after(result).refused == {"pool": 2}
-    assert (result.ledger.paces["pool"].not_before, result.ledger.paces["pool"].attempts) == (NOW, 0)
+    assert (result.ledger.backoffs["pool"].not_before, result.ledger.backoffs["pool"].attempts) == (NOW, 0)
     one = msgspec.structs.replace(ASSIGN, count=1)
     pauses = []
     for _ in range(3):
         result = apply(result.ledger, one, Failed(error=error), now=NOW, jitter=1.0)
-        pauses.append(result.ledger.paces["pool"].not_before - NOW)
+        pauses.append(result.ledger.backoffs["pool"].not_before - NOW)
     assert pauses == [5.0, 10.0, 20.0]
     assert after(apply(result.ledger, one, Done(value=(A,)), now=NOW, jitter=0.5)).refused == {}
 
@@ -211,7 +210,7 @@ def test_the_intent_of_an_assignment_with_unknown_outcome_stays_and_pauses_grow(
     assert after(result) == pool(assigning=2)
     pauses = []
     for _ in range(3):
-        pauses.append(result.ledger.paces["pool"].not_before - NOW)
+        pauses.append(result.ledger.backoffs["pool"].not_before - NOW)
         looked = apply(result.ledger, INSPECT, Done(value=primary()), now=NOW, jitter=0.5)
         result = apply(looked.ledger, ASSIGN, Failed(error=errors.Unsure("x")), now=NOW, jitter=0.5)
     assert 0 < pauses[0] < pauses[1] < pauses[2]
@@ -224,7 +223,7 @@ TO_BE_GIVEN_BACK = pool(addresses={A: RELEASING}, releasing_prefixes=(P,), relea
 def test_a_release_with_unknown_outcome_stays_on_record_as_begun(action: act.Action) -> None:
     result = failed(TO_BE_GIVEN_BACK, action, errors.Unsure("x"))
     assert after(result) == msgspec.structs.replace(TO_BE_GIVEN_BACK, released_at=NOW)
-    assert result.ledger.paces["pool/release"].attempts == 1
+    assert result.ledger.backoffs["pool/release"].attempts == 1
 
 
 @pytest.mark.parametrize(
@@ -279,4 +278,4 @@ def test_without_a_pool_there_is_nothing_to_record(action: act.Action) -> None:
 @pytest.mark.parametrize("error", ALL)
 def test_an_inspection_that_failed_is_repeated(error: type[OutsideError]) -> None:
     result = failed(Pool(), INSPECT, error("x"))
-    assert (result.ledger.pool, result.ledger.paces["pool/look"].attempts) == (Pool(), 1)
+    assert (result.ledger.pool, result.ledger.backoffs["pool/look"].attempts) == (Pool(), 1)

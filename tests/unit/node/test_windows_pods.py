@@ -8,11 +8,11 @@ import pytest
 from common.model import actions as act
 from common.model.config import ClusterConfig
 from common.model.ids import Ipv4, Prefix
-from common.model.ledger import Address, AddressState, Ledger, Pace, Pool
+from common.model.ledger import Address, AddressState, Backoff, Ledger, Pool
 from common.model.names import PRIVATE_IPV4
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.state import ANNOTATION_SEEN_SECONDS
-from common.node.windows.calls import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
+from common.node.windows.assigning import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
 from common.node.windows.contents import SETTLED_SECONDS, adopted_pool
 from tests.unit.node.builders import (
     NOW,
@@ -37,7 +37,7 @@ A, B, C, D, E = (Ipv4(f"10.0.3.{n}") for n in (11, 12, 13, 14, 15))
 P = Prefix("10.0.4.0/28")
 
 
-def windows_pod(name: str = "a", **fields: Any) -> PodWish:
+def windows_pod(name: str = "a", **fields: Any) -> PodRequest:
     return pod(name, 0, addresses=1, **fields)
 
 
@@ -49,7 +49,7 @@ def warm(*ips: Ipv4) -> list[Address]:
     return [Address(ip=ip, since=1.0) for ip in ips]
 
 
-def owned(ip: Ipv4, of: PodWish, **fields: Any) -> Address:
+def owned(ip: Ipv4, of: PodRequest, **fields: Any) -> Address:
     return Address(
         ip=ip,
         state=AddressState.ASSIGNED,
@@ -64,7 +64,7 @@ def of_windows(contents: Pool, **fields: Any) -> Ledger:
     return ledger(pool=contents, **fields)
 
 
-def kept(contents: Pool, *pods: PodWish, config: ClusterConfig = IPAM, **fields: Any) -> Any:
+def kept(contents: Pool, *pods: PodRequest, config: ClusterConfig = IPAM, **fields: Any) -> Any:
     capacity = str(9 * (16 if config.prefix_delegation and fields.get("nitro", True) else 1))
     about = node(os="windows", capacity=fields.pop("capacity", {PRIVATE_IPV4: capacity}))
     nitro = fields.pop("nitro", True)
@@ -158,7 +158,7 @@ def test_an_address_named_by_an_annotation_is_given_to_nobody_else_and_not_given
 
 
 @pytest.mark.parametrize("pods", [(), (windows_pod(finished=True),)], ids=["gone", "finished"])
-def test_the_api_server_is_asked_before_an_address_leaves_a_pod(pods: tuple[PodWish, ...]) -> None:
+def test_the_api_server_is_asked_before_an_address_leaves_a_pod(pods: tuple[PodRequest, ...]) -> None:
     held = owned(A, windows_pod(), annotated=True)
     done = kept(pool(held, *warm(B, C, D)), *pods)
     assert kinds(done.actions) == ["ConfirmGone"]
@@ -240,7 +240,7 @@ def test_an_annotation_that_somebody_took_away_is_written_again(
 
 
 @pytest.mark.parametrize(
-    ("spare", "came", "turn", "asked_at"),
+    ("burst_left", "came", "turn", "asked_at"),
     [
         pytest.param(SCARCE_SHARE, [0.0], False, 0.0, id="ample: at once"),
         pytest.param(0.1, [0.2, 0.1], False, SCARCE_BURST_SECONDS - 0.1, id="scarce: when no more pods come"),
@@ -251,12 +251,12 @@ def test_an_annotation_that_somebody_took_away_is_written_again(
     ],
 )
 def test_near_the_limit_of_ec2_pods_that_come_together_share_a_call(
-    spare: float, came: list[float], turn: bool, asked_at: float
+    burst_left: float, came: list[float], turn: bool, asked_at: float
 ) -> None:
     """`came`: seconds since each waiting pod was seen."""
     pods = [windows_pod(f"w{number}", seen_at=NOW - ago) for number, ago in enumerate(came)]
-    record = {"paces": {"pool": Pace(turn=turn)}} if turn else {}
-    done = kept(pool(), *pods, spare=spare, record=record)
+    record = {"backoffs": {"pool": Backoff(reserved=turn)}} if turn else {}
+    done = kept(pool(), *pods, burst_left=burst_left, record=record)
     assert ("AssignAddresses" in kinds(done.actions)) is (asked_at == 0.0)
     if asked_at:
         assert done.look_again == pytest.approx(NOW + asked_at)
@@ -288,21 +288,23 @@ def test_a_suspect_pool_is_looked_at_before_anything_else_is_asked_for(unsure: P
 
 @pytest.mark.parametrize("failing", [False, True], ids=["while it is looked", "while EC2 does not answer"])
 def test_what_is_there_is_given_while_the_pool_is_suspect(failing: bool) -> None:
-    record = {"paces": {"pool/look": Pace(not_before=NOW + 20, attempts=5, code="InternalError")}} if failing else {}
+    record = (
+        {"backoffs": {"pool/look": Backoff(not_before=NOW + 20, attempts=5, code="InternalError")}} if failing else {}
+    )
     done = kept(pool(*warm(A), suspect=True), windows_pod(), record=record)
     assert "Annotate" in kinds(done.actions)
 
 
 def test_a_look_keeps_nothing_waiting_and_takes_nobodys_turn() -> None:
-    due = {"audit_at": NOW, "paces": {"pool": Pace(turn=True)}}
+    due = {"audit_at": NOW, "backoffs": {"pool": Backoff(reserved=True)}}
     done = kept(pool(), windows_pod(), record=due)
-    assert {a.subject: a.turn for a in done.actions} == {"pool/look": False, "pool": True}
+    assert {a.subject: a.reserved for a in done.actions} == {"pool/look": False, "pool": True}
     assert kinds(kept(pool(), windows_pod(), busy=["pool/look"]).actions) == ["AssignAddresses"]
 
 
 def test_a_failing_look_has_a_pace_of_its_own() -> None:
-    paces = {"pool/look": Pace(not_before=NOW + 20, attempts=5)}
-    due = kept(pool(), windows_pod(), record={"audit_at": NOW, "paces": paces})
+    backoffs = {"pool/look": Backoff(not_before=NOW + 20, attempts=5)}
+    due = kept(pool(), windows_pod(), record={"audit_at": NOW, "backoffs": backoffs})
     assert kinds(due.actions) == ["AssignAddresses"]
     assert due.look_again == NOW + 20
 
@@ -318,16 +320,16 @@ def test_no_doubt_is_settled_while_a_call_is_under_way(busy: str) -> None:
 
 
 def test_a_failed_assignment_waits_and_pods_are_told_why() -> None:
-    paces = {"pool": Pace(not_before=NOW + 60, code="InsufficientFreeAddressesInSubnet")}
-    done = kept(pool(), windows_pod(), record={"paces": paces})
+    backoffs = {"pool": Backoff(not_before=NOW + 60, code="InsufficientFreeAddressesInSubnet")}
+    done = kept(pool(), windows_pod(), record={"backoffs": backoffs})
     assert done.actions == ()
     assert done.look_again == NOW + 60
     assert "InsufficientFreeAddressesInSubnet" in done.notices[0].message
 
 
 def test_a_pause_of_one_mode_does_not_hold_up_the_other() -> None:
-    paces = {"pool/prefixes": Pace(not_before=NOW + 110, code="InsufficientCidrBlocks")}
-    assert "AssignAddresses" in kinds(kept(pool(), windows_pod(), record={"paces": paces}).actions)
+    backoffs = {"pool/prefixes": Backoff(not_before=NOW + 110, code="InsufficientCidrBlocks")}
+    assert "AssignAddresses" in kinds(kept(pool(), windows_pod(), record={"backoffs": backoffs}).actions)
 
 
 @pytest.mark.parametrize(

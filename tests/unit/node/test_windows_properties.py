@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.model.config import ClusterConfig
 from common.model.ids import PodUid
 from common.model.ledger import Address, AddressState, Ledger, Pool
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.node.windows.contents import reserved
 from common.node.windows.pool import addresses_of, deviation, mode_for, releasable, slots_of, targets_for
 from tests.unit.node import builders as make
@@ -40,7 +40,7 @@ configs = st.builds(
 )
 
 
-def windows_pod(name: str, **fields: Any) -> PodWish:
+def windows_pod(name: str, **fields: Any) -> PodRequest:
     return make.pod(name, 0, addresses=1, **fields)
 
 
@@ -109,7 +109,7 @@ def situations(draw: Draw) -> tuple[WindowsWorld, Ledger]:
     return world, make.ledger(pool=pool, trunk=make.trunk(eni_id=None), audit_at=0.0)
 
 
-def _owned(address: Address, pod: PodWish, since: float) -> Address:
+def _owned(address: Address, pod: PodRequest, since: float) -> Address:
     return msgspec.structs.replace(
         address,
         state=AddressState.ASSIGNED,

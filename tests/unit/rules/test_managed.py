@@ -9,12 +9,12 @@ from common.model.config import ClusterConfig
 from common.model.names import INSTANCE_TAG, VLAN_TAG
 from common.model.node import CniNodeSpec, Feature, NodeView
 from common.rules.managed import (
-    Standing,
+    Management,
     eni_config_name,
     foreign_instances,
     interface_tags,
+    management,
     spec_of,
-    standing,
     wanted_tags,
 )
 from tests.unit.node.builders import CLUSTER, INSTANCE, OTHER_INSTANCE, POD_GROUPS_SPEC, cninode, node
@@ -29,27 +29,33 @@ NAMED_SPEC = msgspec.structs.replace(POD_GROUPS_SPEC, managed_by="vpc-resource-c
 @pytest.mark.parametrize(
     ("about", "spec", "config", "is_a"),
     [
-        pytest.param({"trunk_label": True}, None, None, Standing.LINUX, id="Linux with the old label"),
-        pytest.param({}, POD_GROUPS_SPEC, None, Standing.LINUX, id="Linux with the feature"),
-        pytest.param({}, CniNodeSpec(), None, Standing.UNMANAGED, id="Linux without either"),
-        pytest.param({}, None, None, Standing.UNMANAGED, id="Linux whose CNINode was never seen"),
-        pytest.param({"os": "windows"}, None, IPAM, Standing.WINDOWS, id="Windows with IPAM on"),
-        pytest.param({"os": "windows"}, None, ClusterConfig(), Standing.UNMANAGED, id="Windows with IPAM off"),
-        pytest.param({"os": "windows"}, None, None, Standing.UNMANAGED, id="Windows before the ConfigMap is known"),
+        pytest.param({"trunk_label": True}, None, None, Management.LINUX, id="Linux with the old label"),
+        pytest.param({}, POD_GROUPS_SPEC, None, Management.LINUX, id="Linux with the feature"),
+        pytest.param({}, CniNodeSpec(), None, Management.UNMANAGED, id="Linux without either"),
+        pytest.param({}, None, None, Management.UNMANAGED, id="Linux whose CNINode was never seen"),
+        pytest.param({"os": "windows"}, None, IPAM, Management.WINDOWS, id="Windows with IPAM on"),
+        pytest.param({"os": "windows"}, None, ClusterConfig(), Management.UNMANAGED, id="Windows with IPAM off"),
+        pytest.param({"os": "windows"}, None, None, Management.UNMANAGED, id="Windows before the ConfigMap is known"),
         pytest.param(
-            {"os": "windows", "trunk_label": True}, POD_GROUPS_SPEC, None, Standing.UNMANAGED, id="Windows has no trunk"
+            {"os": "windows", "trunk_label": True},
+            POD_GROUPS_SPEC,
+            None,
+            Management.UNMANAGED,
+            id="Windows has no trunk",
         ),
-        pytest.param({"os": ""}, POD_GROUPS_SPEC, IPAM, Standing.UNMANAGED, id="no OS label"),
-        pytest.param({"instance_id": None}, POD_GROUPS_SPEC, IPAM, Standing.UNMANAGED, id="no instance id"),
-        pytest.param({"auto": True, "trunk_label": True}, POD_GROUPS_SPEC, IPAM, Standing.IGNORED, id="EKS auto mode"),
-        pytest.param({"trunk_label": True}, OTHERS_SPEC, IPAM, Standing.IGNORED, id="EKS auto mode's CNINode"),
-        pytest.param({}, NAMED_SPEC, IPAM, Standing.LINUX, id="a CNINode that names us"),
+        pytest.param({"os": ""}, POD_GROUPS_SPEC, IPAM, Management.UNMANAGED, id="no OS label"),
+        pytest.param({"instance_id": None}, POD_GROUPS_SPEC, IPAM, Management.UNMANAGED, id="no instance id"),
+        pytest.param(
+            {"auto": True, "trunk_label": True}, POD_GROUPS_SPEC, IPAM, Management.IGNORED, id="EKS auto mode"
+        ),
+        pytest.param({"trunk_label": True}, OTHERS_SPEC, IPAM, Management.IGNORED, id="EKS auto mode's CNINode"),
+        pytest.param({}, NAMED_SPEC, IPAM, Management.LINUX, id="a CNINode that names us"),
     ],
 )
 def test_standing(
-    about: dict[str, Any], spec: CniNodeSpec | None, config: ClusterConfig | None, is_a: Standing
+    about: dict[str, Any], spec: CniNodeSpec | None, config: ClusterConfig | None, is_a: Management
 ) -> None:
-    assert standing(node(**{"trunk_label": False, **about}), spec, config) is is_a
+    assert management(node(**{"trunk_label": False, **about}), spec, config) is is_a
 
 
 def test_a_cninode_that_went_takes_no_feature_away() -> None:

@@ -25,12 +25,12 @@ from common.model.ids import (
 )
 from common.model.ledger import (
     Address,
+    Backoff,
     Branch,
     BranchState,
     Claim,
     InstanceFacts,
     Ledger,
-    Pace,
     Pool,
     Trunk,
     TrunkState,
@@ -72,7 +72,7 @@ HONEST = Ledger(
         addresses={Ipv4("10.0.0.9"): Address(ip=Ipv4("10.0.0.9"))},
         prefixes={Prefix("10.0.0.16/28"): 1.0},
     ),
-    paces={"trunk": Pace(not_before=5)},
+    backoffs={"trunk": Backoff(not_before=5)},
     suspects=(EniId("eni-0d"),),
 )
 
@@ -114,7 +114,7 @@ FORGED: dict[str, Callable[[], Ledger]] = {
     ),
     "a prefix of a whole subnet": lambda: replace(HONEST, pool=Pool(prefixes={Prefix("10.0.0.0/16"): 1.0})),
     "a claim of another pod": lambda: replace(HONEST, claims={PodUid("v"): HONEST.claims[PodUid("u")]}),
-    "a wait without end": lambda: replace(HONEST, paces={"trunk": Pace(not_before=float("inf"))}),
+    "a wait without end": lambda: replace(HONEST, backoffs={"trunk": Backoff(not_before=float("inf"))}),
     "a suspect that is none": lambda: replace(HONEST, suspects=(EniId("vpc-1"),)),
 }
 

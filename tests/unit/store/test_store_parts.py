@@ -12,7 +12,7 @@ from common.model.errors import LedgerUnreadable, StaleTerm, StaleToken, StoreUn
 from common.model.ids import EniId, InstanceId, NodeName, PodUid
 from common.model.ledger import Ledger
 from common.model.node import NodeFacts, NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.store import Store, keys
 from common.store.broker import LOAD_INSTANCES, NODES
 from common.store.connect import connect, sentinels
@@ -26,8 +26,8 @@ I1 = InstanceId("i-0123456789abcdef0")
 VIEW = NodeView(node=NodeFacts(name=NODE, uid="u"))
 
 
-def wish(uid: str, *, finished: bool = False) -> PodWish:
-    return PodWish(uid=PodUid(uid), namespace="default", name=f"pod-{uid}", branches=1, finished=finished)
+def wish(uid: str, *, finished: bool = False) -> PodRequest:
+    return PodRequest(uid=PodUid(uid), namespace="default", name=f"pod-{uid}", branches=1, finished=finished)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from common.model.config import ClusterConfig
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName, PodUid
 from common.model.node import CniNodeFacts, NodeView
-from common.model.pod import PodWish
+from common.model.pod import PodRequest
 from common.store import Store, keys
 from tests.kit.api import cluster, cut, node, pod
 from tests.kit.clock import VirtualClock
@@ -559,7 +559,7 @@ def test_the_values_of_a_desired_state_are_the_projected_ones(watch: Watch) -> N
     """Whatever the store does with them on the way."""
     desired = watch.desired(N1)
     assert isinstance(desired.view.cninode, CniNodeFacts)
-    assert all(isinstance(wish, PodWish) for wish in desired.pods.values())
+    assert all(isinstance(wish, PodRequest) for wish in desired.pods.values())
     assert all(isinstance(uid, str) for uid in map(PodUid, desired.pods))
     assert NodeName("n1") in watch.store.known_nodes()
 

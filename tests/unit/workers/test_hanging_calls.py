@@ -138,7 +138,7 @@ def worker() -> Iterator[Worker]:
 def attempts(worker: Worker, node: NodeName) -> int:
     ledger = worker.store.load_ledger(node)
     assert ledger is not None
-    return sum(pace.attempts for pace in ledger.paces.values())
+    return sum(backoff.attempts for backoff in ledger.backoffs.values())
 
 
 def until(holds: Callable[[], bool], seconds: float = 10.0) -> float:
@@ -231,11 +231,13 @@ def test_a_run_that_waits_for_a_near_moment_plans_again_when_it_has_come(worker:
     before = drawn.plans
     moment = time.time() + 10 * reconcile.POLL_SECONDS
     assert reconcile.LINGER_SECONDS >= 10 * reconcile.POLL_SECONDS
-    held = {subject: msgspec.structs.replace(pace, not_before=moment) for subject, pace in ledger.paces.items()}
+    held = {
+        subject: msgspec.structs.replace(backoff, not_before=moment) for subject, backoff in ledger.backoffs.items()
+    }
     assert held
     token = worker.store.acquire(GONE, "setup", 15.0)
     assert token is not None
-    worker.store.save_ledger(GONE, msgspec.structs.replace(ledger, paces=held), "setup", token)
+    worker.store.save_ledger(GONE, msgspec.structs.replace(ledger, backoffs=held), "setup", token)
     worker.store.release(GONE, "setup", token)
     reconciler.run(GONE)
     assert time.time() >= moment

@@ -1,0 +1,191 @@
+"""A branch from plan to association: create, permit, associate; and what a step that failed undoes."""
+
+from typing import Any, assert_never
+
+from common.model import actions as act
+from common.model.errors import Denied, NotYetFound, OutsideError, Throttled, TokenMismatch, Unavailable
+from common.model.ledger import Branch, BranchState, TrunkState
+from common.model.notice import EventReason, Severity
+from common.node.branch.claims import undo_claim
+from common.node.branch.releasing import release
+from common.node.retry import PASSING, after_failure
+from common.node.state import NodeState, Planning
+from common.node.tokens import association_token
+from common.rules import subjects
+from common.rules.managed import interface_tags
+
+STEP_NAMES = {
+    act.CreateBranch: "creating network interface",
+    act.PermitBranch: "creating network interface permission",
+    act.AssociateBranch: "associating branch to trunk",
+}
+AUDIT_SECONDS = 10.0
+"""After a step that failed for good the node is compared with EC2: what it left shows by then."""
+
+
+def make(state: Planning, branch: Branch, *, serving: bool) -> bool:
+    """The next step of its making, or of its undoing. True: as `release`."""
+    subject = subjects.branch(branch.key)
+    if branch.unwanted:
+        if branch.state is BranchState.PLANNED and not branch.tried and subject not in state.busy:
+            state.drop_branch(branch.key)
+            return False
+        if branch.state is not BranchState.PLANNED and not branch.associating:
+            return release(state, branch)
+        # It may exist, or be associated, without our knowing: the same call with the same token tells.
+    elif not serving and not branch.tried:
+        return False
+    if not state.may(subject):
+        return False
+    trunk = state.ledger.trunk
+    if not branch.unwanted and (trunk.state is not TrunkState.READY or trunk.eni_id != branch.trunk_id):
+        state.ledger = undo_claim(state.ledger, branch.pod_uid)
+        state.look_at(state.now)
+        return False
+    match branch.state:
+        case BranchState.PLANNED:
+            extra, _ = interface_tags(state.ledger.cninode_spec)
+            state.set_branch(branch.key, tried=True)
+            state.start(
+                act.CreateBranch(
+                    subject=subject,
+                    key=branch.key,
+                    subnet_id=branch.subnet_id,
+                    groups=branch.groups,
+                    token=branch.token,
+                    vlan=branch.vlan,
+                    trunk_id=branch.trunk_id,
+                    instance_id=branch.instance_id,
+                    pod_uid=branch.pod_uid,
+                    extra_tags=extra,
+                    again=branch.tried,
+                )
+            )
+        case BranchState.CREATED:
+            assert branch.eni_id is not None
+            state.start(act.PermitBranch(subject=subject, key=branch.key, eni_id=branch.eni_id))
+        case BranchState.PERMITTED:
+            assert branch.eni_id is not None
+            state.set_branch(branch.key, associating=True)
+            state.start(
+                act.AssociateBranch(
+                    subject=subject,
+                    key=branch.key,
+                    eni_id=branch.eni_id,
+                    trunk_id=branch.trunk_id,
+                    vlan=branch.vlan,
+                    token=association_token(branch.token, branch.associations_ended),
+                    again=branch.associating,
+                )
+            )
+        case _:
+            pass
+    return False
+
+
+def done(state: NodeState, action: act.Making, value: Any) -> None:
+    match action:
+        case act.CreateBranch(key=key):
+            state.set_branch(
+                key,
+                state=BranchState.CREATED,
+                eni_id=value.eni_id,
+                mac=value.mac,
+                private_ip=value.primary_ip,
+                ipv6=value.ipv6,
+                made_at=state.now,
+                since=state.now,
+            )
+        case act.PermitBranch(key=key):
+            state.set_branch(key, state=BranchState.PERMITTED, since=state.now)
+        case act.AssociateBranch(key=key):
+            state.set_branch(key, state=BranchState.ASSOCIATED, association=value, associating=False, since=state.now)
+        case _:
+            assert_never(action)
+
+
+def not_begun(state: NodeState, action: act.Making) -> None:
+    """Where it was the first call, nothing can have come of it."""
+    match action:
+        case act.CreateBranch(again=False):
+            state.set_branch(action.key, tried=False)
+        case act.AssociateBranch(again=False):
+            state.set_branch(action.key, associating=False)
+        case _:
+            pass
+
+
+def failed(state: NodeState, action: act.Making, error: OutsideError) -> None:
+    if isinstance(error, (Throttled, NotYetFound, Unavailable)):
+        not_begun(state, action)
+    branch = state.ledger.branches.get(action.key)
+    if branch is None:
+        return
+    if isinstance(error, Unavailable) and _nothing_begun(state, branch):
+        _begin_later(state, action, branch)
+    if isinstance(error, PASSING):
+        return
+    if branch.unwanted:
+        _learned(state, action, branch, error)
+    elif isinstance(action, act.AssociateBranch) and _token_spent(action, branch, error):
+        state.set_branch(action.key, associations_ended=1)
+        state.set_backoff(action.subject, None)
+    else:
+        _refused(state, action, branch, error)
+
+
+def _refused(state: NodeState, action: act.Making, branch: Branch, error: OutsideError) -> None:
+    """The pod begins anew: its interfaces are taken back, and the next attempt is paced by the pod."""
+    if isinstance(action, act.CreateBranch) and not (action.again and isinstance(error, Denied)):
+        # Nothing was made under this token, or (a mismatch) something that the audit will find.
+        state.set_branch(action.key, tried=False)
+    if isinstance(action, act.AssociateBranch) and not action.again:
+        state.set_branch(action.key, associating=False)
+    backoff = state.backoff(action.subject)
+    claim = subjects.claim(branch.pod_uid)
+    state.set_backoff(action.subject, None)
+    state.set_backoff(claim, after_failure(state.backoff(claim), error, state.now, state.jitter, backoff.scope))
+    state.ledger = undo_claim(state.ledger, branch.pod_uid)
+    state.change(audit_at=min(state.ledger.audit_at, state.now + AUDIT_SECONDS))
+    state.emit_pod(
+        branch,
+        EventReason.BRANCH_ALLOCATION_FAILED,
+        f"failed to allocate branch ENI to pod: {STEP_NAMES[type(action)]}, {error}",
+        Severity.WARNING,
+    )
+
+
+def _nothing_begun(state: NodeState, branch: Branch) -> bool:
+    """No call was made yet for any interface of the pod."""
+    made_for = [b for b in state.ledger.branches.values() if b.pod_uid == branch.pod_uid and not b.unwanted]
+    return branch in made_for and all(b.state is BranchState.PLANNED and not b.tried for b in made_for)
+
+
+def _begin_later(state: NodeState, action: act.Making, branch: Branch) -> None:
+    """The pod waits without a place on the trunk, and by then its groups may be others."""
+    backoff = state.backoff(action.subject)
+    state.set_backoff(action.subject, None)
+    state.set_backoff(subjects.claim(branch.pod_uid), backoff)
+    state.ledger = undo_claim(state.ledger, branch.pod_uid)
+
+
+def _token_spent(action: act.AssociateBranch, branch: Branch, error: OutsideError) -> bool:
+    """An earlier call took effect and its association has ended since: the token makes no other one. Believed once."""
+    return action.again and isinstance(error, TokenMismatch) and not branch.associations_ended
+
+
+def _learned(
+    state: NodeState,
+    action: act.Making,
+    branch: Branch,
+    error: OutsideError,
+) -> None:
+    """The call was made to learn whether it had taken effect before. A refusal does not tell so of an association:
+    it is released as if it were there. Of an interface it does, but for one for lack of rights: asked again later."""
+    if isinstance(action, act.CreateBranch) and isinstance(error, Denied):
+        return
+    state.set_backoff(action.subject, None)
+    if isinstance(action, act.CreateBranch):
+        state.drop_branch(branch.key)
+    elif isinstance(action, act.AssociateBranch):
+        state.set_branch(action.key, state=BranchState.COOLING, associating=False, since=0.0)
