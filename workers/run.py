@@ -22,8 +22,8 @@ from workers.context import Context, check, new_incarnation, prepare
 from workers.health import health
 from workers.heartbeat import Heartbeat
 from workers.introspection import introspection
+from workers.node_run import FINISH_SECONDS
 from workers.progress import Progress
-from workers.reconcile import FINISH_SECONDS
 
 WAIT_SECONDS = 2.0
 """Interval of looks whether there is by now what a process cannot begin without."""

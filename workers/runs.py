@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import Protocol
 
 from common.model.ids import NodeName
-from workers.reconcile import Ending
+from workers.node_run import Ending
 
 CONTINUES = "continues"
 

@@ -111,21 +111,19 @@ FAULTS: tuple[Fault, ...] = (
         "windows: prefixes rounded down", "_whole_prefixes", "-(-addresses // ADDRESSES_PER_PREFIX)", "addresses // 16"
     ),
     # --- runs, queue, locks, leader
-    Fault("run: intents saved after the start", "Reconciler._plan", "self._save(run, ledger)", "pass"),
+    Fault("run: intents saved after the start", "NodeRun._plan", "self._save(ledger)", "pass"),
     Fault("run: sliced and forgotten", "Reconciler._leave", "if ending is Ending.SLICED:", "if False:"),
     Fault("run: released, not published", "Reconciler._leave", "if self.store.release(", "if not self.store.release("),
-    Fault("run: last outcomes lost", "Reconciler._finish", "self._save(run, run.ledger)", "pass"),
-    Fault("run: the lock is not looked at", "Reconciler._confirm", "raise StaleToken(run.node)", "pass"),
+    Fault("run: last outcomes lost", "NodeRun._finish", "self._save(self.ledger)", "pass"),
+    Fault("run: the lock is not looked at", "NodeRun._confirm", "raise StaleToken(self.node)", "pass"),
     Fault(
         "run: never dirty",
-        "Reconciler._is_dirty",
-        "return self.dirty_check.on(",
-        "return False and self.dirty_check.on(",
+        "NodeRun._is_dirty",
+        "return self.shared.dirty_check.on(",
+        "return False and self.shared.dirty_check.on(",
     ),
-    Fault("run: nobody is woken for a thread", "Reconciler._work", "run.executor.wake(", "(lambda *_: None)("),
-    Fault(
-        "run: one fault stops the node", "Reconciler._planned", "burst_left=self._burst_left(run)", "burst_left=1 / 0"
-    ),
+    Fault("run: nobody is woken for a thread", "NodeRun.work", "self.executor.wake(", "(lambda *_: None)("),
+    Fault("run: one fault stops the node", "NodeRun._planned", "burst_left=self._burst_left()", "burst_left=1 / 0"),
     Fault("ledger: fencing off", "save_ledger.lua", "~= ARGV[2]", "== 'x'"),
     Fault("term: fencing off", "fenced.lua", "tonumber(latest) > tonumber(term)", "false"),
     Fault("list: complete whoever began another", "finish_list.lua", "~= ARGV[1]", "== 'x'"),

@@ -10,7 +10,8 @@ import pytest
 from common.model import actions as act
 from common.store.link import Link
 from common.store.store import Store
-from workers.reconcile import Ending, Reconciler
+from workers.node_run import Ending, NodeRun
+from workers.reconcile import Reconciler
 from workers.steps import Ports, branches
 from workers.steps.table import STEPS
 
@@ -39,35 +40,35 @@ def _step_with_kube(patch: pytest.MonkeyPatch, action: type, methods: Callable[[
 
 
 def mark_cleared_after_the_read(patch: pytest.MonkeyPatch) -> None:
-    real, clear = Reconciler._read, Store.clear_dirty
+    real, clear = NodeRun._read, Store.clear_dirty
 
-    def read(self: Reconciler, run: Any) -> None:
-        real(self, run)
-        clear(self.store, run.node)
+    def read(run: NodeRun) -> None:
+        real(run)
+        clear(run.shared.store, run.node)
 
     patch.setattr(Store, "look", Store.desired)
-    patch.setattr(Reconciler, "_read", read)
+    patch.setattr(NodeRun, "_read", read)
 
 
 def intents_saved_after_the_start(patch: pytest.MonkeyPatch) -> None:
-    planned, saved = Reconciler._plan, Reconciler._save
+    planned, saved = NodeRun._plan, NodeRun._save
     planning: set[str] = set()
 
-    def plan(self: Reconciler, run: Any) -> Any:
+    def plan(run: NodeRun) -> Any:
         planning.add(run.owner)
         try:
-            made = planned(self, run)
+            made = planned(run)
         finally:
             planning.discard(run.owner)
-        saved(self, run, made.ledger)
+        saved(run, made.ledger)
         return made
 
-    def save(self: Reconciler, run: Any, ledger: Any) -> None:
+    def save(run: NodeRun, ledger: Any) -> None:
         if run.owner not in planning:
-            saved(self, run, ledger)
+            saved(run, ledger)
 
-    patch.setattr(Reconciler, "_plan", plan)
-    patch.setattr(Reconciler, "_save", save)
+    patch.setattr(NodeRun, "_plan", plan)
+    patch.setattr(NodeRun, "_save", save)
 
 
 def every_node_is_gone(patch: pytest.MonkeyPatch) -> None:
@@ -115,7 +116,7 @@ def successor_taken_for_the_pod(patch: pytest.MonkeyPatch) -> None:
 def sliced_run_not_published(patch: pytest.MonkeyPatch) -> None:
     real = Reconciler._leave
 
-    def leave(self: Reconciler, run: Any, ending: Ending) -> None:
+    def leave(self: Reconciler, run: NodeRun, ending: Ending) -> None:
         real(self, run, Ending.SETTLED if ending is Ending.SLICED else ending)
 
     patch.setattr(Reconciler, "_leave", leave)

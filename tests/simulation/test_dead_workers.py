@@ -7,7 +7,7 @@ import pytest
 from common.model.ids import NodeName
 from tests.simulation.cluster import Cluster
 from tests.simulation.crashes import CrashPoints
-from workers.reconcile import Ending
+from workers.node_run import Ending
 
 Simulate = Callable[..., Cluster]
 DEADLINE_SECONDS = 3.0

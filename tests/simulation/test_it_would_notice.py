@@ -14,6 +14,7 @@ from sandbox.ec2.world import Ec2World
 from tests.simulation import lives
 from tests.simulation.cluster import Cluster
 from tests.simulation.crashes import CrashPoints
+from workers.node_run import NodeRun
 from workers.reconcile import Reconciler
 
 Simulate = Callable[..., Cluster]
@@ -46,23 +47,23 @@ def without_tokens(patch: pytest.MonkeyPatch) -> None:
 def without_intents(patch: pytest.MonkeyPatch) -> None:
     """What is planned is recorded only with its outcome."""
     known: dict[str, Ledger] = {}
-    apply, leave, save = Reconciler._apply, Reconciler._leave, Reconciler._save
+    apply, leave, save = NodeRun._apply, Reconciler._leave, NodeRun._save
 
-    def applied(self: Reconciler, run: Any, ended: Any) -> None:
-        apply(self, run, ended)
+    def applied(run: NodeRun, ended: Any) -> None:
+        apply(run, ended)
         known[run.owner] = run.ledger
 
-    def left(self: Reconciler, run: Any, ending: Any) -> None:
+    def left(self: Reconciler, run: NodeRun, ending: Any) -> None:
         if run.saved is not None:
-            save(self, run, run.ledger)
+            save(run, run.ledger)
         leave(self, run, ending)
 
-    def late(self: Reconciler, run: Any, ledger: Ledger | None) -> None:
-        save(self, run, ledger if ledger is None else known.get(run.owner, run.saved or Ledger(node=run.node)))
+    def late(run: NodeRun, ledger: Ledger | None) -> None:
+        save(run, ledger if ledger is None else known.get(run.owner, run.saved or Ledger(node=run.node)))
 
-    patch.setattr(Reconciler, "_apply", applied)
+    patch.setattr(NodeRun, "_apply", applied)
     patch.setattr(Reconciler, "_leave", left)
-    patch.setattr(Reconciler, "_save", late)
+    patch.setattr(NodeRun, "_save", late)
 
 
 def crash(cluster: Cluster, number: int) -> None:

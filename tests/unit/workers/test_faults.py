@@ -7,9 +7,9 @@ from common.model.ids import NodeName
 from common.model.notice import NodeNotice
 from common.store import keys
 from tests.unit.workers.test_hanging_calls import GONE, Worker
-from workers import reconcile
+from workers import node_run, reconcile
 from workers.faults import FIRST_SECONDS, LONGEST_SECONDS, Faults
-from workers.reconcile import Ending
+from workers.node_run import Ending
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_a_run_that_raises_is_reported_and_its_node_parked_with_its_lock_free(
 
     worker.departed(GONE, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(reconcile, "plan", broken)
+        patch.setattr(node_run, "plan", broken)
         assert worker.runs.run(GONE) == Ending.FAILED
     (notice,) = worker.notices
     assert isinstance(notice, NodeNotice)

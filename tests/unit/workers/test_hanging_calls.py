@@ -23,11 +23,12 @@ from common.model.outcome import Done, Failed, Outcome
 from common.node.state import Options
 from common.store import Store, keys
 from tests.kit.fake_redis import FakeRedis
-from workers import reconcile
+from workers import node_run
 from workers.executor import ThreadExecutor
 from workers.lost_runs import LostRuns
+from workers.node_run import Ending
 from workers.outages import KnownOutages
-from workers.reconcile import Ending, Reconciler
+from workers.reconcile import Reconciler
 from workers.rooms import Rooms
 from workers.runs import CONTINUES, Runs
 from workers.waking import wake
@@ -156,7 +157,7 @@ def test_a_run_whose_calls_hang_lets_go_of_its_task(worker: Worker) -> None:
     worker.departed(GONE, 1)
     began = time.monotonic()
     assert worker.runs.run(GONE) == CONTINUES
-    assert time.monotonic() - began < reconcile.STUCK_SECONDS + 1
+    assert time.monotonic() - began < node_run.STUCK_SECONDS + 1
     assert worker.runs.wait(0) == 1
     worker.go_on.set()
     assert worker.runs.wait(10) == 0
@@ -188,7 +189,7 @@ def test_who_is_turned_away_is_woken_when_there_is_a_place(worker: Worker) -> No
 
 
 def test_a_step_that_never_returns_is_left_behind(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "FINISH_SECONDS", 1.0)
+    monkeypatch.setattr(node_run, "FINISH_SECONDS", 1.0)
     worker.hanging = {act.Review}
     worker.departed(GONE, 1)
     assert worker.runs.run(GONE) == CONTINUES
@@ -229,8 +230,8 @@ def test_a_run_that_waits_for_a_near_moment_plans_again_when_it_has_come(worker:
     ledger = worker.store.load_ledger(GONE)
     assert ledger is not None
     before = drawn.plans
-    moment = time.time() + 10 * reconcile.POLL_SECONDS
-    assert reconcile.LINGER_SECONDS >= 10 * reconcile.POLL_SECONDS
+    moment = time.time() + 10 * node_run.POLL_SECONDS
+    assert node_run.LINGER_SECONDS >= 10 * node_run.POLL_SECONDS
     held = {
         subject: msgspec.structs.replace(backoff, not_before=moment) for subject, backoff in ledger.backoffs.items()
     }

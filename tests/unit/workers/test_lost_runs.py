@@ -14,8 +14,9 @@ from tests.kit.fake_redis import FakeRedis
 from tests.unit.workers.test_hanging_calls import Published
 from workers.executor import ActionExecutor
 from workers.lost_runs import LostRuns
+from workers.node_run import Ending
 from workers.outages import KnownOutages
-from workers.reconcile import Ending, Reconciler
+from workers.reconcile import Reconciler
 
 NODE = NodeName("n1")
 
