@@ -18,8 +18,8 @@ from time import time
 from typing import Any
 
 import redis
+from kombu import transport as kombu_transport
 from kombu.message import Message
-from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel, QoS, SentinelChannel, SentinelTransport, Transport
 from kombu.utils.json import dumps
 
@@ -49,9 +49,14 @@ _log = get_logger(__name__)
 
 
 def use() -> None:
-    """From now on connections of this process to `redis://`, `rediss://` and `sentinel://` are made by these."""
+    """From now on connections of this process to `redis://`, `rediss://` and `sentinel://` are made by these, whatever
+    made them before."""
     own = {"redis": SteadyTransport, "rediss": SteadyTransport, "sentinel": SteadySentinelTransport}
-    TRANSPORT_ALIASES.update({scheme: f"{__name__}:{transport.__name__}" for scheme, transport in own.items()})
+    kept: dict[str, Any] = vars(kombu_transport)["_transport_cache"]  # What kombu found first.
+    for scheme, transport in own.items():
+        kombu_transport.TRANSPORT_ALIASES[scheme] = f"{__name__}:{transport.__name__}"
+        if kept.get(scheme) is not transport:
+            kept.pop(scheme, None)
 
 
 class SteadyQoS(QoS):

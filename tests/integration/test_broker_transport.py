@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kombu import Connection
+from kombu import Connection, transport
 from kombu.message import Message
+from kombu.transport.redis import Transport
 
 from common.store.broker import celery_app
+from common.store.transport import SteadyTransport
 from sandbox.redis import RedisServer
 
 
@@ -47,3 +49,10 @@ def test_an_acknowledgement_fails_as_one_over_any_lost_connection(
     message.ack_log_error(logging.getLogger("celery"), connection.connection_errors)
     assert "Couldn't ack" in caplog.text
     assert not message.acknowledged
+
+
+def test_connections_are_ours_although_kombu_made_another_before() -> None:
+    vars(transport)["_transport_cache"]["redis"] = Transport
+    with celery_app("redis://127.0.0.1:1/0").connection_for_write() as connection:
+        assert connection.transport_cls == "redis"
+        assert isinstance(connection.transport, SteadyTransport)
