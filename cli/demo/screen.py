@@ -10,8 +10,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from cli.demo.ideal import percentile
-from cli.status.glance import Glance
 from cli.status.show import nodes_tables, summary
+from cli.status.summary import ClusterStatus
 from common.clock import Clock
 
 BORDERS = 4
@@ -24,7 +24,7 @@ LINE_SECONDS = 5.0
 class Picture:
     """One moment."""
 
-    glance: Glance | None = None
+    status: ClusterStatus | None = None
     pods: int = 0
     served: int = 0
     waits: list[float] = field(default_factory=list)
@@ -99,10 +99,10 @@ class Tables:
     def show(self, picture: Picture) -> None:
         now = self._clock.now()
         parts: list[RenderableType] = [Text(part.strip()) for part in picture.words().split("|")]
-        if picture.glance is not None:
-            parts += summary(picture.glance)
+        if picture.status is not None:
+            parts += summary(picture.status)
             rows = max(3, self._console.height - len(parts) - 10)
-            parts += nodes_tables(picture.glance.nodes, now, rows, self._console.width - BORDERS)
+            parts += nodes_tables(picture.status.nodes, now, rows, self._console.width - BORDERS)
         self._live.update(Panel(Group(*parts), title=self._phase, title_align="left"), refresh=True)
 
     def _new_live(self) -> Live:

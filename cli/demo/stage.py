@@ -10,7 +10,7 @@ from cli.demo.ideal import scaled
 from cli.demo.plan import DemoFailed, Plan
 from cli.demo.screen import Picture
 from cli.demo.told import Listener
-from cli.status.read import read_glance
+from cli.status.read import read_cluster
 from common.clock import Clock
 from common.kube.transport import connect as connect_kube
 from common.model.limits import load_limits
@@ -77,15 +77,15 @@ class Stage:
         """The present state."""
         pods = self.cluster.live()
         actions: dict[str, dict[str, int]] = call("GET", f"{self.ec2_url}/_sandbox/summary")["actions"]
-        glance = read_glance(self._store, load_limits())
+        status = read_cluster(self._store, load_limits())
         return Picture(
-            glance=glance,
+            status=status,
             pods=len(pods),
             served=sum(pod.annotated_at is not None for pod in pods),
             waits=self.cluster.waits(),
             calls=sum(counts["calls"] for counts in actions.values()),
             throttled=sum(counts.get("RequestLimitExceeded", 0) for counts in actions.values()),
-            branches=sum(node.making + node.used + node.cooling for node in glance.nodes),
+            branches=sum(node.making + node.used + node.cooling for node in status.nodes),
         )
 
     def ec2(self, what: str) -> Any:

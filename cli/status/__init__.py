@@ -1,1 +1,1 @@
-"""The cluster at a glance, out of Redis alone: reads, never writes."""
+"""The state of the cluster, out of Redis alone: reads, never writes."""

@@ -5,16 +5,16 @@ from typing import Any
 
 import msgspec
 
-from cli.status.glance import Glance, NodeGlance
+from cli.status.summary import ClusterStatus, NodeStatus
 
-ONLY: Mapping[str, Callable[[NodeGlance], bool]] = {
+ONLY: Mapping[str, Callable[[NodeStatus], bool]] = {
     "waiting": lambda node: bool(node.waiting),
     "trouble": lambda node: bool(node.problem),
     "full": lambda node: node.pool is None and node.trunk == "ready" and node.free == 0,
     "linux": lambda node: node.pool is None,
     "windows": lambda node: node.pool is not None,
 }
-SORT: Mapping[str, Callable[[NodeGlance], Any]] = {
+SORT: Mapping[str, Callable[[NodeStatus], Any]] = {
     "name": lambda node: node.node,
     "waiting": lambda node: -len(node.waiting),
     "free": lambda node: node.free,
@@ -25,8 +25,8 @@ SORT: Mapping[str, Callable[[NodeGlance], Any]] = {
 """By these, then by name. Numbers that ask for attention come first: most used, least free."""
 
 
-def choose(glance: Glance, only: tuple[str, ...], sort: str) -> Glance:
+def choose(status: ClusterStatus, only: tuple[str, ...], sort: str) -> ClusterStatus:
     """The same with those nodes that satisfy each of `only`, sorted."""
-    nodes = [node for node in glance.nodes if all(ONLY[name](node) for name in only)]
+    nodes = [node for node in status.nodes if all(ONLY[name](node) for name in only)]
     nodes.sort(key=lambda node: (SORT[sort](node), node.node))
-    return msgspec.structs.replace(glance, nodes=tuple(nodes))
+    return msgspec.structs.replace(status, nodes=tuple(nodes))

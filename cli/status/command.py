@@ -10,7 +10,7 @@ from rich.live import Live
 
 from cli.console import console, warn_of_unknown_settings
 from cli.status.choose import ONLY, SORT, choose
-from cli.status.read import read_glance, read_node, read_pod
+from cli.status.read import read_cluster, read_node, read_pod
 from cli.status.show import render
 from cli.status.show_detail import render_node, render_pod
 from common.clock import Clock, SystemClock
@@ -50,8 +50,8 @@ def status(what: str | None, watch: bool, output: str, as_json: bool, only: tupl
 
     def read() -> tuple[msgspec.Struct, Show]:
         if what is None:
-            glance = choose(read_glance(store, limits), only, sort)
-            return glance, lambda now, width, shown: render(glance, now, width, shown)
+            cluster = choose(read_cluster(store, limits), only, sort)
+            return cluster, lambda now, width, shown: render(cluster, now, width, shown)
         if "/" in what:
             pod = read_pod(store, what)
             return pod, lambda now, width, _: render_pod(pod, now, width)

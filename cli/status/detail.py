@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from cli.status.glance import NodeGlance, node_glance, waits, why_waiting
+from cli.status.summary import NodeStatus, node_status, waits, why_waiting
 from common.model.desired import Desired
 from common.model.errors import ControllerError
 from common.model.ids import NodeName
@@ -54,7 +54,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeDetail(msgspec.Struct, frozen=True, kw_only=True):
-    glance: NodeGlance
+    summary: NodeStatus
     instance: str
     subnet: str
     trunk_subnet: str
@@ -101,11 +101,11 @@ def node_detail(
     limits: Mapping[str, InstanceLimits],
     unreadable: str = "",
 ) -> NodeDetail:
-    """As `node_glance`, with everything that its ledger holds."""
-    glance = node_glance(ledger, desired, name, limits, unreadable)
+    """As `node_status`, with everything that its ledger holds."""
+    summary = node_status(ledger, desired, name, limits, unreadable)
     ledger = ledger or Ledger(node=name)
     return NodeDetail(
-        glance=glance,
+        summary=summary,
         instance=ledger.instance.instance_id if ledger.instance else "",
         subnet=ledger.instance.subnet.subnet_id if ledger.instance else "",
         trunk_subnet=ledger.trunk.subnet_id or "",

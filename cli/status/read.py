@@ -7,8 +7,8 @@ import msgspec
 from cli.status.alarms import alarms, member
 from cli.status.detail import NodeDetail, PodDetail, find_node, node_detail, pod_detail
 from cli.status.ec2_limits import notable
-from cli.status.glance import Glance, node_glance
 from cli.status.outages import sentences
+from cli.status.summary import ClusterStatus, node_status
 from common.model.errors import LedgerNewer, LedgerUnreadable
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
@@ -18,7 +18,7 @@ from common.store import Store
 WATCHER, WORKER = "watcher", "worker"
 
 
-def read_glance(store: Store, limits: Mapping[str, InstanceLimits]) -> Glance:
+def read_cluster(store: Store, limits: Mapping[str, InstanceLimits]) -> ClusterStatus:
     """Not one consistent read: nodes move on meanwhile. Raises StoreUnavailable."""
     ledgers, unreadable = _ledgers(store)
     nodes, config = [], None
@@ -28,11 +28,11 @@ def read_glance(store: Store, limits: Mapping[str, InstanceLimits]) -> Glance:
         ledger = ledgers.get(name)
         # Nodes that are none of ours have desired state but nothing to show.
         if ledger is not None or desired.pods or name in unreadable:
-            nodes.append(node_glance(ledger, desired, name, limits, unreadable.get(name, "")))
+            nodes.append(node_status(ledger, desired, name, limits, unreadable.get(name, "")))
     workers = {name: member(WORKER, about) for name, about in store.members(WORKER).items()}
     watchers = {name: member(WATCHER, about) for name, about in store.members(WATCHER).items()}
     complete = store.is_complete()
-    return Glance(
+    return ClusterStatus(
         nodes=tuple(nodes),
         queues=store.queue_depths(),
         workers=workers,

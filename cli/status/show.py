@@ -1,4 +1,4 @@
-"""The glance as tables for people, from a terminal of 80 columns on. What asks for attention comes first."""
+"""The cluster as tables for people, from a terminal of 80 columns on. What asks for attention comes first."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -11,7 +11,7 @@ from rich.text import Text
 from cli.status.alarms import leaders
 from cli.status.ec2_limits import limits_table
 from cli.status.fit import Column, cut, fitting, without_common_domain
-from cli.status.glance import Glance, NodeGlance, WindowsPool
+from cli.status.summary import ClusterStatus, NodeStatus, WindowsPool
 
 WAITING_SHOWN = 15
 PROBLEMS_SHOWN = 15
@@ -20,31 +20,31 @@ WITH_NODES_WIDTH = 100
 _TRUNK_STYLES = {"ready": "green", "unsupported": "red", "undoing": "red", "absent": "dim"}
 
 
-def render(glance: Glance, now: float, width: int, nodes_shown: int | None = None) -> RenderableType:
+def render(status: ClusterStatus, now: float, width: int, nodes_shown: int | None = None) -> RenderableType:
     """All of it. `now`: epoch seconds. `width`: columns of the terminal. `nodes_shown`: the first so many nodes (None:
     every one)."""
-    parts: list[RenderableType] = [*summary(glance)]
-    if glance.ec2_limits:
-        parts += [Text(), limits_table(glance.ec2_limits)]
-    if any(node.waiting for node in glance.nodes):
-        parts += [Text(), waiting_table(glance.nodes, now, width)]
-    if any(node.problem for node in glance.nodes):
-        parts += [Text(), problems_table(glance.nodes, width)]
-    return Group(*parts, *nodes_tables(glance.nodes, now, nodes_shown, width))
+    parts: list[RenderableType] = [*summary(status)]
+    if status.ec2_limits:
+        parts += [Text(), limits_table(status.ec2_limits)]
+    if any(node.waiting for node in status.nodes):
+        parts += [Text(), waiting_table(status.nodes, now, width)]
+    if any(node.problem for node in status.nodes):
+        parts += [Text(), problems_table(status.nodes, width)]
+    return Group(*parts, *nodes_tables(status.nodes, now, nodes_shown, width))
 
 
-def summary(glance: Glance) -> list[Text]:
+def summary(status: ClusterStatus) -> list[Text]:
     """Lines about the processes and the queues."""
-    lead = leaders(glance.watchers)
-    depth = ", ".join(f"{name} {number}" for name, number in glance.queues.items())
+    lead = leaders(status.watchers)
+    depth = ", ".join(f"{name} {number}" for name, number in status.queues.items())
     return [
-        Text(f"Watchers {len(glance.watchers)}, leader {', '.join(lead) or 'unknown'}"),
-        Text(f"Workers {len(glance.workers)}; messages waiting: {depth}"),
-        *(Text(alarm, "red") for alarm in glance.alarms),
+        Text(f"Watchers {len(status.watchers)}, leader {', '.join(lead) or 'unknown'}"),
+        Text(f"Workers {len(status.workers)}; messages waiting: {depth}"),
+        *(Text(alarm, "red") for alarm in status.alarms),
     ]
 
 
-def nodes_tables(nodes: Sequence[NodeGlance], now: float, shown: int | None, width: int) -> list[RenderableType]:
+def nodes_tables(nodes: Sequence[NodeStatus], now: float, shown: int | None, width: int) -> list[RenderableType]:
     """A row each with the sums over all of them: nodes with trunks, and Windows nodes where there are any."""
     linux = [node for node in nodes if node.pool is None]
     windows = [node for node in nodes if node.pool is not None]
@@ -60,7 +60,7 @@ def nodes_tables(nodes: Sequence[NodeGlance], now: float, shown: int | None, wid
     return tables
 
 
-def waiting_table(nodes: Sequence[NodeGlance], now: float, width: int) -> Table:
+def waiting_table(nodes: Sequence[NodeStatus], now: float, width: int) -> Table:
     """The pods that wait longest, and why."""
     waiting = sorted(((pod, node.node) for node in nodes for pod in node.waiting), key=lambda one: one[0].since)
     shown = waiting[:WAITING_SHOWN]
@@ -79,7 +79,7 @@ def waiting_table(nodes: Sequence[NodeGlance], now: float, width: int) -> Table:
     return table
 
 
-def problems_table(nodes: Sequence[NodeGlance], width: int) -> Table:
+def problems_table(nodes: Sequence[NodeStatus], width: int) -> Table:
     """The last failure of each node that has one."""
     failing = [node for node in nodes if node.problem]
     shown = failing[:PROBLEMS_SHOWN]
@@ -99,7 +99,7 @@ def _titled(title: str, *columns: str) -> Table:
     return table
 
 
-def _branch_columns(nodes: Sequence[NodeGlance], now: float) -> list[Column[NodeGlance]]:
+def _branch_columns(nodes: Sequence[NodeStatus], now: float) -> list[Column[NodeStatus]]:
     ready = sum(node.trunk == "ready" for node in nodes)
     return [
         Column(
@@ -111,10 +111,10 @@ def _branch_columns(nodes: Sequence[NodeGlance], now: float) -> list[Column[Node
     ]
 
 
-def _pool_columns(nodes: Sequence[NodeGlance], now: float) -> list[Column[NodeGlance]]:
+def _pool_columns(nodes: Sequence[NodeStatus], now: float) -> list[Column[NodeStatus]]:
     none = WindowsPool(used=0, warm=0, cooling=0, prefixes=0)
 
-    def of_pool(name: str) -> Callable[[NodeGlance], int]:
+    def of_pool(name: str) -> Callable[[NodeStatus], int]:
         return lambda node: int(getattr(node.pool or none, name))
 
     titles = ("Used", "Warm", "Cooling", "Prefixes")
@@ -126,21 +126,21 @@ def _pool_columns(nodes: Sequence[NodeGlance], now: float) -> list[Column[NodeGl
     ]
 
 
-def _trunk(node: NodeGlance) -> Text:
+def _trunk(node: NodeStatus) -> Text:
     return Text(node.trunk, _TRUNK_STYLES.get(node.trunk, "yellow"))
 
 
-def _sum(title: str, nodes: Sequence[NodeGlance], number: Callable[[NodeGlance], int]) -> Column[NodeGlance]:
+def _sum(title: str, nodes: Sequence[NodeStatus], number: Callable[[NodeStatus], int]) -> Column[NodeStatus]:
     return Column(title, lambda node: Text(str(number(node))), str(sum(map(number, nodes))))
 
 
-def _waiting(nodes: Sequence[NodeGlance]) -> Column[NodeGlance]:
+def _waiting(nodes: Sequence[NodeStatus]) -> Column[NodeStatus]:
     number = sum(len(node.waiting) for node in nodes)
     return Column("Waiting", lambda node: Text(str(len(node.waiting)), "yellow" if node.waiting else ""), str(number))
 
 
-def _extras(now: float) -> list[Column[NodeGlance]]:
-    def audit(node: NodeGlance) -> Text:
+def _extras(now: float) -> list[Column[NodeStatus]]:
+    def audit(node: NodeStatus) -> Text:
         return Text(f"{max(0.0, node.next_audit - now):.0f} s" if node.next_audit else "")
 
     return [

@@ -38,7 +38,7 @@ class WindowsPool(msgspec.Struct, frozen=True, kw_only=True):
     prefixes: int
 
 
-class NodeGlance(msgspec.Struct, frozen=True, kw_only=True):
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One node. Branch interfaces: `making + used + cooling + free` is what the instance type allows."""
 
     node: NodeName
@@ -58,8 +58,8 @@ class NodeGlance(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds; 0: not planned."""
 
 
-class Glance(msgspec.Struct, frozen=True, kw_only=True):
-    nodes: tuple[NodeGlance, ...]
+class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    nodes: tuple[NodeStatus, ...]
     queues: dict[str, int]
     workers: dict[str, Member]
     watchers: dict[str, Member]
@@ -72,13 +72,13 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     """Only those that differ from the settings, or that calls wait for."""
 
 
-def node_glance(
+def node_status(
     ledger: Ledger | None,
     desired: Desired,
     name: NodeName,
     limits: Mapping[str, InstanceLimits],
     unreadable: str = "",
-) -> NodeGlance:
+) -> NodeStatus:
     """`limits` by instance type. `unreadable`: why there is no ledger although Redis holds one."""
     ledger = ledger or Ledger(node=name)
     instance_type = ledger.instance.instance_type if ledger.instance else ""
@@ -93,7 +93,7 @@ def node_glance(
         for pod in sorted(desired.pods.values(), key=attrgetter("scheduled_at", "uid"))
         if waits(pod)
     )
-    return NodeGlance(
+    return NodeStatus(
         node=name,
         instance_type=instance_type,
         trunk=str(ledger.trunk.state),

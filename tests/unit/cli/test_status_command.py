@@ -16,7 +16,7 @@ from rich.console import Console
 from cli.status.alarms import Member, alarms
 from cli.status.choose import choose
 from cli.status.command import status
-from cli.status.read import read_glance, read_node, read_pod
+from cli.status.read import read_cluster, read_node, read_pod
 from cli.status.show_detail import render_node, render_pod
 from common.model.ec2 import Subnet
 from common.model.ids import BranchKey, EniId, GroupId, InstanceId, Ipv4, NodeName, PodUid, SubnetId, VlanId
@@ -148,10 +148,10 @@ def test_what_is_not_there_is_said(redis: RedisServer, store: Store, what: str) 
 
 
 def test_nodes_are_chosen_and_sorted(store: Store) -> None:
-    glance = read_glance(store, load_limits())
-    assert [node.node for node in choose(glance, ("waiting",), "name").nodes] == [NODE, OTHER]
-    assert [node.node for node in choose(glance, (), "free").nodes] == [OTHER, NODE]
-    assert choose(glance, ("trouble",), "name").nodes == ()
+    status = read_cluster(store, load_limits())
+    assert [node.node for node in choose(status, ("waiting",), "name").nodes] == [NODE, OTHER]
+    assert [node.node for node in choose(status, (), "free").nodes] == [OTHER, NODE]
+    assert choose(status, ("trouble",), "name").nodes == ()
 
 
 def test_a_pipe_is_written_at_once(redis: RedisServer, store: Store) -> None:
@@ -197,7 +197,7 @@ def test_a_node_whose_ledger_this_version_cannot_read_says_so(
     client, prefix = connect(redis.url), keys.prefix("demo")
     client.set(keys.ledger(prefix, OTHER), msgspec.msgpack.encode(body))
     client.sadd(keys.ledgers(prefix), OTHER)
-    (node,) = [node for node in read_glance(store, load_limits()).nodes if node.node == OTHER]
+    (node,) = [node for node in read_cluster(store, load_limits()).nodes if node.node == OTHER]
     assert said in node.problem
     assert [pod.why for pod in node.waiting] == [node.problem]
     assert said in run(redis, OTHER).stdout.partition("Pods that wait")[0]
@@ -233,6 +233,6 @@ def test_alarms(watchers: Mapping[str, Member], workers: Mapping[str, Member], s
 def test_a_beat_that_is_missed_is_stale(redis: RedisServer, store: Store) -> None:
     client = connect(redis.url)
     client.pexpire(keys.member(keys.prefix("demo"), "worker", "w"), 2000)  # 28 of its 30 s are over
-    found = read_glance(store, load_limits())
+    found = read_cluster(store, load_limits())
     assert found.workers["w"].stale
     assert found.alarms == ("Worker w has not beaten for 28 s.",)

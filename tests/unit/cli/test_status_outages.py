@@ -7,7 +7,7 @@ import fakeredis
 import pytest
 
 from cli.status.outages import sentences
-from cli.status.read import read_glance
+from cli.status.read import read_cluster
 from common.model.errors import Denied
 from common.model.ids import NodeName
 from common.model.ledger import Backoff, Ledger
@@ -66,4 +66,4 @@ def test_status_reads_it() -> None:
     store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
     for node in ("n1", "n2"):
         store.outages.failed(SCOPE, NodeName(node), node, Denied("UnauthorizedOperation"), store.time())
-    assert any("CreateNetworkInterface fails for all" in alarm for alarm in read_glance(store, {}).alarms)
+    assert any("CreateNetworkInterface fails for all" in alarm for alarm in read_cluster(store, {}).alarms)

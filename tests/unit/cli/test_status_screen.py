@@ -8,15 +8,15 @@ from rich.console import Console
 
 from cli.status.alarms import Member
 from cli.status.fit import cut
-from cli.status.glance import Glance, NodeGlance, WaitingPod, WindowsPool
 from cli.status.show import render
+from cli.status.summary import ClusterStatus, NodeStatus, WaitingPod, WindowsPool
 from common.model.ids import NodeName
 
 NOW = 10_000.0
 WIDTHS = (80, 100, 160)
 
 
-def node(number: int, **more: object) -> NodeGlance:
+def node(number: int, **more: object) -> NodeStatus:
     values: dict[str, object] = {
         "node": NodeName(f"ip-10-0-{number}-17.us-west-2.compute.internal"),
         "instance_type": "m6idn.24xlarge",
@@ -32,16 +32,16 @@ def node(number: int, **more: object) -> NodeGlance:
         "problem": "",
         "next_audit": NOW + 899,
     }
-    return NodeGlance(**(values | more))  # type: ignore[arg-type]
+    return NodeStatus(**(values | more))  # type: ignore[arg-type]
 
 
-def glance() -> Glance:
+def status() -> ClusterStatus:
     waiting = WaitingPod(
         pod="a-namespace-with-a-name/a-deployment-with-a-long-name-5d4f8c7b9d-x2x4z",
         since=NOW - 123,
         why="InsufficientFreeAddressesInSubnet, 17 times",
     )
-    return Glance(
+    return ClusterStatus(
         nodes=(
             node(1),
             node(2, waiting=(waiting,)),
@@ -58,7 +58,7 @@ def glance() -> Glance:
 
 def shown(width: int) -> list[str]:
     out = io.StringIO()
-    Console(width=width, file=out).print(render(glance(), NOW, width))
+    Console(width=width, file=out).print(render(status(), NOW, width))
     return out.getvalue().splitlines()
 
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from cli.status.glance import IN_QUEUE, node_glance, why_waiting
+from cli.status.summary import IN_QUEUE, node_status, why_waiting
 from common.model.desired import Desired
 from common.model.ec2 import Subnet
 from common.model.ids import (
@@ -59,7 +59,7 @@ def pod(uid: str, **more: object) -> PodRequest:
 
 
 def test_states_of_branches_and_what_is_left_add_up_to_the_type_s_limit() -> None:
-    found = node_glance(
+    found = node_status(
         ledger(TrunkState.READY, *(branch(n, state) for n, state in enumerate(BranchState, 1))),
         Desired(),
         NODE,
@@ -69,18 +69,18 @@ def test_states_of_branches_and_what_is_left_add_up_to_the_type_s_limit() -> Non
 
 
 def test_without_a_trunk_nothing_is_free() -> None:
-    assert node_glance(ledger(TrunkState.ATTACHING), Desired(), NODE, load_limits()).free == 0
+    assert node_status(ledger(TrunkState.ATTACHING), Desired(), NODE, load_limits()).free == 0
 
 
 def test_a_node_without_a_ledger_shows_its_waiting_pods() -> None:
-    found = node_glance(None, Desired(pods={PodUid("a"): pod("a", scheduled_at=5.0)}), NODE, load_limits())
+    found = node_status(None, Desired(pods={PodUid("a"): pod("a", scheduled_at=5.0)}), NODE, load_limits())
     assert [(one.pod, one.since, one.why) for one in found.waiting] == [("d/pod-a", 5.0, "the trunk is absent")]
 
 
 def test_pods_that_were_served_finished_or_are_going_do_not_wait() -> None:
     pods = [pod("a", eni_annotation="[]"), pod("b", finished=True), pod("c", deleting=True)]
     desired = Desired(pods={one.uid: one for one in pods})
-    found = node_glance(ledger(), desired, NODE, load_limits())
+    found = node_status(ledger(), desired, NODE, load_limits())
     assert found.waiting == ()
     assert found.pods == 3
 
@@ -114,4 +114,4 @@ def test_why_a_pod_waits(known: Ledger, why: str) -> None:
 def test_a_failure_of_the_node_itself_is_its_problem() -> None:
     backoffs = {"trunk": Backoff(code="UnauthorizedOperation", attempts=1), "claim/a": Backoff(code="X")}
     known = msgspec.structs.replace(ledger(TrunkState.ABSENT), backoffs=backoffs)
-    assert node_glance(known, Desired(), NODE, load_limits()).problem == "trunk: UnauthorizedOperation"
+    assert node_status(known, Desired(), NODE, load_limits()).problem == "trunk: UnauthorizedOperation"
