@@ -17,7 +17,13 @@ _ON = frozenset({"true", "True", "TRUE", "1", "t"})
 _OFF = frozenset({"false", "False", "FALSE", "0", "f", "F", ""})
 """What people mean by off; anything else is off, too, and most likely a mistake."""
 _TARGETS = (WARM_IP, MINIMUM_IP, WARM_PREFIX)
-_SWITCHES_AND_TIMES = (WINDOWS_IPAM, PREFIX_DELEGATION, COOLDOWN)
+KEYS = (
+    WINDOWS_IPAM,
+    PREFIX_DELEGATION,
+    COOLDOWN,
+    *(f"{kind}{key}" for key in _TARGETS for kind in ("", "windows-")),
+)
+"""All that are ours."""
 _MISSPELT = 0.85
 """Likeness, from which a key is taken for one of ours: a letter or two apart."""
 _NUMBER = re.compile(r"([+-]?)0*([0-9]{1,10})", re.ASCII)
@@ -108,8 +114,7 @@ def unused(data: Mapping[str, str], *, prefix_feature: bool, legacy: bool) -> tu
         for key in _TARGETS
         if key in data and f"windows-{key}" in data
     ]
-    known = (*_SWITCHES_AND_TIMES, *(f"{kind}{key}" for kind in ("", "windows-") for key in _TARGETS))
-    for key in sorted(data.keys() - set(known)):
-        if near := difflib.get_close_matches(key, known, n=1, cutoff=_MISSPELT):
+    for key in sorted(data.keys() - set(KEYS)):
+        if near := difflib.get_close_matches(key, KEYS, n=1, cutoff=_MISSPELT):
             problems.append(f"{key} is no key: is {near[0]} meant?")
     return tuple(problems)

@@ -11,6 +11,7 @@ from common.model.errors import Unsure
 from common.model.ids import EniId, InstanceId
 from common.model.notice import EventReason
 from common.model.outcome import Done, Failed, Outcome, Waits
+from common.rules import cluster_config
 from workers.executor import performed
 
 ROOT = Path(__file__).parents[3]
@@ -22,6 +23,13 @@ def test_every_metric_is_documented() -> None:
     ours = [one for one in metrics.REGISTRY.collect() if not one.name.startswith(("process_", "python_"))]
     names = {one.name + ("_total" if one.type == "counter" else "") for one in ours}
     assert names == set(re.findall(r"^\| `(\w+)` \| .*\.", OPERATIONS.partition("## Metrics")[2], flags=re.MULTILINE))
+
+
+def test_every_key_of_the_configmap_is_documented() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text().partition("## The cluster's ConfigMap")[2]
+    rows = re.findall(r"^\| (`[^|]+`) \|", text, flags=re.MULTILINE)
+    documented = [key for row in rows for key in re.findall(r"`([\w-]+)`", row)]
+    assert sorted(documented) == sorted(cluster_config.KEYS)
 
 
 def test_every_metric_is_set_somewhere() -> None:
