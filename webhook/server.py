@@ -86,12 +86,15 @@ class ReviewServer:
         assert isinstance(handler, _Handler)
         assert listener is not None
         handler.began()
-        response = await self._respond(request)
-        if self._draining:
-            response.force_close()
-        # Written here: a connection makes way for others only when its answer is out.
-        await response.prepare(request)
-        await response.write_eof()
+        try:
+            response = await self._respond(request)
+            if self._draining:
+                response.force_close()
+            # Written here: a connection makes way for others only when its answer is out.
+            await response.prepare(request)
+            await response.write_eof()
+        except ConnectionError:
+            return web.Response(status=400)  # The client has gone: nobody reads it, and it is no fault of ours.
         handler.ended()
         listener.idle(handler)
         return response

@@ -338,6 +338,24 @@ def test_a_body_that_does_not_come_is_answered_and_others_are_not_held_up(
     asyncio.run(scenario())
 
 
+def test_a_client_that_goes_in_the_middle_of_its_body_is_no_fault_of_ours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as at:
+            _, writer = await raw(at)
+            head = f"POST {MUTATE_POD} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000"
+            writer.write(f"{head}\r\n\r\n{{".encode())
+            await writer.drain()
+            await asyncio.sleep(0.2)
+            writer.transport.abort()
+            await asyncio.sleep(0.2)
+            assert (await post(at))[0] == 200
+
+    asyncio.run(scenario())
+    assert [record.getMessage() for record in caplog.records if record.name == "aiohttp.server"] == []
+
+
 def test_a_connection_that_serves_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "HEADER_SECONDS", 0.1)
 
