@@ -1,5 +1,6 @@
 """The sweep and the clean-up of a node: what is deleted, what is left, and what a failure leaves behind."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from common.ec2.api import Ec2
 from common.ec2.gate import OpenGate
 from common.metrics import CNI_AVAILABLE_ENIS, LEAKED_ENI_COUNT, RC_AVAILABLE_ENIS
 from common.model.errors import Denied, InUse, Throttled, Unsure
-from common.model.ids import InstanceId, NodeName
+from common.model.ids import AssociationId, EniId, InstanceId, NodeName
+from common.model.ledger import Ledger
 from common.model.names import CNINODE_CLUSTER_TAG, INSTANCE_TAG, OWNER_OURS, OWNER_TAG, OWNER_VPC_CNI, cluster_tag
 from common.model.node import CniNodeFacts, CniNodeSpec, NodeFacts, NodeView
 from common.model.pod import PodRequest
@@ -19,6 +21,7 @@ from common.store import Store, keys
 from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
 from tests.unit.ec2.scripted import fault, filters_of
+from tests.unit.node.builders import NODE, branch, pod
 from workers.maintenance.inquiry import Inquiry
 from workers.maintenance.sweep import clean_instance, sweep_leaks
 
@@ -35,6 +38,8 @@ class Cloud:
         self.deletes: list[str] = []
         self.refuse: Callable[[str], ClientError | None] = lambda _: None
         self.lag: set[str] = set()
+        self.associated: list[str] = []
+        self.before_second_look: Callable[[], None] = lambda: None
 
     def put(self, eni: str, tags: dict[str, str], status: str = "available", vpc: str = "vpc-1") -> None:
         self.interfaces[eni] = {
@@ -49,11 +54,17 @@ class Cloud:
         if action == "DescribeNetworkInterfaces":
             wanted = filters_of(params)
             if "NetworkInterfaceIds" in params:
+                self.before_second_look()
                 wanted["network-interface-id"] = params["NetworkInterfaceIds"]
             shown = [one for eni, one in self.interfaces.items() if "gone" not in one or eni in self.lag]
             return {"NetworkInterfaces": [one for one in shown if all(_has(one, *f) for f in wanted.items())]}
         if action == "DescribeTrunkInterfaceAssociations":
-            return {"InterfaceAssociations": []}
+            return {
+                "InterfaceAssociations": [
+                    {"BranchInterfaceId": eni, "TrunkInterfaceId": "eni-t", "VlanId": 1, "AssociationId": f"a-{eni}"}
+                    for eni in self.associated
+                ]
+            }
         assert action == "DeleteNetworkInterface"
         eni = params["NetworkInterfaceId"]
         self.deletes.append(eni)
@@ -146,6 +157,45 @@ def test_interfaces_of_nodes_that_auto_mode_manages_are_left_to_it(deleted_node:
     one.cloud.put("eni-ours", {**OURS, INSTANCE_TAG: "i-11111111"})
     assert [one.run(), one.run()] == [(0, 0, False), (1, 1, False)]
     assert one.cloud.left() == {"eni-theirs"}
+
+
+def save(sweeps: Sweeps, record: Ledger) -> None:
+    token = sweeps.store.acquire(record.node, "a", 60)
+    assert token is not None
+    sweeps.store.save_ledger(record.node, record, "a", token)
+
+
+def in_a_ledger(sweeps: Sweeps) -> None:
+    held = branch("a", eni_id=EniId("eni-1"), association=AssociationId("trunk-assoc-1"))
+    save(sweeps, Ledger(node=NODE, branches={held.key: held}))
+
+
+def named_by_a_pod(sweeps: Sweeps) -> None:
+    """Of a node of the instance, whose own ledger knows nothing of it."""
+    save(sweeps, Ledger(node=NODE))
+    sweeps.store.write_node(NODE, NodeView(node=NodeFacts(name=NODE, uid="u", instance_id=INSTANCE)))
+    entry = {"eniId": "eni-1", "ifAddress": "02:00", "privateIp": "10.0.0.5", "vlanId": 1}
+    sweeps.kube.pods[NODE] = [pod("a", eni_annotation=json.dumps([entry]))]
+
+
+def tagged_anew(sweeps: Sweeps) -> None:
+    """Between the look of the pass and the one before its deletion."""
+    sweeps.cloud.before_second_look = lambda: sweeps.cloud.put("eni-1", {**OURS, "purpose": "another"})
+
+
+def associated(sweeps: Sweeps) -> None:
+    sweeps.cloud.associated = ["eni-1"]
+
+
+@pytest.mark.parametrize("owner", [in_a_ledger, named_by_a_pod, associated, tagged_anew])
+def test_what_has_an_owner_after_all_is_spared(owner: Callable[[Sweeps], None]) -> None:
+    """EC2 shows it idle, and would not refuse to delete it."""
+    one = Sweeps()
+    one.cloud.put("eni-1", OURS)
+    one.run()
+    owner(one)
+    assert one.run() == (1, 0, False)
+    assert one.cloud.left() == {"eni-1"}
 
 
 def test_an_interface_in_use_between_two_passes_begins_anew() -> None:
