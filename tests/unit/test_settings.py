@@ -249,3 +249,12 @@ def test_names_that_are_no_settings_are_told_with_the_nearest_one(
 def test_names_that_others_set_are_not_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "" if name == "VPC_RC_SETTINGS_FILE" else "info")
     assert unknown_settings() == {}
+
+
+@pytest.mark.parametrize(
+    ("operation", "burst"),
+    [("AttachNetworkInterface", 50), ("DetachNetworkInterface", 50), ("ModifyNetworkInterfaceAttribute", 100)],
+)
+def test_request_limits_begin_as_ec2_documents_them(operation: str, burst: int) -> None:
+    rate = DEFAULT_EC2_RATES[operation]
+    assert (rate.burst, rate.refill) == (burst, 5)

@@ -1,6 +1,9 @@
 """The validating webhooks, sentence by sentence."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from tests.unit.webhook.stand import ENI, FARGATE, IP, OWN_ACCOUNT, Object, StandView, answer, outcome, pod, review
 from tests.unit.webhook.updates import (
@@ -179,3 +182,10 @@ def test_objects_that_do_not_say_their_kind_are_judged_as_what_the_path_is_for()
     assert outcome(StandView(), VALIDATE_POD, review(untyped, kind="")) == FORBIDDEN
     bare = {key: value for key, value in node().items() if key not in ("apiVersion", "kind")}
     assert outcome(StandView(), VALIDATE_NODE, node_update(bare, bare, CNI)) == ALLOWED
+
+
+def test_the_registration_asks_for_nodes_and_their_status() -> None:
+    file = Path(__file__).parents[3] / "deploy" / "webhook" / "configurations" / "validating.yaml"
+    (registration,) = yaml.safe_load_all(file.read_text())
+    asked = {resource for hook in registration["webhooks"] for rule in hook["rules"] for resource in rule["resources"]}
+    assert {"nodes", "nodes/status"} <= asked
