@@ -69,7 +69,7 @@ def _again(stand: Stand, figures: Figures, names: Sequence[str], prefix: str, *,
 
 def wait_adopted(stand: Stand, names: Sequence[str]) -> None:
     """Until every node has its ledger with its trunk and its branches."""
-    store = Store(connect(stand.redis.url), keys.prefix(CLUSTER))
+    store = Store.on(connect(stand.redis.url), keys.prefix(CLUSTER))
     missing = [NodeName(name) for name in names]
 
     def adopted() -> bool:
@@ -81,7 +81,7 @@ def wait_adopted(stand: Stand, names: Sequence[str]) -> None:
 
 
 def _known(store: Store, name: NodeName) -> bool:
-    ledger = store.load_ledger(name)
+    ledger = store.ledgers.load(name)
     return ledger is not None and ledger.trunk.state is TrunkState.READY and len(ledger.branches) >= BRANCHES
 
 

@@ -32,7 +32,7 @@ class Announcer:
         some = dict(islice(self._pending.items(), NODES_A_TURN))
         if not some:
             return
-        publish = self._store.mark_dirty(list(some), self._clock.now())
+        publish = self._store.wakeups.mark_dirty(list(some), self._clock.now())
         for name in publish:
             try:
                 self._publisher.reconcile(name, some[name])

@@ -30,7 +30,7 @@ def show(cache: ClusterCache, store: Store) -> None:
     metrics.SGP_ENABLED.set(any(view.cninode is not None and view.cninode.spec.pod_groups for view in views))
     metrics.WINDOWS_IPAM_ENABLED.set(config is not None and config.windows_ipam)
     metrics.WINDOWS_PREFIX_ENABLED.set(config is not None and config.prefix_delegation)
-    for queue, depth in store.queue_depths().items():
+    for queue, depth in store.queues.depths().items():
         metrics.QUEUE_DEPTH.labels(queue).set(depth)
 
 

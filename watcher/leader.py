@@ -115,7 +115,7 @@ class Leader:
     def _take_over(self) -> None:
         """Where Redis is away it is tried again at the next turn."""
         try:
-            self._store.lead()
+            self._store.term.begin()
         except StoreUnavailable as error:
             _log.warning("cannot take over", error=str(error))
             self.trouble = f"redis: {error}"
@@ -129,7 +129,7 @@ class Leader:
     def _beat(self) -> None:
         try:
             self._ask_time()
-            self._store.beat(ROLE, self._identity, self._about(), 3 * BEAT_SECONDS)
+            self._store.members.beat(ROLE, self._identity, self._about(), 3 * BEAT_SECONDS)
             if self._leading:
                 gauges.show(self._cache, self._store)
                 if self._held() and not self._cache.complete and self.another_is_synced():
@@ -147,10 +147,10 @@ class Leader:
 
     def another_is_synced(self) -> bool:
         """Whether another watcher that lives knows the whole cluster. Raises StoreUnavailable."""
-        others = self._store.members(ROLE)
+        others = self._store.members.alive(ROLE)
         others.pop(self._identity, None)
         synced = [each for each, about in others.items() if about.get("synced") == "true"]
-        return any(not self._store.is_dead(each, self._identity) for each in synced)
+        return any(not self._store.heartbeats.is_dead(each, self._identity) for each in synced)
 
     def _about(self) -> Mapping[str, str]:
         holder = self._holder()

@@ -118,14 +118,14 @@ class _Process:
                 is_dead=self._pulse.is_dead,
             )
         held = self._lease.held if self._lease is not None else (lambda: True)
-        store = self._store = Store(
+        store = self._store = Store.on(
             connect_redis(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
         )
         publisher = CeleryPublisher(celery_app(settings.redis_url.get_secret_value()))
         self._cache = ClusterCache(
             clock=clock, prefix_feature=settings.enable_windows_prefix_delegation, on_problem=self._tell_problem
         )
-        self._time = SharedTime(store, clock)
+        self._time = SharedTime(store.server, clock)
         announcer = Announcer(store, publisher, clock)
         writer = Writer(self._cache, store, announcer, clock=clock, rng=rng)
         intervals = Intervals(resync=settings.resync_seconds, sweep=settings.sweep_seconds)
@@ -162,7 +162,7 @@ class _Process:
                     wanted=partial(self._cache.wants, kind),
                 )  # fmt: skip
             loop = self._thread(self._loop, "leader")
-            self._thread(lambda: usage.keep(self._store, lambda: self._leader.leading, self._stop), "usage")
+            self._thread(lambda: usage.keep(self._store.ledgers, lambda: self._leader.leading, self._stop), "usage")
             stand = self._thread(lambda: self._stand(loop), "lease")
             while not self._stop.is_set():
                 self._clock.sleep(SIGNAL_SECONDS)

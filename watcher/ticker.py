@@ -80,10 +80,10 @@ class Ticker:
         if now < self._not_before:
             return
         try:
-            self._announce(self._store.due(self._clock.now(), NODES_A_TICK), "due")
+            self._announce(self._store.wakeups.due(self._clock.now(), NODES_A_TICK), "due")
             if now >= self._look_at:
-                self._announce(self._store.overdue(self._clock.now(), OVERDUE_SECONDS), "overdue")
-                self._give_up(self._store.orphaned_messages(self._identity))
+                self._announce(self._store.wakeups.overdue(self._clock.now(), OVERDUE_SECONDS), "overdue")
+                self._give_up(self._store.messages.orphaned(self._identity))
                 self._writer.check_redis()
                 self._look_at = now + LOOK_SECONDS
             if now >= self._messages_at:
@@ -109,14 +109,14 @@ class Ticker:
 
     def _look_for_messages(self) -> None:
         """Give up messages that were absent at the last look, too."""
-        absent = self._store.absent_messages()
+        absent = self._store.messages.absent()
         self._give_up(absent & self._absent)
         self._absent = absent
 
     def _give_up(self, lost: Iterable[Absent]) -> None:
         """Put another message for each that has not begun."""
         for one in lost:
-            if not self._store.forget_message(one):
+            if not self._store.messages.forget(one):
                 continue
             _log.warning("a message was lost", subject=one.subject)
             if one.subject == LOAD_INSTANCES:

@@ -4,19 +4,14 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from common import metrics
-from common.model.errors import LedgerUnreadable, StoreUnavailable
-from common.model.ids import NodeName
+from common.model.errors import StoreUnavailable
 from common.model.ledger import BranchState, Ledger
+from common.store.ledger import Ledgers
 
 INTERVAL_SECONDS = 15.0
 """Prometheus asks every 15 to 60 s."""
-
-
-class LedgerStore(Protocol):
-    def ledgers(self, on_unreadable: Callable[[NodeName, LedgerUnreadable], None]) -> dict[NodeName, Ledger]: ...
 
 
 def by_state(ledgers: Iterable[Ledger]) -> dict[BranchState, int]:
@@ -25,18 +20,18 @@ def by_state(ledgers: Iterable[Ledger]) -> dict[BranchState, int]:
     return {state: found[state] for state in BranchState}
 
 
-def show(store: LedgerStore) -> None:
+def show(ledgers: Ledgers) -> None:
     """Set the gauge. Ledgers that cannot be read are said by whoever works on their nodes. Raises StoreUnavailable."""
-    for state, number in by_state(store.ledgers(lambda *_: None).values()).items():
+    for state, number in by_state(ledgers.all(lambda *_: None).values()).items():
         metrics.BRANCHES.labels(str(state)).set(number)
 
 
-def keep(store: LedgerStore, leading: Callable[[], bool], stop: threading.Event) -> None:
+def keep(ledgers: Ledgers, leading: Callable[[], bool], stop: threading.Event) -> None:
     """Set it again and again while this process leads, until `stop`. Without Redis it stays as it was."""
     while not stop.wait(INTERVAL_SECONDS):
         if leading():
             try:
-                show(store)
+                show(ledgers)
             except StoreUnavailable:
                 continue
         else:

@@ -86,10 +86,10 @@ class Writer:
         StoreUnavailable."""
         if self._rewrite is not None:
             return
-        if self._store.run_id() != self._server:
+        if self._store.server.run_id() != self._server:
             _log.warning("redis was restarted; everything is compared anew")
             self.rewrite("redis restarted")
-        elif not self._listing and not self._store.is_complete():
+        elif not self._listing and not self._store.desired.is_complete():
             _log.warning("redis lost its state; everything is written anew")
             self.rewrite("redis lost")
 
@@ -142,27 +142,27 @@ class Writer:
         if self._rewrite is None:
             return
         # Before anything is compared: a restart after this shows.
-        self._server = self._store.run_id()
-        if not self._store.is_complete():
-            self._store.begin_full_list()
+        self._server = self._store.server.run_id()
+        if not self._store.desired.is_complete():
+            self._store.desired.begin_full_list()
             self._listing = True
-        self._cache.write_everything(self._store.known_nodes(), self._rewrite)
+        self._cache.write_everything(self._store.desired.known_nodes(), self._rewrite)
         self._rewrite, self._comparing = None, True
 
     def _finish(self) -> None:
         """Nothing is pending any more. Raises StoreUnavailable."""
         if self._listing:
             self._listing = self._comparing = False
-            if self._store.run_id() != self._server:
+            if self._store.server.run_id() != self._server:
                 self.rewrite("redis restarted")
-            elif self._store.finish_full_list(self._server):
+            elif self._store.desired.finish_full_list(self._server):
                 _log.info("desired state is complete")
                 self._look_at_all()
             else:
                 self.rewrite("redis lost")
         elif self._comparing:
             # Where Redis was restarted meanwhile this is not its run, and counts for nothing.
-            self._store.mark_compared(self._server)
+            self._store.desired.mark_compared(self._server)
             self._comparing = False
 
     def _look_at_all(self) -> None:
@@ -173,17 +173,17 @@ class Writer:
         calm, self._held_calm = sorted(self._held_calm - held.keys()), set()
         if calm:
             now, seconds = self._clock.now(), len(calm) / LISTED_NODES_A_SECOND
-            self._store.park_all({name: now + self._rng.uniform(0.0, seconds) for name in calm})
+            self._store.wakeups.park_all({name: now + self._rng.uniform(0.0, seconds) for name in calm})
 
     def _pay(self, batch: Batch) -> None:
         """Raises StoreUnavailable, and then everything must be written again."""
         if batch.config is not None:
-            before = self._store.desired(batch.changes[0].name).config if batch.changes else None
+            before = self._store.desired.read(batch.changes[0].name).config if batch.changes else None
             self._calm = before == batch.config
-            self._store.write_config(batch.config)
+            self._store.desired.write_config(batch.config)
         looks, later = {}, {}
         whole = [change.name for change in batch.changes if change.pending.whole]
-        written = self._store.desired_of(whole) if whole else {}
+        written = self._store.desired.read_many(whole) if whole else {}
         for change in batch.changes:
             if not change.pending.whole:
                 self._write(change)
@@ -195,7 +195,7 @@ class Writer:
                 continue
             looks[change.name] = change.pending.reason
         if later:
-            self._store.park_all(later)
+            self._store.wakeups.park_all(later)
         if self._listing:
             self._held.update(looks)
         else:
@@ -206,16 +206,16 @@ class Writer:
 
     def _write(self, change: NodeChange) -> None:
         if change.pending.view:
-            self._store.write_node(change.name, change.view)
+            self._store.desired.write_node(change.name, change.view)
         removed = change.pending.pods - change.pods.keys()
         if change.pods or removed:
-            self._store.write_pods(change.name, change.pods.values(), removed)
+            self._store.desired.write_pods(change.name, change.pods.values(), removed)
 
     def _write_whole(self, change: NodeChange, written: Desired) -> bool:
         """Whether anything was not written yet."""
         news = written.view != (change.view or NodeView()) or change.view is None
         if news:
-            self._store.write_node(change.name, change.view)
+            self._store.desired.write_node(change.name, change.view)
         upserts = []
         for uid, wish in change.pods.items():
             before = written.pods.get(uid)
@@ -227,7 +227,7 @@ class Writer:
                 upserts.append(wanted)
         removed = (written.pods.keys() | change.pending.pods) - change.pods.keys()
         if upserts or removed:
-            self._store.write_pods(change.name, upserts, removed)
+            self._store.desired.write_pods(change.name, upserts, removed)
         return bool(news or upserts or removed)
 
 

@@ -73,7 +73,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
     check(settings)
     ec2_reach, api_reach = Reach("EC2"), Reach(API_SERVER)
     ec2, account = Ec2(build_invoke(settings, ec2_reach), OpenGate(), vpc=settings.vpc_id), account_id(settings)
-    store = Store(
+    store = Store.on(
         connect(settings.redis_url.get_secret_value()),
         keys.prefix(settings.cluster_name),
         settings.ec2_rates,

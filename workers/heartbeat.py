@@ -52,8 +52,8 @@ class Heartbeat:
         try:
             self._time.look()
             started = f"{self._time.started:.0f}"
-            self._store.beat("worker", self._name, {"started": started, "pid": str(os.getpid())}, ALIVE_SECONDS)
-            self._progress.heard(sum(self._store.queue_depths().values()))
+            self._store.members.beat("worker", self._name, {"started": started, "pid": str(os.getpid())}, ALIVE_SECONDS)
+            self._progress.heard(sum(self._store.queues.depths().values()))
             self.when_heard()
             if self._progress.begun:
                 self._keep_time()

@@ -29,11 +29,11 @@ def introspection(store: Store) -> Respond:
     def respond(path: str) -> Answer:
         try:
             if path == "/resources/all":
-                return _json(_by_resource(store.ledgers(), _details))
+                return _json(_by_resource(store.ledgers.all(), _details))
             if path == "/resources/summary":
-                return _json(_by_resource(store.ledgers(), _summary))
+                return _json(_by_resource(store.ledgers.all(), _summary))
             if path.startswith("/node/"):
-                ledger = store.load_ledger(NodeName(unquote(path.removeprefix("/node/"))))
+                ledger = store.ledgers.load(NodeName(unquote(path.removeprefix("/node/"))))
                 return _json({name: {} for name in _RESOURCES} | (_details(ledger) if ledger else {}))
         except (StoreUnavailable, LedgerUnreadable) as error:
             return Answer(503, "text/plain; charset=utf-8", f"{error}\n".encode())

@@ -39,7 +39,7 @@ class LostRuns:
         """Free the nodes, and have them looked at. Raises StoreUnavailable: what is left then is for the next time."""
         with self._lock:
             under_way = set(self._under_way)
-        held = self._store.held_by(self._incarnation)
+        held = self._store.lock.held_by(self._incarnation)
         with self._lock:
             # One that began or ended while the locks were read is none of those left.
             under_way |= self._under_way
@@ -47,7 +47,7 @@ class LostRuns:
             if owner in under_way:
                 continue
             # Dirty first: what the run had begun is to be looked at, also where this process ends in between.
-            self._store.mark_dirty([node], self._now())
-            if self._store.release(node, owner):
+            self._store.wakeups.mark_dirty([node], self._now())
+            if self._store.lock.release(node, owner):
                 self._publisher.reconcile(node, "again")
             _log.info("lost_run_released", node=node)

@@ -139,7 +139,7 @@ class NodeRun:
             wait = look_again - self.shared.clock.now()
             if wait > LINGER_SECONDS:
                 if look_again != float("inf"):
-                    self.shared.store.park(self.node, look_again)
+                    self.shared.store.wakeups.park(self.node, look_again)
                 self.executor.wake(self.node, self.held.values())
                 return Ending.SETTLED
             changed = self._linger(look_again)
@@ -177,17 +177,17 @@ class NodeRun:
         if now - self.looked < POLL_SECONDS:
             return False
         self.looked = now
-        return self.shared.dirty_check.on(self.node, self.shared.store, now)
+        return self.shared.dirty_check.on(self.node, self.shared.store.wakeups, now)
 
     def _read(self) -> None:
-        self.desired = self.shared.store.look(self.node, self.ledger)
+        self.desired = self.shared.store.desired.look(self.node, self.ledger)
         self.shared.dirty_check.forget(self.node)
         facts = self.desired.view.node
         if facts is not None and facts.os == WINDOWS:
-            self.desired = msgspec.structs.replace(self.desired, epoch=self.shared.store.epoch())
+            self.desired = msgspec.structs.replace(self.desired, epoch=self.shared.store.desired.epoch())
         wanted = facts is not None and facts.instance_id is not None and self.ledger.snapshot_after is not None
         self.snapshot = (
-            self.shared.store.snapshot(facts.instance_id) if wanted and facts and facts.instance_id else None
+            self.shared.store.snapshots.read(facts.instance_id) if wanted and facts and facts.instance_id else None
         )
 
     def _plan(self) -> Plan:
@@ -205,7 +205,7 @@ class NodeRun:
         try:
             self._save(ledger)
             if places := {place_of(subject) for subject in moot} - {""}:
-                self.shared.store.give_back(places)
+                self.shared.store.limiter.give_back(places)
         except BaseException:
             self.executor.dismiss(admitted)
             raise
@@ -256,7 +256,7 @@ class NodeRun:
 
     def _burst_left(self) -> float:
         facts = self.desired.view.node
-        return self.shared.store.rate_left(ASSIGN) if facts is not None and facts.os == WINDOWS else 1.0
+        return self.shared.store.limiter.left(ASSIGN) if facts is not None and facts.os == WINDOWS else 1.0
 
     def _apply(self, ended: list[Ended]) -> None:
         self._note_movement(ended)
@@ -294,14 +294,14 @@ class NodeRun:
 
     def _save(self, ledger: Ledger | None) -> None:
         if ledger != self.saved:
-            self.shared.store.save_ledger(self.node, ledger, self.owner, self.token)
+            self.shared.store.ledgers.save(self.node, ledger, self.owner, self.token)
             self.saved = ledger
 
     def _confirm(self) -> None:
         """Also a run that waits learns in time that the node is another's. Raises StaleToken."""
         now = self.shared.clock.monotonic()
         if now - self.confirmed > CONFIRM_SECONDS:
-            if not self.shared.store.holds(self.node, self.owner, self.token):
+            if not self.shared.store.lock.holds(self.node, self.owner, self.token):
                 raise StaleToken(self.node)
             self.confirmed = now
 

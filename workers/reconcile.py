@@ -45,7 +45,7 @@ class Reconciler(Shared):
         self.lost.begins(owner)
         try:
             longest = self.slice_seconds + FINISH_SECONDS + self.lock_seconds
-            token = self.store.acquire(node, owner, longest, message)
+            token = self.store.lock.acquire(node, owner, longest, message)
             if token is None:
                 self.lost.ended(owner)
                 RECONCILES.labels(Ending.BUSY).inc()
@@ -107,21 +107,21 @@ class Reconciler(Shared):
 
     def _put_back(self, node: NodeName, owner: str, token: int, seconds: float) -> None:
         """Have it looked at after so long, or when it changes; everything is read then."""
-        self.store.clear_dirty(node)
-        self.store.park(node, self.clock.now() + seconds)
-        if self.store.release(node, owner, token):
+        self.store.wakeups.clear_dirty(node)
+        self.store.wakeups.park(node, self.clock.now() + seconds)
+        if self.store.lock.release(node, owner, token):
             self.publisher.reconcile(node, "again")
 
     def _leave(self, run: NodeRun, ending: Ending) -> None:
         if ending is Ending.SLICED:
-            self.store.mark_dirty([run.node], self.clock.now())
-        if self.store.release(run.node, run.owner, run.token):
+            self.store.wakeups.mark_dirty([run.node], self.clock.now())
+        if self.store.lock.release(run.node, run.owner, run.token):
             self.publisher.reconcile(run.node, "again")
 
     def _load(self, node: NodeName) -> tuple[Ledger | None, Ledger]:
         """The node's ledger, and the one to begin with where there is none or none that can be read."""
         try:
-            return self.store.load_ledger(node), Ledger(node=node)
+            return self.store.ledgers.load(node), Ledger(node=node)
         except LedgerNewer:
             raise
         except LedgerUnreadable as fault:

@@ -41,10 +41,10 @@ def main(settings: Settings) -> int:
     exit status: 0 after a signal; otherwise whoever started the process starts it again. Raises SettingsError."""
     check(settings)
     clock, stop = SharedClock(), threading.Event()
-    store = Store(
+    store = Store.on(
         connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
     )
-    progress, shared_time = Progress(clock), SharedTime(store, clock)
+    progress, shared_time = Progress(clock), SharedTime(store.server, clock)
     name = new_incarnation()
     app = make_app(settings, name)
     keep_logging()

@@ -70,7 +70,7 @@ def reconcile_node(node: str, reason: str) -> str:
 @_ends_with_redis
 def load_instances() -> int:
     """Read the instances that nodes have asked for, many with a few calls."""
-    return _load() if context().ports.store.begin_load(_message()) else 0
+    return _load() if context().ports.store.messages.begin_load(_message()) else 0
 
 
 @_alone
@@ -87,7 +87,7 @@ def _load() -> int:
 def sweep_leaks() -> int:
     """One pass over the VPC for interfaces that belong to nothing."""
     shared, settings = context(), context().settings
-    if not shared.ports.store.begin_sweep(_message()):
+    if not shared.ports.store.messages.begin_sweep(_message()):
         return 0
     ended = sweep(
         shared.ports.store,

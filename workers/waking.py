@@ -13,7 +13,7 @@ _log = get_logger(__name__)
 def wake(store: Store, publisher: Publisher, clock: Clock, node: NodeName) -> None:
     """There is a thread for what it waits for. Without Redis nothing: the node is parked as well."""
     try:
-        for name in store.mark_dirty([node], clock.now()):
+        for name in store.wakeups.mark_dirty([node], clock.now()):
             publisher.reconcile(name, "thread free")
     except StoreUnavailable as error:
         _log.warning("node_not_woken", node=node, error=str(error))

@@ -46,7 +46,7 @@ class Stage:
         self.environment = self._environment()
         if plan.ec2_factor != 1:
             self._raise_limits()
-        self._store = Store(connect(self.facts.redis_url), keys.prefix(CLUSTER))
+        self._store = Store.on(connect(self.facts.redis_url), keys.prefix(CLUSTER))
         transport = connect_kube(kubeconfig=plan.folder / "kubeconfig", context="", clock=clock)
         self.cluster = Cluster(transport, clock)
         self.flower_port = free_port()

@@ -72,7 +72,8 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Store:
-    return Store(connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates)
+    client = connect(settings.redis_url.get_secret_value())
+    return Store.on(client, keys.prefix(settings.cluster_name), settings.ec2_rates)
 
 
 def _processes(settings: Settings, transport: HttpTransport | None, clock: Clock) -> Iterator[Finding]:
@@ -83,7 +84,7 @@ def _processes(settings: Settings, transport: HttpTransport | None, clock: Clock
     if transport is None:
         return
     try:
-        watchers = store.members("watcher")
+        watchers = store.members.alive("watcher")
     except StoreUnavailable:
         watchers = None
     check = partial(processes.check_leases, transport, settings, watchers, clock)

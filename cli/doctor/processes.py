@@ -35,7 +35,7 @@ def leaders(watchers: Members) -> list[str]:
 
 def check_beats(store: Store, cluster: str) -> Iterator[Finding]:
     """Raises StoreUnavailable."""
-    watchers, workers = store.members("watcher"), store.members("worker")
+    watchers, workers = store.members.alive("watcher"), store.members.alive("worker")
     where = f"heartbeats in Redis under vpcrc:{cluster}:"
     look = "Look at its pods and logs; it must have the same VPC_RC_REDIS_URL and VPC_RC_CLUSTER_NAME as this command"
     lead = leaders(watchers)
@@ -53,7 +53,7 @@ def check_beats(store: Store, cluster: str) -> Iterator[Finding]:
         yield Finding(area=AREA, what="no watcher leads", state=State.MISSING, where=where, advice=advice)
     elif lead:
         yield Finding(area=AREA, what=f"leader {lead[0]}", where=where)
-    if watchers and not store.is_complete():
+    if watchers and not store.desired.is_complete():
         advice = "It has just started, or some list cannot be read: see its log. Nothing is released until then"
         yield Finding(area=AREA, what="full list of the watcher", state=State.UNKNOWN, where=where, advice=advice)
 

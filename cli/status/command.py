@@ -43,7 +43,7 @@ def status(what: str | None, watch: bool, output: str, as_json: bool, only: tupl
     configure_logging("warning", "console")
     warn_of_unknown_settings()
     require(settings, "cluster_name")
-    store = Store(
+    store = Store.on(
         connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
     )
     limits = load_limits(settings.instance_limits_file)

@@ -22,42 +22,42 @@ def read_cluster(store: Store, limits: Mapping[str, InstanceLimits]) -> ClusterS
     """Not one consistent read: nodes move on meanwhile. Raises StoreUnavailable."""
     ledgers, unreadable = _ledgers(store)
     nodes, config = [], None
-    for name in sorted(store.known_nodes()):
-        desired = store.desired(name)
+    for name in sorted(store.desired.known_nodes()):
+        desired = store.desired.read(name)
         config = config or desired.config
         ledger = ledgers.get(name)
         # Nodes that are none of ours have desired state but nothing to show.
         if ledger is not None or desired.pods or name in unreadable:
             nodes.append(node_status(ledger, desired, name, limits, unreadable.get(name, "")))
-    workers = {name: member(WORKER, about) for name, about in store.members(WORKER).items()}
-    watchers = {name: member(WATCHER, about) for name, about in store.members(WATCHER).items()}
-    complete = store.is_complete()
+    workers = {name: member(WORKER, about) for name, about in store.members.alive(WORKER).items()}
+    watchers = {name: member(WATCHER, about) for name, about in store.members.alive(WATCHER).items()}
+    complete = store.desired.is_complete()
     return ClusterStatus(
         nodes=tuple(nodes),
-        queues=store.queue_depths(),
+        queues=store.queues.depths(),
         workers=workers,
         watchers=watchers,
         alarms=(
             *alarms(watchers, workers, complete=complete),
-            *sentences(store.outages.read(), ledgers, store.time()),
+            *sentences(store.outages.read(), ledgers, store.server.time()),
         ),
         complete=complete,
         config=msgspec.to_builtins(config) if config else {},
-        ec2_limits=notable(store.ec2_limits()),
+        ec2_limits=notable(store.limiter.believed()),
     )
 
 
 def read_node(store: Store, limits: Mapping[str, InstanceLimits], wanted: str) -> NodeDetail:
     """Raises NotThere, StoreUnavailable."""
     ledgers, unreadable = _ledgers(store)
-    name = find_node(sorted(store.known_nodes() | ledgers.keys() | unreadable.keys()), wanted)
-    return node_detail(ledgers.get(name), store.desired(name), name, limits, unreadable.get(name, ""))
+    name = find_node(sorted(store.desired.known_nodes() | ledgers.keys() | unreadable.keys()), wanted)
+    return node_detail(ledgers.get(name), store.desired.read(name), name, limits, unreadable.get(name, ""))
 
 
 def read_pod(store: Store, wanted: str) -> PodDetail:
     """`wanted`: namespace/name. Raises NotThere, StoreUnavailable."""
     ledgers, unreadable = _ledgers(store)
-    return pod_detail(ledgers, store.desired_of(sorted(store.known_nodes())), wanted, unreadable)
+    return pod_detail(ledgers, store.desired.read_many(sorted(store.desired.known_nodes())), wanted, unreadable)
 
 
 def _ledgers(store: Store) -> tuple[dict[NodeName, Ledger], dict[NodeName, str]]:
@@ -68,4 +68,4 @@ def _ledgers(store: Store) -> tuple[dict[NodeName, Ledger], dict[NodeName, str]]
         newer = isinstance(error, LedgerNewer)
         unreadable[name] = f"left to newer workers: {error}" if newer else f"the ledger cannot be read: {error}"
 
-    return store.ledgers(note), unreadable
+    return store.ledgers.all(note), unreadable

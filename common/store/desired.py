@@ -23,7 +23,9 @@ from common.model.pod import PodRequest
 from common.store import keys
 from common.store.ledger import decoded
 from common.store.link import Link, Value, text
+from common.store.server import Server
 from common.store.term import Term
+from common.store.wakeups import WakeUps
 
 PODS_A_CALL = 500
 """So that one script stays well under a millisecond or two of Redis' single thread."""
@@ -40,9 +42,11 @@ _config = msgspec.msgpack.Decoder(ClusterConfig)
 class DesiredState:
     """Thread-safe. Every method raises StoreUnavailable, and a leader's StaleTerm where it writes."""
 
-    def __init__(self, link: Link, term: Term, prefix: keys.KeyPrefix) -> None:
+    def __init__(self, link: Link, term: Term, wakeups: WakeUps, server: Server, prefix: keys.KeyPrefix) -> None:
         self._link = link
         self._term = term
+        self._wakeups = wakeups
+        self._server = server
         self._prefix = prefix
         self._listing = ""
 
@@ -88,6 +92,15 @@ class DesiredState:
         mark = self._link.command("GET", keys.complete(self._prefix))
         return None if mark is None or text(mark) == UNKNOWN_RUN else text(mark)
 
+    def epoch(self) -> str | None:
+        """The run of Redis that answers, where everything was compared with the cluster since it began; "" where one of
+        both is not known; None: it was not, and what is read may be as old as the copy that Redis began with."""
+        # In this order: a Redis that is started in between is another run than its copy's mark tells.
+        compared, now = self.compared_in(), self._server.run_id()
+        if compared is None or now is None:
+            return ""
+        return now if compared == now else None
+
     def is_complete(self) -> bool:
         return bool(self._link.command("EXISTS", keys.complete(self._prefix)))
 
@@ -96,9 +109,16 @@ class DesiredState:
         names = self._link.command("SUNION", keys.wished(self._prefix), keys.ledgers(self._prefix))
         return {NodeName(text(name)) for name in names}
 
-    def desired(self, name: NodeName, ledger: Ledger | None = None, first: Iterable[Sequence[Value]] = ()) -> Desired:
-        """As `desired_of`, of one node. With its ledger: and of the other node names of its instances. `first`:
-        commands that are carried out in the same step, before anything is read."""
+    def read(self, name: NodeName, ledger: Ledger | None = None) -> Desired:
+        """As `read_many`, of one node. With its ledger: and of the other node names of its instances."""
+        return self._read_after([], name, ledger)
+
+    def look(self, name: NodeName, ledger: Ledger) -> Desired:
+        """As `read`, and the node's dirty mark is cleared in the same step: what is written later marks it again."""
+        return self._read_after([self._wakeups.clearing(name)], name, ledger)
+
+    def _read_after(self, first: Iterable[Sequence[Value]], name: NodeName, ledger: Ledger | None) -> Desired:
+        """`first`: commands that are carried out in the same step, before anything is read."""
         before = list(first)
         known = sorted(instances_of(NodeView(), ledger)) if ledger is not None else []
         asked = [("SMEMBERS", keys.names_of(self._prefix, one)) for one in known]
@@ -124,7 +144,7 @@ class DesiredState:
         """What is known of these, and whether all could be read."""
         if not others:
             return (), True
-        wished = self.desired_of(others)
+        wished = self.read_many(others)
         bodies = self._link.transaction([("GET", keys.ledger(self._prefix, other)) for other in others])
         found: list[Sharer] = []
         whole = all(wished[other].complete for other in others)
@@ -137,7 +157,7 @@ class DesiredState:
             found.append(Sharer(name=other, view=wished[other].view, pods=wished[other].pods, ledger=theirs))
         return tuple(found), whole
 
-    def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]:
+    def read_many(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]:
         """One consistent read. Where a value cannot be decoded (written by another version) it is left out and the
         answer is not `complete`, so that nothing is released for it."""
         return self._read(names, self._link.transaction(self._reading(names)))

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from common.store import keys
-from common.store.broker import MAINTENANCE, NODES
+from common.store.broker import LOAD_INSTANCES, MAINTENANCE, NODES, SWEEP_LEAKS
+from common.store.heartbeats import Heartbeats
 from common.store.link import Link, text
 from common.store.milliseconds import milliseconds
+from common.store.snapshots import LOADING_SECONDS
 from common.store.transport import MESSAGE, SUBJECT, TAKER
 
 
@@ -35,12 +37,22 @@ class Absent(NamedTuple):
 class Messages:
     """Thread-safe. Every method raises StoreUnavailable."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, heartbeats: Heartbeats, prefix: keys.KeyPrefix) -> None:
         self._link = link
+        self._heartbeats = heartbeats
+        self._prefix = prefix
 
-    def begin(self, subject: str, message: str, flag: str | None = None, seconds: float = 0) -> bool:
-        """A task begins, and the key `flag` is set for so long in the same step. `message`: its id, empty where an
-        older version put it. False: it is spent."""
+    def begin_load(self, message: str) -> bool:
+        """The task that reads instances begins. `message`: its id, empty where an older version put it. False: it is
+        spent."""
+        return self._begin(LOAD_INSTANCES, message, keys.loading(self._prefix), LOADING_SECONDS)
+
+    def begin_sweep(self, message: str) -> bool:
+        """As `begin_load`, of the task that searches for leaked interfaces."""
+        return self._begin(SWEEP_LEAKS, message)
+
+    def _begin(self, subject: str, message: str, flag: str | None = None, seconds: float = 0) -> bool:
+        """The key `flag` is set for so long in the same step."""
         spots = [keys.waiting()] if flag is None else [keys.waiting(), flag]
         return bool(self._link.script("begin_message", spots, [subject, message, milliseconds(seconds)]))
 
@@ -72,6 +84,12 @@ class Messages:
             if headers.taker:
                 found.setdefault(headers.taker, []).append(Absent(headers.subject, headers.number, tag.decode()))
         return found
+
+    def orphaned(self, seen_by: str) -> list[Absent]:
+        """Those that workers took that are dead now (as Heartbeats.is_dead). Some may have begun: `forget` tells."""
+        taken = self.taken()
+        dead = [taker for taker in taken if self._heartbeats.is_dead(taker, seen_by)]
+        return [one for taker in dead for one in taken[taker]]
 
     def forget(self, one: Absent) -> bool:
         """Another message may be put for its subject. False: it has begun after all."""

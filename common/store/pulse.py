@@ -24,7 +24,7 @@ class Pulse:
     """Of one process, on a connection of its own."""
 
     def __init__(self, redis_url: str, prefix: str, incarnation: str) -> None:
-        self._store = Store(connect(redis_url, ANSWER_SECONDS), prefix)
+        self._store = Store.on(connect(redis_url, ANSWER_SECONDS), prefix)
         self._incarnation = incarnation
         self._ended = threading.Event()
         self.reach = Reach("redis")
@@ -40,7 +40,7 @@ class Pulse:
     def is_dead(self, incarnation: str) -> bool:
         """As Heartbeats.is_dead, seen by this process; False where Redis cannot be asked."""
         try:
-            return self._store.is_dead(incarnation, self._incarnation)
+            return self._store.heartbeats.is_dead(incarnation, self._incarnation)
         except StoreUnavailable:
             return False
 
@@ -54,7 +54,7 @@ class Pulse:
     def _beat(self) -> None:
         self.reach.asked()
         try:
-            self._store.heartbeat(self._incarnation)
+            self._store.heartbeats.beat(self._incarnation)
             self.reach.answered()
         except StoreUnavailable as error:
             self.reach.failed(str(error))

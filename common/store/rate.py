@@ -66,7 +66,7 @@ class RateLimiter:
         self._prefix = prefix
         self._rates = rates
 
-    def reserve(self, action: str, who: str, urgency: Urgency) -> Reservation:
+    def reserve(self, action: str, who: str, urgency: Urgency = Urgency.POD) -> Reservation:
         """Leave to call `action`, or a place in its line. `who`: a name in the whole cluster of what calls, by which
         its place is found when it asks again."""
         raw = self._script("reserve", action, self._belief(action, who, urgency), milliseconds(PLACES.total_seconds()))
@@ -75,7 +75,7 @@ class RateLimiter:
         EC2_BURST.labels(action).set(float(burst))
         return Reservation(granted=bool(granted), wait=float(wait), at=float(at), waited=float(waited))
 
-    def throttled(self, action: str, who: str, granted_at: float, urgency: Urgency) -> bool:
+    def throttled(self, action: str, who: str, granted_at: float, urgency: Urgency = Urgency.POD) -> bool:
         """EC2 refused the call that was granted at `granted_at` (Redis' time). `who` comes first when it asks again.
         Whether that told anything new: not where the call was under way when EC2 refused another."""
         return bool(self._script("throttled", action, self._belief(action, who, urgency), repr(granted_at)))

@@ -23,6 +23,10 @@ class Server:
     def __init__(self, link: Link) -> None:
         self._link = link
 
+    def ping(self) -> None:
+        """Raises StoreUnavailable where Redis does not answer."""
+        self._link.command("PING")
+
     def time(self) -> float:
         """Epoch seconds. Raises StoreUnavailable."""
         seconds, microseconds = self._link.command("TIME")

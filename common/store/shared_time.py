@@ -4,7 +4,7 @@ import structlog
 
 from common.clock import SharedClock
 from common.metrics import CLOCK_ERROR
-from common.store.store import Store
+from common.store.server import Server
 
 LARGEST_ERROR_SECONDS = 2.0
 """Of a machine's own clock. All stored times are Redis'; but what signs requests and checks certificates uses the own
@@ -16,8 +16,8 @@ _log = structlog.get_logger(__name__)
 class SharedTime:
     """Of one thread, but for `problem`."""
 
-    def __init__(self, store: Store, clock: SharedClock) -> None:
-        self._store = store
+    def __init__(self, server: Server, clock: SharedClock) -> None:
+        self._server = server
         self._clock = clock
         self._made_at = clock.monotonic()
         self.problem: str | None = "redis has not told the time yet"
@@ -31,7 +31,7 @@ class SharedTime:
     def look(self) -> None:
         """Ask Redis for its time. Raises StoreUnavailable."""
         asked_at = self._clock.monotonic()
-        told = self._store.time()
+        told = self._server.time()
         self._clock.follow(told, asked_at, self._clock.monotonic())
         error = self._clock.own_error()
         CLOCK_ERROR.set(error)

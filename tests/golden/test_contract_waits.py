@@ -124,9 +124,9 @@ def test_nothing_leaves_a_pod_that_the_api_server_knows(scene: Scene) -> None:
     scene.served("pod")
     scene.run(5)
     store = scene.cluster.plain
-    (node,) = store.known_nodes()
-    store.write_pods(node, [], list(store.desired(node).pods))
-    scene.cluster.queue.publish_all(store.mark_dirty([node], scene.now))
+    (node,) = store.desired.known_nodes()
+    store.desired.write_pods(node, [], list(store.desired.read(node).pods))
+    scene.cluster.queue.publish_all(store.wakeups.mark_dirty([node], scene.now))
     scene.run(150)
     assert sight.still_there(scene, sight.enis(scene, uid))
 

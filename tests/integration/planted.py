@@ -61,7 +61,7 @@ class Planted:
         self.kube("PUT", path, found)
 
     def beat(self, role: str, member: str, ttl: float = 60.0, **about: str) -> None:
-        self.store.beat(role, member, about, ttl)
+        self.store.members.beat(role, member, about, ttl)
 
     def silence(self, role: str, member: str) -> None:
         self.link.command("DEL", keys.member(keys.prefix(CLUSTER), role, member))
@@ -154,7 +154,7 @@ def healthy(folder: Path) -> Iterator[Planted]:
             ec2_url=ec2_url,
             kube_url=server.url,
             link=link,
-            store=Store(connect(redis_url), keys.prefix(CLUSTER)),
+            store=Store.on(connect(redis_url), keys.prefix(CLUSTER)),
             nodes=join(ec2_url, server.url, instances),
             certificates=certificates,
             webhook_port=stack.enter_context(tls_server(certificates)),
@@ -209,8 +209,8 @@ def _run(planted: Planted) -> None:
     planted.beat("watcher", LEADER, leader="true")
     planted.beat("watcher", STANDBY, leader="false")
     planted.beat("worker", WORKER)
-    planted.store.begin_full_list()
-    planted.store.finish_full_list()
+    planted.store.desired.begin_full_list()
+    planted.store.desired.finish_full_list()
     planted.lease(LEADER)
     _guard(planted)
     for file in ("mutating", "validating"):

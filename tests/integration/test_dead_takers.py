@@ -33,18 +33,18 @@ def take(url: str, taker: str) -> tuple[Any, str]:
 
 
 def test_what_a_dead_worker_took_is_published_again_within_three_seconds(server: RedisServer) -> None:
-    store, client = Store(connect(server.url), PREFIX), redis.Redis.from_url(server.url)
+    store, client = Store.on(connect(server.url), PREFIX), redis.Redis.from_url(server.url)
     publisher = CeleryPublisher(celery_app(server.url))
     watch = Watch(store=store)
     watch.published.reconcile = publisher.reconcile  # type: ignore[method-assign]
     watch.lead()
-    store.heartbeat(DEAD)
+    store.heartbeats.beat(DEAD)
     publisher.reconcile(NodeName("n"), "pod")
     connection, before = take(server.url, DEAD)
     died = time.monotonic()
     while client.llen("nodes") == 0:
         assert time.monotonic() < died + 4, "not published again"
-        store.heartbeat(LEADER)
+        store.heartbeats.beat(LEADER)
         watch.turn()
         time.sleep(0.1)
     seconds = time.monotonic() - died
@@ -54,17 +54,18 @@ def test_what_a_dead_worker_took_is_published_again_within_three_seconds(server:
     headers = json.loads(again)["headers"]
     assert headers["vpc_rc_subject"] == "n"
     assert client.hlen("unacked") == 0
-    assert store.acquire(NodeName("n"), f"{DEAD}/1", 30, before) is None, "it only seemed dead: its message is spent"
-    assert store.acquire(NodeName("n"), f"{LEADER}/1", 30, headers["vpc_rc_message"]) is not None
+    refused = store.lock.acquire(NodeName("n"), f"{DEAD}/1", 30, before)
+    assert refused is None, "it only seemed dead: its message is spent"
+    assert store.lock.acquire(NodeName("n"), f"{LEADER}/1", 30, headers["vpc_rc_message"]) is not None
     connection.close()
 
 
 def test_what_a_living_worker_took_or_a_dead_one_began_stays(server: RedisServer) -> None:
-    store = Store(connect(server.url), PREFIX)
+    store = Store.on(connect(server.url), PREFIX)
     publisher = CeleryPublisher(celery_app(server.url))
     for _ in range(5):
         for each in (LEADER, DEAD):
-            store.heartbeat(each)
+            store.heartbeats.beat(each)
         time.sleep(0.5)
     connections = []
     for node, taker in (("waits", LEADER), ("begun", DEAD)):
@@ -72,13 +73,13 @@ def test_what_a_living_worker_took_or_a_dead_one_began_stays(server: RedisServer
         connection, number = take(server.url, taker)
         connections.append(connection)
         if node == "begun":
-            assert store.acquire(NodeName(node), f"{DEAD}/1", 30, number) is not None
+            assert store.lock.acquire(NodeName(node), f"{DEAD}/1", 30, number) is not None
     for _ in range(5):
-        store.heartbeat(LEADER)
+        store.heartbeats.beat(LEADER)
         time.sleep(0.5)
-    (orphan,) = store.orphaned_messages(LEADER)
+    (orphan,) = store.messages.orphaned(LEADER)
     assert orphan.subject == "begun"
-    assert not store.forget_message(orphan)
-    assert store.due(time.time(), 10) == ["begun"], "its run is abandoned, and handed out as such"
+    assert not store.messages.forget(orphan)
+    assert store.wakeups.due(time.time(), 10) == ["begun"], "its run is abandoned, and handed out as such"
     for connection in connections:
         connection.close()

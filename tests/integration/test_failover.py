@@ -36,14 +36,14 @@ def fail_over(address: Address, before: RedisServer, after: RedisServer) -> None
 def test_pooled_connections_follow_without_an_error(servers: tuple[RedisServer, RedisServer]) -> None:
     before, after = servers
     with Address(before.port) as address, ThreadPoolExecutor(8) as pool:
-        store = Store(connect(address.url), PREFIX)
+        store = Store.on(connect(address.url), PREFIX)
         names = [NodeName(f"n{number}") for number in range(64)]
-        list(pool.map(lambda name: store.mark_dirty([name], 1), names))
+        list(pool.map(lambda name: store.wakeups.mark_dirty([name], 1), names))
         fail_over(address, before, after)
-        list(pool.map(lambda name: store.park(name, 5), names))
-        token = store.acquire(names[0], "a", 30)
+        list(pool.map(lambda name: store.wakeups.park(name, 5), names))
+        token = store.lock.acquire(names[0], "a", 30)
         assert token is not None
-        assert store.is_dirty(names[0])
+        assert store.wakeups.is_dirty(names[0])
         assert redis.Redis.from_url(after.url).zcard(keys.parked(PREFIX)) == 64
 
 

@@ -44,9 +44,9 @@ def under_load(disturb: Callable[[Stand], None]) -> Figures:
 
 def give_away(stand: Stand) -> None:
     """The Lease is written as if another watcher that lives had won it. Its holder learns of it at its next renewal."""
-    store = Store(connect(stand.redis.url), keys.prefix(CLUSTER))
+    store = Store.on(connect(stand.redis.url), keys.prefix(CLUSTER))
     lease: dict[str, Any] = stand.rig.kube("GET", LEASE)
-    others = sorted(set(store.members("watcher")) - {lease["spec"]["holderIdentity"]})
+    others = sorted(set(store.members.alive("watcher")) - {lease["spec"]["holderIdentity"]})
     if others:
         lease["spec"] |= {"holderIdentity": others[0]}
         stand.rig.kube("PUT", LEASE, lease)

@@ -46,14 +46,14 @@ def time_passes(client: redis.Redis, watch: Watch, seconds: float) -> None:
 
 
 def test_without_workers_for_an_hour_each_node_has_one_message(server: RedisServer, client: redis.Redis) -> None:
-    watch = Watch(store=Store(connect(server.url), PREFIX))
+    watch = Watch(store=Store.on(connect(server.url), PREFIX))
     publisher = CeleryPublisher(celery_app(server.url))
     watch.published.reconcile = publisher.reconcile  # type: ignore[method-assign]
     for number in range(60):
         watch.api.ok("POST", NODES, node(f"n{number}"))
     watch.lead()
     for minute in range(60):
-        watch.store.park(NodeName(f"n{minute % 60}"), watch.clock.now() + 20)
+        watch.store.wakeups.park(NodeName(f"n{minute % 60}"), watch.clock.now() + 20)
         time_passes(client, watch, 60)
     assert client.llen("nodes") == 60
 
@@ -70,7 +70,7 @@ def test_publishing_again_after_a_lost_answer_puts_no_second_message(server: Red
 
 def test_a_message_comes_back_from_a_worker_that_died_and_only_once(server: RedisServer, client: redis.Redis) -> None:
     app = celery_app(server.url)
-    publisher, store = CeleryPublisher(app), Store(connect(server.url), PREFIX)
+    publisher, store = CeleryPublisher(app), Store.on(connect(server.url), PREFIX)
     for name in ("waits", "begun"):
         publisher.reconcile(NodeName(name), "pod")
     connection = app.connection_for_read()
@@ -78,7 +78,7 @@ def test_a_message_comes_back_from_a_worker_that_died_and_only_once(server: Redi
     taken = {message.headers["vpc_rc_subject"]: message for message in (queue.get(timeout=5), queue.get(timeout=5))}
     assert client.hlen("unacked") == 2
     begun = taken["begun"].headers["vpc_rc_message"]
-    assert store.acquire(NodeName("begun"), "a", 30, begun) is not None
+    assert store.lock.acquire(NodeName("begun"), "a", 30, begun) is not None
     for message in taken.values():
         channel: Any = message.channel
         for _ in range(2):

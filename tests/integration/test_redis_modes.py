@@ -128,4 +128,4 @@ def test_a_replica_takes_over_in_the_middle_of_a_burst(watched: tuple[str, Redis
     assert written >= 600
     assert refused > 0
     assert server.run_id() != first
-    Store(connect(url), "p:").ping()
+    Store.on(connect(url), "p:").server.ping()

@@ -14,7 +14,7 @@ PREFIX = keys.prefix("bench")
 @pytest.mark.parametrize("restarted", [False, True])
 def test_what_a_restarted_redis_lost_is_written_again(restarted: bool) -> None:
     with RedisServer(aof=True) as server:
-        watch = Watch(store=Store(connect(server.url), PREFIX))
+        watch = Watch(store=Store.on(connect(server.url), PREFIX))
         watch.api.ok("POST", NODES, node("n1"))
         watch.api.ok("POST", PODS, pod("p", "n1"))
         watch.lead()
@@ -36,20 +36,20 @@ def test_what_a_restarted_redis_lost_is_written_again(restarted: bool) -> None:
 
 def test_the_run_changes_with_a_restart_only() -> None:
     with RedisServer(aof=True) as server:
-        store = Store(connect(server.url), PREFIX)
-        first = store.run_id()
+        store = Store.on(connect(server.url), PREFIX)
+        first = store.server.run_id()
         assert first
-        assert store.run_id() == first
+        assert store.server.run_id() == first
         server.kill()
         server.start()
-        assert store.run_id() not in (None, first)
+        assert store.server.run_id() not in (None, first)
 
 
 def test_a_redis_that_does_not_tell_its_run_is_used_all_the_same() -> None:
     with RedisServer() as server:
         redis.Redis.from_url(server.url).acl_setuser("default", enabled=True, nopass=True, commands=["+@all", "-info"])
-        watch = Watch(store=Store(connect(server.url), PREFIX))
+        watch = Watch(store=Store.on(connect(server.url), PREFIX))
         watch.api.ok("POST", NODES, node("n1"))
         watch.lead()
-        assert watch.store.run_id() is None
+        assert watch.store.server.run_id() is None
         assert watch.desired(N1).complete

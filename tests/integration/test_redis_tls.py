@@ -24,7 +24,7 @@ import sys
 from common.store import Store, connect
 from common.store.broker import celery_app
 url = sys.argv[1]
-Store(connect(url), "p:").ping()
+Store.on(connect(url), "p:").server.ping()
 with celery_app(url).connection_for_write() as connection:
     connection.ensure_connection(max_retries=1, timeout=10)
 print("both")

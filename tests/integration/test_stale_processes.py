@@ -66,7 +66,7 @@ def refused_terms(server: RedisServer) -> int:
 @FROZEN
 def test_a_write_of_a_frozen_leader_that_arrives_late_is_refused(seconds: float, tmp_path: Path) -> None:
     with running(tmp_path, workers=0, watchers=0, judged=True) as (rig, server), Delayed(server.port) as way:
-        store = Store(connect(server.url), keys.prefix(CLUSTER))
+        store = Store.on(connect(server.url), keys.prefix(CLUSTER))
         old = rig.start_watcher("watcher0", VPC_RC_REDIS_URL=way.url)
         rig.start_worker("worker0").supervised = True
         begin(rig)
@@ -83,7 +83,7 @@ def test_a_write_of_a_frozen_leader_that_arrives_late_is_refused(seconds: float,
             rig.holds("nothing is taken away", lambda: kept <= interfaces(rig), seconds)
             way.release()
             wished = {uid_of(rig, "stays"), uid_of(rig, "comes")}
-            rig.holds("no pod that is gone", lambda: set(store.desired(N1).pods) == wished, 2.0)
+            rig.holds("no pod that is gone", lambda: set(store.desired.read(N1).pods) == wished, 2.0)
             assert refused_terms(server) > 0
         finally:
             old.go_on()
@@ -96,7 +96,7 @@ def test_a_write_of_a_frozen_leader_that_arrives_late_is_refused(seconds: float,
 @FROZEN
 def test_a_ledger_of_a_frozen_worker_that_arrives_late_is_refused(seconds: float, tmp_path: Path) -> None:
     with running(tmp_path, workers=0, judged=True) as (rig, server), Delayed(server.port) as way:
-        store = Store(connect(server.url), keys.prefix(CLUSTER))
+        store = Store.on(connect(server.url), keys.prefix(CLUSTER))
         old = rig.start_worker("worker0", VPC_RC_REDIS_URL=way.url)
         begin(rig)
         way.hold(b"EVALSHA", b":ledger:n1")
@@ -112,7 +112,7 @@ def test_a_ledger_of_a_frozen_worker_that_arrives_late_is_refused(seconds: float
             rig.holds("nothing is taken away", lambda: kept <= interfaces(rig), seconds)
 
             def known() -> set[str]:
-                ledger = store.load_ledger(N1)
+                ledger = store.ledgers.load(N1)
                 return {str(b.eni_id) for b in ledger.branches.values()} if ledger is not None else set()
 
             assert known() == kept

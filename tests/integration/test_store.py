@@ -37,57 +37,57 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def store(client: redis.Redis) -> Store:
-    return Store(client, P)
+    return Store.on(client, P)
 
 
 def fill(store: Store) -> int:
-    store.begin_full_list()
-    store.write_node(NODE, NodeView(node=NodeFacts(name=NODE, uid="u")))
-    store.write_pods(NODE, [PodRequest(uid=PodUid("1"), namespace="d", name="p", branches=1)], [])
-    assert store.finish_full_list()
-    store.mark_dirty([NODE], 1)
-    store.park(NODE, 50)
-    token = store.acquire(NODE, "a", 60)
+    store.desired.begin_full_list()
+    store.desired.write_node(NODE, NodeView(node=NodeFacts(name=NODE, uid="u")))
+    store.desired.write_pods(NODE, [PodRequest(uid=PodUid("1"), namespace="d", name="p", branches=1)], [])
+    assert store.desired.finish_full_list()
+    store.wakeups.mark_dirty([NODE], 1)
+    store.wakeups.park(NODE, 50)
+    token = store.lock.acquire(NODE, "a", 60)
     assert token is not None
-    store.save_ledger(NODE, Ledger(node=NODE), "a", token)
+    store.ledgers.save(NODE, Ledger(node=NODE), "a", token)
     return token
 
 
 def test_everything_is_there_after_a_restart(server: RedisServer, store: Store) -> None:
     token = fill(store)
-    before = store.desired(NODE)
+    before = store.desired.read(NODE)
     server.stop()
     with pytest.raises(StoreUnavailable):
-        store.desired(NODE)
+        store.desired.read(NODE)
     server.start()
-    assert store.desired(NODE) == before
+    assert store.desired.read(NODE) == before
     assert before.complete
-    assert store.is_dirty(NODE)
-    assert store.due(60, 10) == [NODE]
-    assert store.acquire(NODE, "b", 60) is None
-    store.save_ledger(NODE, Ledger(node=NODE, audit_at=5), "a", token)
-    assert store.load_ledger(NODE) == Ledger(node=NODE, audit_at=5)
+    assert store.wakeups.is_dirty(NODE)
+    assert store.wakeups.due(60, 10) == [NODE]
+    assert store.lock.acquire(NODE, "b", 60) is None
+    store.ledgers.save(NODE, Ledger(node=NODE, audit_at=5), "a", token)
+    assert store.ledgers.load(NODE) == Ledger(node=NODE, audit_at=5)
 
 
 def test_what_an_old_run_of_redis_left_is_not_known_until_it_is_compared(server: RedisServer, store: Store) -> None:
-    store.begin_full_list()
-    assert store.epoch() == ""
-    assert store.finish_full_list(store.run_id())
-    first = store.epoch()
-    assert first == store.run_id()
+    store.desired.begin_full_list()
+    assert store.desired.epoch() == ""
+    assert store.desired.finish_full_list(store.server.run_id())
+    first = store.desired.epoch()
+    assert first == store.server.run_id()
     server.stop()
     server.start()
-    assert store.desired(NODE).complete
-    assert store.epoch() is None
-    store.mark_compared(store.run_id())
-    assert store.epoch() not in (None, "", first)
-    store.mark_compared(None)
-    assert store.epoch() == "", "an ACL that keeps the run from the watcher stops nobody"
+    assert store.desired.read(NODE).complete
+    assert store.desired.epoch() is None
+    store.desired.mark_compared(store.server.run_id())
+    assert store.desired.epoch() not in (None, "", first)
+    store.desired.mark_compared(None)
+    assert store.desired.epoch() == "", "an ACL that keeps the run from the watcher stops nobody"
 
 
 def test_without_a_full_list_nothing_counts_as_compared(store: Store) -> None:
-    store.mark_compared(store.run_id())
-    assert not store.is_complete()
+    store.desired.mark_compared(store.server.run_id())
+    assert not store.desired.is_complete()
 
 
 def test_a_killed_redis_keeps_what_is_older_than_a_second(server: RedisServer, store: Store) -> None:
@@ -95,40 +95,40 @@ def test_a_killed_redis_keeps_what_is_older_than_a_second(server: RedisServer, s
     time.sleep(1.5)  # appendfsync everysec
     server.kill()
     server.start()
-    assert store.desired(NODE).complete
-    assert store.load_ledger(NODE) == Ledger(node=NODE)
+    assert store.desired.read(NODE).complete
+    assert store.ledgers.load(NODE) == Ledger(node=NODE)
 
 
 def test_an_emptied_redis_means_not_known_and_refuses_the_old_run(client: redis.Redis, store: Store) -> None:
     token = fill(store)
     client.flushall()
-    assert not store.desired(NODE).complete
-    assert store.known_nodes() == set()
-    assert not store.holds(NODE, "a", token)
+    assert not store.desired.read(NODE).complete
+    assert store.desired.known_nodes() == set()
+    assert not store.lock.holds(NODE, "a", token)
     with pytest.raises(StaleToken):
-        store.save_ledger(NODE, Ledger(node=NODE), "a", token)
-    newer = store.acquire(NODE, "b", 60)
+        store.ledgers.save(NODE, Ledger(node=NODE), "a", token)
+    newer = store.lock.acquire(NODE, "b", 60)
     assert newer is not None
     assert newer > token
     with pytest.raises(StaleToken):
-        store.save_ledger(NODE, None, "a", token)
-    store.save_ledger(NODE, Ledger(node=NODE, audit_at=7), "b", newer)
-    assert not store.release(NODE, "a", token)
-    assert store.acquire(NODE, "c", 60) is None, "the old run's release freed the new run's lock"
+        store.ledgers.save(NODE, None, "a", token)
+    store.ledgers.save(NODE, Ledger(node=NODE, audit_at=7), "b", newer)
+    assert not store.lock.release(NODE, "a", token)
+    assert store.lock.acquire(NODE, "c", 60) is None, "the old run's release freed the new run's lock"
 
 
 def test_scripts_are_sent_again_to_a_redis_that_forgot_them(client: redis.Redis, store: Store) -> None:
-    store.mark_dirty([NODE], 1)
+    store.wakeups.mark_dirty([NODE], 1)
     client.script_flush()
-    assert store.mark_dirty([NODE], 1) == [NODE]
+    assert store.wakeups.mark_dirty([NODE], 1) == [NODE]
 
 
 def test_a_lock_ends_by_itself_and_its_run_is_found(store: Store) -> None:
-    assert store.acquire(NODE, "a", 0.2) is not None
-    assert store.acquire(NODE, "b", 0.2) is None
-    until(lambda: store.due(0, 10) == [NODE], 2)
-    assert store.is_dirty(NODE)
-    assert store.acquire(NODE, "b", 5) is not None
+    assert store.lock.acquire(NODE, "a", 0.2) is not None
+    assert store.lock.acquire(NODE, "b", 0.2) is None
+    until(lambda: store.wakeups.due(0, 10) == [NODE], 2)
+    assert store.wakeups.is_dirty(NODE)
+    assert store.lock.acquire(NODE, "b", 5) is not None
 
 
 def test_one_of_many_gets_the_lock(store: Store) -> None:
@@ -136,7 +136,7 @@ def test_one_of_many_gets_the_lock(store: Store) -> None:
 
     def race(number: int) -> int | None:
         barrier.wait()
-        return store.acquire(NODE, f"w{number}", 60)
+        return store.lock.acquire(NODE, f"w{number}", 60)
 
     with ThreadPoolExecutor(16) as pool:
         tokens = [token for token in pool.map(race, range(16)) if token is not None]
@@ -145,27 +145,27 @@ def test_one_of_many_gets_the_lock(store: Store) -> None:
 
 def increment(url: str, process: int, rounds: int) -> None:
     """Add to a counter in the ledger, each time with locks so short that many are lost in the middle."""
-    store = Store(connect(url), P)
+    store = Store.on(connect(url), P)
     done = 0
     while done < rounds:
         owner = f"{process}-{time.monotonic_ns()}"
-        token = store.acquire(NODE, owner, 0.01)
+        token = store.lock.acquire(NODE, owner, 0.01)
         if token is None:
             continue
-        ledger = store.load_ledger(NODE) or Ledger(node=NODE, trunk=Trunk(state=TrunkState.READY))
+        ledger = store.ledgers.load(NODE) or Ledger(node=NODE, trunk=Trunk(state=TrunkState.READY))
         if done % 7 == 3:
             time.sleep(0.015)  # longer than the lock lives
         more = Ledger(node=NODE, trunk=Trunk(state=TrunkState.READY, generation=ledger.trunk.generation + 1))
         try:
-            store.save_ledger(NODE, more, owner, token)
+            store.ledgers.save(NODE, more, owner, token)
         except StaleToken:
             time.sleep(0.001)
             done += 1 if done % 7 == 3 else 0
-            store._link.command("INCR", "refused")
+            store.ledgers._link.command("INCR", "refused")
             continue
         done += 1
-        store._link.command("INCR", "saved")
-        store.release(NODE, owner, token)
+        store.ledgers._link.command("INCR", "saved")
+        store.lock.release(NODE, owner, token)
 
 
 def test_no_write_is_lost_among_processes_whose_locks_expire(server: RedisServer, store: Store) -> None:
@@ -175,20 +175,20 @@ def test_no_write_is_lost_among_processes_whose_locks_expire(server: RedisServer
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    ledger = store.load_ledger(NODE)
+    ledger = store.ledgers.load(NODE)
     assert ledger is not None
-    assert ledger.trunk.generation == int(store._link.command("GET", "saved"))
-    assert int(store._link.command("GET", "refused")) > 0
+    assert ledger.trunk.generation == int(store.ledgers._link.command("GET", "saved"))
+    assert int(store.ledgers._link.command("GET", "refused")) > 0
 
 
 def test_every_change_is_seen_by_a_run(server: RedisServer) -> None:
     """Threads change, publish and run as the watcher and the workers do; messages go by a list."""
-    watcher = Store(connect(server.url), P)
+    watcher = Store.on(connect(server.url), P)
     messages: list[NodeName] = []
     changed, seen, stop = [0], [0], threading.Event()
 
     def work(number: int) -> None:
-        store = Store(connect(server.url), P)
+        store = Store.on(connect(server.url), P)
         run = 0
         while not stop.is_set():
             try:
@@ -198,12 +198,12 @@ def test_every_change_is_seen_by_a_run(server: RedisServer) -> None:
                 continue
             run += 1
             owner = f"{number}-{run}"
-            token = store.acquire(node, owner, 30)
+            token = store.lock.acquire(node, owner, 30)
             if token is None:
                 continue
-            while store.clear_dirty(node):
+            while store.wakeups.clear_dirty(node):
                 seen[0] = max(seen[0], changed[0])
-            if store.release(node, owner, token):
+            if store.lock.release(node, owner, token):
                 messages.append(node)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -212,42 +212,45 @@ def test_every_change_is_seen_by_a_run(server: RedisServer) -> None:
     try:
         for _ in range(400):
             changed[0] += 1
-            messages.extend(watcher.mark_dirty([NODE], 1))
+            messages.extend(watcher.wakeups.mark_dirty([NODE], 1))
         # A run of the change before can see the last one's number before its mark is there.
-        until(lambda: seen[0] == 400 and not watcher.is_dirty(NODE))
+        until(lambda: seen[0] == 400 and not watcher.wakeups.is_dirty(NODE))
     finally:
         stop.set()
         for worker in workers:
             worker.join()
-    assert watcher.due(1e12, 10) == []
+    assert watcher.wakeups.due(1e12, 10) == []
 
 
 def test_replicas_share_a_bucket_and_its_line(server: RedisServer) -> None:
-    stores = [Store(connect(server.url), P, {"CreateTags": RateLimit(burst=50, refill=0.01)}) for _ in range(4)]
+    stores = [Store.on(connect(server.url), P, {"CreateTags": RateLimit(burst=50, refill=0.01)}) for _ in range(4)]
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda n: stores[n % 4].reserve("CreateTags", f"caller/{n}"), range(200)))
+        answers = list(pool.map(lambda n: stores[n % 4].limiter.reserve("CreateTags", f"caller/{n}"), range(200)))
     granted = [answer.at for answer in answers if answer.granted]
     assert 48 <= len(granted) <= 60, "the bucket, less two, and the first rounds of slow start"
-    assert stores[0].throttled("CreateTags", "caller/refused", max(granted))
-    believed = stores[3].ec2_limits()["CreateTags"]
+    assert stores[0].limiter.throttled("CreateTags", "caller/refused", max(granted))
+    believed = stores[3].limiter.believed()["CreateTags"]
     assert believed.waiting == 200 - len(granted) + 1
     assert believed.burst == pytest.approx(len(granted), abs=1)
-    assert stores[1].reserve("CreateTags", "caller/refused").wait < stores[2].reserve("CreateTags", "caller/199").wait
+    assert (
+        stores[1].limiter.reserve("CreateTags", "caller/refused").wait
+        < stores[2].limiter.reserve("CreateTags", "caller/199").wait
+    )
 
 
 def test_snapshot_requests_of_many_are_each_taken_once(store: Store) -> None:
     ids = [InstanceId(f"i-{number:017x}") for number in range(500)]
     with ThreadPoolExecutor(8) as pool:
-        published = sum(pool.map(lambda i: store.request_snapshot(i, NODE, 1), ids))
+        published = sum(pool.map(lambda i: store.snapshots.request(i, NODE, 1), ids))
         taken = [
-            request for batch in pool.map(lambda _: store.take_snapshot_requests(40), range(20)) for request in batch
+            request for batch in pool.map(lambda _: store.snapshots.take_requests(40), range(20)) for request in batch
         ]
     assert published == 500, "until a message waits each is told to put it; one is put"
     assert sorted(taken) == [(i, NODE) for i in ids]
 
 
 def test_what_the_sweep_saw_survives_a_restart(server: RedisServer, store: Store) -> None:
-    store.write_seen_available({EniId("eni-1")})
+    store.sweep.write({EniId("eni-1")})
     server.stop()
     server.start()
-    assert store.seen_available() == {"eni-1"}
+    assert store.sweep.read() == {"eni-1"}

@@ -54,7 +54,7 @@ class Watchers:
     def __init__(self, cluster: Cluster, server: RedisServer) -> None:
         self.cluster, self.server = cluster, server
         self.client = redis.Redis.from_url(server.url)
-        self.store = Store(connect_redis(server.url), keys.prefix("it"))
+        self.store = Store.on(connect_redis(server.url), keys.prefix("it"))
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> tuple[subprocess.Popen[bytes], int]:
@@ -137,14 +137,14 @@ def test_a_pod_reaches_redis_and_the_queue(watchers: Watchers) -> None:
     port = watchers.running()
     cluster.ok("POST", NODES, node("n1"))
     uid = cluster.ok("POST", PODS, pod("p"))["metadata"]["uid"]
-    until(lambda: uid in watchers.store.desired(N1).pods)
+    until(lambda: uid in watchers.store.desired.read(N1).pods)
     until(lambda: watchers.client.llen("nodes"))
     assert watchers.published() == {"n1"}
-    until(lambda: watchers.store.desired(N1).complete)
+    until(lambda: watchers.store.desired.read(N1).complete)
     assert get(port, "/healthz") == (200, "ok\n")
     assert "vpc_rc_leader 1.0" in get(port, "/metrics")[1]
     cluster.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0})
-    until(lambda: not watchers.store.desired(N1).pods)
+    until(lambda: not watchers.store.desired.read(N1).pods)
 
 
 def test_a_pod_that_no_webhook_saw_is_told_what_it_lacks(watchers: Watchers) -> None:
@@ -189,7 +189,7 @@ def test_an_orderly_end_hands_over_at_once(watchers: Watchers) -> None:
     until(lambda: watchers.leader() not in ("", first))
     assert time.monotonic() - began < 2.0, "released, not run out"
     watchers.cluster.ok("POST", NODES, node("n1"))
-    until(lambda: watchers.store.desired(N1).view.node is not None)
+    until(lambda: watchers.store.desired.read(N1).view.node is not None)
     assert standby.poll() is None
 
 
@@ -201,7 +201,7 @@ def test_a_killed_leader_is_followed_when_its_lease_ran_out(watchers: Watchers) 
     process.kill()
     watchers.cluster.ok("POST", NODES, node("n1"))
     until(lambda: watchers.leader() != first)
-    until(lambda: watchers.store.desired(N1).view.node is not None)
+    until(lambda: watchers.store.desired.read(N1).view.node is not None)
 
 
 def test_a_leader_that_slept_through_its_lease_ends(watchers: Watchers) -> None:
@@ -218,13 +218,13 @@ def test_a_leader_that_slept_through_its_lease_ends(watchers: Watchers) -> None:
 def test_a_restarted_redis_is_filled_again(watchers: Watchers) -> None:
     watchers.cluster.ok("POST", NODES, node("n1"))
     watchers.running()
-    until(lambda: watchers.store.desired(N1).complete)
+    until(lambda: watchers.store.desired.read(N1).complete)
     watchers.server.kill()
     watchers.cluster.ok("POST", PODS, pod("p"))
     watchers.server.start()
-    until(lambda: watchers.store.desired(N1).complete)
-    assert watchers.store.desired(N1).view.node is not None
-    until(lambda: len(watchers.store.desired(N1).pods) == 1)
+    until(lambda: watchers.store.desired.read(N1).complete)
+    assert watchers.store.desired.read(N1).view.node is not None
+    until(lambda: len(watchers.store.desired.read(N1).pods) == 1)
     until(lambda: watchers.client.llen("nodes"))
 
 

@@ -98,16 +98,16 @@ def test_two_workers_on_one_machine_serve_and_share_the_work(server: RedisServer
 
 def test_a_message_reaches_one_queue(server: RedisServer) -> None:
     """Also after a worker has declared its queues."""
-    publisher, store = CeleryPublisher(celery_app(server.url)), Store(connect(server.url), "p")
+    publisher, store = CeleryPublisher(celery_app(server.url)), Store.on(connect(server.url), "p")
     with worker(server.url):
         pass
-    assert store.queue_depths() == {"nodes": 0, "maintenance": 0}
+    assert store.queues.depths() == {"nodes": 0, "maintenance": 0}
     publisher.reconcile(NodeName("n"), "test")
     publisher.reconcile(NodeName("m"), "test")
     publisher.load_instances()
-    assert store.queue_depths() == {"nodes": 2, "maintenance": 1}
+    assert store.queues.depths() == {"nodes": 2, "maintenance": 1}
     publisher.sweep()
-    assert store.queue_depths() == {"nodes": 2, "maintenance": 2}
+    assert store.queues.depths() == {"nodes": 2, "maintenance": 2}
 
 
 def test_a_restart_of_redis_delays_work_and_loses_none(server: RedisServer) -> None:

@@ -113,7 +113,7 @@ FAULTS: tuple[Fault, ...] = (
     # --- runs, queue, locks, leader
     Fault("run: intents saved after the start", "NodeRun._plan", "self._save(ledger)", "pass"),
     Fault("run: sliced and forgotten", "Reconciler._leave", "if ending is Ending.SLICED:", "if False:"),
-    Fault("run: released, not published", "Reconciler._leave", "if self.store.release(", "if not self.store.release("),
+    Fault("run: released, not published", "Reconciler._leave", "if self.store.lock.rel", "if not self.store.lock.rel"),
     Fault("run: last outcomes lost", "NodeRun._finish", "self._save(self.ledger)", "pass"),
     Fault("run: the lock is not looked at", "NodeRun._confirm", "raise StaleToken(self.node)", "pass"),
     Fault(
@@ -127,13 +127,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault("ledger: fencing off", "save_ledger.lua", "~= ARGV[2]", "== 'x'"),
     Fault("term: fencing off", "fenced.lua", "tonumber(latest) > tonumber(term)", "false"),
     Fault("list: complete whoever began another", "finish_list.lua", "~= ARGV[1]", "== 'x'"),
-    Fault("epoch: any run of Redis is compared", "Store.epoch", "else None", "else now"),
-    Fault("writer: never compared", "Writer._finish", "self._store.mark_compared(self._server)", "pass"),
+    Fault("epoch: any run of Redis is compared", "DesiredState.epoch", "else None", "else now"),
+    Fault("writer: never compared", "Writer._finish", "self._store.desired.mark_compared(self._server)", "pass"),
     Fault("writer: restarts unnoticed", "Writer.check_redis", "!= self._server", "is self"),
-    Fault("writer: losses unnoticed", "Writer.check_redis", "and not self._store.is_complete()", "and False"),
+    Fault("writer: losses unnoticed", "Writer.check_redis", "and not self._store.desired.is_complete()", "and False"),
     Fault("writer: removed pods stay", "Writer._write", "change.pending.pods - change.pods.keys()", "set()"),
     Fault("writer: nodes of a list forgotten", "Writer._pay", "self._held.update(looks)", "pass"),
     Fault("announcer: half are dropped", "Announcer.catch_up", "len(some), None", "2 * len(some), None"),
-    Fault("ticker: due nodes forgotten", "Ticker.tick", "self._announce(self._store.due(", "list(self._store.due("),
+    Fault("ticker: due nodes forgotten", "Ticker.tick", "self._announce(self._store.wake", "list(self._store.wake"),
     Fault("cache: deleted pods stay", "ClusterCache._put_pod", "self._remove_wish(uid)", "pass"),
 )

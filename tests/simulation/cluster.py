@@ -155,7 +155,7 @@ class Cluster:
         self.redis = CountedRedis(server=self.server)
         prefix = keys.prefix(CLUSTER)
         self._peek = CountedRedis(server=self.server)
-        self.plain = Store(self._peek, prefix)
+        self.plain = Store.on(self._peek, prefix)
         self._tended = KnownOutages(self.plain.outages, self.clock)
         self.watcher = PumpedWatcher(self.kube, self.plain, self.queue, self.clock)
         self.start_worker()
@@ -172,7 +172,7 @@ class Cluster:
             self.redis.points = self.points
         if self.watcher_writes:
             self.points.before_each = self.pump
-        store = Store(self.redis, keys.prefix(CLUSTER))
+        store = Store.on(self.redis, keys.prefix(CLUSTER))
         kube = Kube(KubeInProcess(self.kube, self.clock, self.points))
         ec2 = Ec2(invoker(self.ec2, self.clock, self.points), OpenGate(), vpc=VPC)
         ports = Ports(
@@ -249,11 +249,11 @@ class Cluster:
     def say_gone(self, node: str, *, nodes: bool) -> None:
         """An older view is written to Redis: without the node's pods, and without its Node."""
         name = NodeName(node)
-        known = self.plain.desired(name)
-        self.plain.write_pods(name, [], list(known.pods))
+        known = self.plain.desired.read(name)
+        self.plain.desired.write_pods(name, [], list(known.pods))
         if nodes:
-            self.plain.write_node(name, msgspec.structs.replace(known.view, node=None))
-        for one in self.plain.mark_dirty([name], self.clock.now()):
+            self.plain.desired.write_node(name, msgspec.structs.replace(known.view, node=None))
+        for one in self.plain.wakeups.mark_dirty([name], self.clock.now()):
             self.queue.reconcile(one, "simulated")
 
     def later(self, seconds: float, event: Callable[[], None]) -> None:
@@ -337,7 +337,7 @@ class Cluster:
 
     def beat(self) -> None:
         """The worker that lives sends its heartbeats all the time, and Redis hears them without a gap."""
-        self.plain.heartbeat(self.worker.owner)
+        self.plain.heartbeats.beat(self.worker.owner)
         self.worker.lost.give_up()
         self._tended.tend()
         self._peek.persist(keys.heard(keys.prefix(CLUSTER)))

@@ -27,7 +27,7 @@ STATES = (
 def states(cluster: Cluster) -> set[str]:
     """Those in which any subject is now, by the records."""
     found: set[str] = set()
-    for ledger in cluster.plain.ledgers().values():
+    for ledger in cluster.plain.ledgers.all().values():
         found.add(f"trunk {ledger.trunk.state}")
         found |= {f"branch {branch.state}" for branch in ledger.branches.values()}
         for claim in ledger.claims.values():

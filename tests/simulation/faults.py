@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from common.model import actions as act
+from common.store.desired import DesiredState
 from common.store.link import Link
-from common.store.store import Store
+from common.store.wakeups import WakeUps
 from workers.node_run import Ending, NodeRun
 from workers.reconcile import Reconciler
 from workers.steps import Ports, branches
@@ -40,13 +41,13 @@ def _step_with_kube(patch: pytest.MonkeyPatch, action: type, methods: Callable[[
 
 
 def mark_cleared_after_the_read(patch: pytest.MonkeyPatch) -> None:
-    real, clear = NodeRun._read, Store.clear_dirty
+    real, clear = NodeRun._read, WakeUps.clear_dirty
 
     def read(run: NodeRun) -> None:
         real(run)
-        clear(run.shared.store, run.node)
+        clear(run.shared.store.wakeups, run.node)
 
-    patch.setattr(Store, "look", Store.desired)
+    patch.setattr(DesiredState, "look", DesiredState.read)
     patch.setattr(NodeRun, "_read", read)
 
 

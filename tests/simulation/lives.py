@@ -42,7 +42,7 @@ def linux_life(cluster: Cluster) -> None:
 
 
 def forgotten(cluster: Cluster) -> None:
-    done(cluster, lambda: cluster.plain.load_ledger(NodeName("n1")) is None, "the record ends")
+    done(cluster, lambda: cluster.plain.ledgers.load(NodeName("n1")) is None, "the record ends")
 
 
 def brief_life(cluster: Cluster) -> None:
@@ -295,6 +295,6 @@ def troubled_history(cluster: Cluster) -> None:
     done(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "all branches are released")
     for name, instance in instances.items():
         cluster.remove_node(name, terminate=instance)
-    done(cluster, lambda: not cluster.plain.ledgers(), "all records end")
+    done(cluster, lambda: not cluster.plain.ledgers.all(), "all records end")
     cluster.redis_lost = True
     clean(cluster)

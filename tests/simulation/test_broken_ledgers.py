@@ -44,7 +44,7 @@ def set_aside_so_far() -> float:
 
 def put(cluster: Cluster, body: bytes) -> None:
     cluster._peek.set(keys.ledger(keys.prefix(CLUSTER), N1), body)
-    for node in cluster.plain.mark_dirty([N1], cluster.clock.now()):
+    for node in cluster.plain.wakeups.mark_dirty([N1], cluster.clock.now()):
         cluster.queue.reconcile(node, "test")
 
 
@@ -73,7 +73,7 @@ def broken_and_healed(cluster: Cluster, breaks: Callable[[Ledger], bytes]) -> No
     cluster.add_pod("ends", "n1")
     served(cluster)
     cluster.run(10)
-    before, count = cluster.plain.load_ledger(N1), set_aside_so_far()
+    before, count = cluster.plain.ledgers.load(N1), set_aside_so_far()
     assert before is not None
     put(cluster, breaks(before))
     cluster.add_pod("b", "n1")
@@ -92,7 +92,7 @@ def test_a_windows_pool_that_cannot_be_understood_is_set_aside(simulate: Simulat
     instance = cluster.add_node("n1", windows=True)
     cluster.add_pod("a", "n1", windows=True)
     served(cluster)
-    before = cluster.plain.load_ledger(N1)
+    before = cluster.plain.ledgers.load(N1)
     assert before is not None
     odd = Pool(prefixes={Prefix("no-prefix"): 0.0}, suspect=False)
     put(cluster, msgspec.msgpack.encode(replace(before, pool=odd)))

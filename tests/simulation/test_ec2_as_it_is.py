@@ -93,4 +93,4 @@ def test_releases_after_a_loss_of_redis_end_in_an_account_with_pages_of_associat
     steps = [step.step for steps in cluster.ec2.journal.history().values() for step in steps]
     assert steps.count("disassociated") == 300
     assert len(cluster.ec2.journal.of("DescribeTrunkInterfaceAssociations")) <= 10
-    assert all(cluster.plain.load_ledger(NodeName(name)) for name in nodes)
+    assert all(cluster.plain.ledgers.load(NodeName(name)) for name in nodes)

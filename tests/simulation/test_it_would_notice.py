@@ -8,8 +8,9 @@ import pytest
 
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
-from common.store import Store, keys
+from common.store import keys
 from common.store.ledger import Ledgers
+from common.store.lock import NodeLock
 from sandbox.ec2.world import Ec2World
 from tests.simulation import lives
 from tests.simulation.cluster import Cluster
@@ -32,7 +33,7 @@ def without_fencing(patch: pytest.MonkeyPatch) -> None:
 
     real = Ledgers.save
     patch.setattr(Ledgers, "save", save)
-    patch.setattr(Store, "holds", lambda *_: True)
+    patch.setattr(NodeLock, "holds", lambda *_: True)
 
 
 def without_tokens(patch: pytest.MonkeyPatch) -> None:

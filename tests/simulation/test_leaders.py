@@ -34,7 +34,7 @@ class Led(PumpedWatcher):
     def __init__(self, cluster: Cluster, points: CrashPoints) -> None:
         self.cluster, self.points = cluster, points
         client = CountedRedis(server=cluster.server)
-        super().__init__(cluster.kube, Store(client, keys.prefix(CLUSTER)), cluster.queue, cluster.clock)
+        super().__init__(cluster.kube, Store.on(client, keys.prefix(CLUSTER)), cluster.queue, cluster.clock)
         client.points = points
 
     def follow(self) -> None:

@@ -16,7 +16,7 @@ def test_pods_deleted_while_they_wait_in_line_give_their_places_back(simulate: C
     cluster.add_node("n1")
     assert cluster.run(120, lambda: cluster.capacity("n1") == "9")
     for other in range(400):
-        cluster.plain.reserve(ACTION, f"other-{other}")
+        cluster.plain.limiter.reserve(ACTION, f"other-{other}")
     for pod in range(PODS):
         cluster.add_pod(f"p{pod}", "n1")
     assert cluster.run(SOON_SECONDS, lambda: len(waiting(cluster, "branch/")) == PODS)

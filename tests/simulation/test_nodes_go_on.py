@@ -256,7 +256,7 @@ def test_a_node_whose_cninode_auto_mode_manages_is_left_alone_in_life_and_death(
     cluster.run(300)
     assert cluster.cninode("n1")["metadata"]["finalizers"] == before["metadata"]["finalizers"]
     assert len(cluster.ours(BRANCH_DESCRIPTION)) == 1
-    assert cluster.plain.load_ledger(NodeName("n1")) is None
+    assert cluster.plain.ledgers.load(NodeName("n1")) is None
     assert not cluster.ec2.journal.of("DeleteNetworkInterface")
 
 

@@ -292,7 +292,7 @@ def test_windows_addresses(simulate: Simulate) -> None:
     assert asked <= LONG / LONGEST_SECONDS + 2 * NODES, asked
     cluster.heal()
     assert cluster.run(SOON, cluster.all_served)
-    assert cluster.plain.load_ledger(NodeName("n0")) is not None
+    assert cluster.plain.ledgers.load(NodeName("n0")) is not None
 
 
 def test_everything_is_served_where_every_second_call_fails(simulate: Simulate) -> None:

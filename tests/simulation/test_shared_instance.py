@@ -45,12 +45,12 @@ def test_living_pods_of_both_names_keep_their_interfaces(stays: str, seed: int, 
     assert len(cluster.ours(TRUNK_DESCRIPTION)) == 1
     cluster.add_pod("e", kept)
     served(cluster)
-    assert cluster.plain.load_ledger(NodeName(gone)) is None
+    assert cluster.plain.ledgers.load(NodeName(gone)) is None
     assert not cluster.problems, cluster.problems[:3]
     for name in ("d" if stays == "new" else "b", "e"):
         cluster.remove_pod(name)
     cluster.remove_node(kept, terminate=instance)
-    done(cluster, lambda: not cluster.plain.ledgers(), "all records end")
+    done(cluster, lambda: not cluster.plain.ledgers.all(), "all records end")
     assert not [i for i in cluster.interfaces() if i["Description"].startswith("aws-k8s-")]
     assert not cluster.problems, cluster.problems[:3]
 

@@ -399,7 +399,7 @@ def test_a_type_changed_while_the_node_stands_changes_its_capacity(simulate: Sim
     cluster.run(90.0)
     happen(cluster, it.TypeChanged("n1", "m5.large"))
     assert cluster.run(1900.0, lambda: cluster.capacity("n1") == "9"), cluster.capacity("n1")
-    assert cluster.plain.load_ledger(NodeName("n1")) is not None
+    assert cluster.plain.ledgers.load(NodeName("n1")) is not None
     peace(cluster)
 
 

@@ -159,7 +159,7 @@ def deposed_leader(simulate: Simulate, moment: int | None) -> Cluster:
     """A leader stands still at one of its writes; another leads meanwhile, and the old one goes on."""
     cluster = simulate()
     client = CountedRedis(server=cluster.server)
-    old_store = Store(client, keys.prefix(CLUSTER))
+    old_store = Store.on(client, keys.prefix(CLUSTER))
     for number in range(NODES):
         cluster.put_node(f"n{number}", cluster.ec2.add_instance(subnet_id="subnet-0000000000000001"))
         cluster.add_pod(f"p{number}", f"n{number}")
@@ -176,7 +176,7 @@ def deposed_leader(simulate: Simulate, moment: int | None) -> Cluster:
         old.pump()
     cluster.points.calls[:] = client.points.calls
     if moment is not None:
-        ghosts = [n for n in range(NODES) if cluster.plain.desired(NodeName(f"n{n}")).pods]
+        ghosts = [n for n in range(NODES) if cluster.plain.desired.read(NodeName(f"n{n}")).pods]
         assert not ghosts, f"{len(ghosts)} nodes have pods that are gone"
     return cluster
 

@@ -152,7 +152,7 @@ def test_no_false_alarm_and_nothing_lost_when_ec2_lags(
     served(cluster, 90.0)
     cluster.run(200.0)
     unharmed(cluster)
-    known = cluster.plain.load_ledger(NodeName("n1"))
+    known = cluster.plain.ledgers.load(NodeName("n1"))
     assert known is not None
     assert known.pool is not None
     assert len(known.pool.prefixes) == cluster.held("n1")[1]
@@ -295,7 +295,7 @@ def test_what_was_assigned_ahead_is_soon_seen_in_describe(
     cluster = lagging(simulate, lag=(3.0, 3.0))
     idle(cluster, config, held)
     cluster.run(15.0)
-    known = cluster.plain.load_ledger(NodeName("n1"))
+    known = cluster.plain.ledgers.load(NodeName("n1"))
     assert known is not None
     assert known.pool is not None
     assert (known.pool.fresh, known.pool.missing) == ({}, {})

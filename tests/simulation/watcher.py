@@ -41,7 +41,7 @@ class PumpedWatcher:
         self.silent: dict[Kind, float] = {}
         """Watches that say nothing until that moment."""
         self._clock = clock
-        store.lead()
+        store.term.begin()
         self._writer.take_over()
         self._ticker.start()
 

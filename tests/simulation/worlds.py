@@ -109,7 +109,7 @@ def peace(cluster: Cluster) -> None:
     within(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "all branches are released")
     for node, instance in list(cluster.instances.items()):
         cluster.remove_node(node, terminate=instance)
-    within(cluster, lambda: not cluster.plain.ledgers(), "all records end")
+    within(cluster, lambda: not cluster.plain.ledgers.all(), "all records end")
     if cluster.left_to_the_sweep:
         cluster.sweep_twice()
     left = cluster.judge.leftovers()

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from common.clock import Clock
 from common.ec2.api import Ec2
-from common.model.desired import Desired
 from common.model.ec2 import Interface
 from common.model.errors import LedgerUnreadable, NotFound, OutsideError, Throttled, Unsure
 from common.model.ids import EniId, InstanceId, NodeName
@@ -16,14 +15,7 @@ from common.model.pod import PodRequest
 from common.model.warrant import Warrant
 from common.rules.leaks import claimed_by_ledgers, claimed_by_pods, unchanged
 from common.rules.release_gate import Evidence, Refusal, warrant
-
-
-class InquiryStore(Protocol):
-    def is_complete(self) -> bool: ...
-    def names_of(self, instance: InstanceId) -> set[NodeName]: ...
-    def desired(self, name: NodeName) -> Desired: ...
-    def load_ledger(self, name: NodeName) -> Ledger | None: ...
-    def ledgers(self) -> Mapping[NodeName, Ledger]: ...
+from common.store import Store
 
 
 class InquiryKube(Protocol):
@@ -34,7 +26,7 @@ class InquiryKube(Protocol):
 class Inquiry:
     """Of one pass. Every method raises OutsideError and StoreUnavailable: nothing is deleted then."""
 
-    def __init__(self, store: InquiryStore, ec2: Ec2, kube: InquiryKube, clock: Clock) -> None:
+    def __init__(self, store: Store, ec2: Ec2, kube: InquiryKube, clock: Clock) -> None:
         self._store, self._ec2, self._kube, self._clock = store, ec2, kube, clock
         self._associated: frozenset[EniId] | None = None
         self._ledgers: Mapping[NodeName, Ledger] | None = None
@@ -55,7 +47,7 @@ class Inquiry:
         )
         evidence = Evidence(
             eni_id=seen.eni_id,
-            complete=self._store.is_complete(),
+            complete=self._store.desired.is_complete(),
             claimed=claimed,
             made=False,
             used=True,
@@ -68,23 +60,23 @@ class Inquiry:
 
     def lives_on(self, instance: InstanceId, gone: NodeName) -> bool:
         """Whether another Node object names the instance, by the API server's word."""
-        others = (self._kube.get_node(name) for name in sorted(self._store.names_of(instance) - {gone}))
+        others = (self._kube.get_node(name) for name in sorted(self._store.desired.names_of(instance) - {gone}))
         return any(node is not None and node.instance_id == instance for node in others)
 
     def _claimed_in_kubernetes(self, shown: Interface, now: float, ended: NodeName | None) -> bool:
         """By a ledger, by a pod, or by a node of the instance whose ledger does not know the instance yet."""
         if self._ledgers is None:
-            self._ledgers = self._store.ledgers()
+            self._ledgers = self._store.ledgers.all()
         others = (ledger for name, ledger in self._ledgers.items() if name != ended)
         if claimed_by_ledgers(shown, others):
             return True
         instance = InstanceId(shown.tags.get(INSTANCE_TAG, ""))
-        for name in sorted(self._store.names_of(instance) - {ended}):
+        for name in sorted(self._store.desired.names_of(instance) - {ended}):
             try:
-                ledger = self._store.load_ledger(name)
+                ledger = self._store.ledgers.load(name)
             except LedgerUnreadable:
                 return True  # What it claims is not known.
-            view = self._store.desired(name).view
+            view = self._store.desired.read(name).view
             lives = view.node is not None and view.node.instance_id == instance
             if ledger is None and lives:
                 return True

@@ -1,6 +1,6 @@
 """Reading instances from EC2 in batches: nodes ask one by one, EC2 is asked for many at once."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -9,10 +9,9 @@ from common.ec2.api import Ec2
 from common.ec2.gate import Deferred
 from common.ec2.snapshots import load_snapshots
 from common.logging import get_logger
-from common.model.desired import Desired
-from common.model.ec2 import InstanceSnapshot
 from common.model.errors import OutsideError
-from common.model.ids import InstanceId, NodeName
+from common.model.ids import NodeName
+from common.store import Store
 from workers.maintenance.divide import ENDS, Division, Request
 
 BATCH = 200
@@ -35,22 +34,13 @@ SNAPSHOT_SECONDS = 120.0
 _log = get_logger(__name__)
 
 
-class SnapshotStore(Protocol):
-    def request_snapshot(self, instance_id: InstanceId, node: NodeName, now: float) -> bool: ...
-    def snapshot_requests(self) -> int: ...
-    def take_snapshot_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]: ...
-    def write_snapshots(self, snapshots: Mapping[InstanceId, InstanceSnapshot], ttl: float) -> None: ...
-    def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]: ...
-    def mark_dirty(self, names: Iterable[NodeName], now: float) -> list[NodeName]: ...
-
-
 class NodePublisher(Protocol):
     def reconcile(self, node: NodeName, reason: str) -> None: ...
     def load_instances(self) -> None: ...
 
 
 def load_instances(
-    store: SnapshotStore,
+    store: Store,
     ec2: Ec2,
     publisher: NodePublisher,
     clock: Clock,
@@ -67,8 +57,8 @@ def load_instances(
         if stopping():
             raise Deferred(clock.now())
         snapshots = load_snapshots(ec2, (instance_id for instance_id, _ in requests), known_types, clock.now())
-        store.write_snapshots(snapshots, SNAPSHOT_SECONDS)
-        for node in store.mark_dirty([node for _, node in requests], clock.now()):
+        store.snapshots.write(snapshots, SNAPSHOT_SECONDS)
+        for node in store.wakeups.mark_dirty([node for _, node in requests], clock.now()):
             publisher.reconcile(node, "instance read")
 
     read, unread, error = 0, list[Request](), None
@@ -85,7 +75,7 @@ def load_instances(
 
 
 def _ask_again(
-    store: SnapshotStore,
+    store: Store,
     publisher: NodePublisher,
     clock: Clock,
     unread: Sequence[Request],
@@ -95,28 +85,28 @@ def _ask_again(
     _log.warning("instances not read", instances=len(unread), error=str(error))
     failed_at = clock.now()
     for number, (instance_id, node) in enumerate(unread):
-        store.request_snapshot(instance_id, node, failed_at + number * APART_SECONDS)
+        store.snapshots.request(instance_id, node, failed_at + number * APART_SECONDS)
     clock.sleep(_pause(error, clock))
     # Always: requests made meanwhile count on this task to come back for them.
     publisher.load_instances()
 
 
-def _zones(store: SnapshotStore, requests: Sequence[Request]) -> dict[NodeName, str]:
-    wished = store.desired_of([node for _, node in requests])
+def _zones(store: Store, requests: Sequence[Request]) -> dict[NodeName, str]:
+    wished = store.desired.read_many([node for _, node in requests])
     return {name: one.view.node.zone for name, one in wished.items() if one.view.node is not None}
 
 
-def _gathered(store: SnapshotStore, clock: Clock, limit: int) -> list[Request]:
+def _gathered(store: Store, clock: Clock, limit: int) -> list[Request]:
     """The oldest requests, once hardly any more come in. They are left in the queue meanwhile, where they keep further
     messages, and so smaller batches, from being published."""
-    waited, asked = 0.0, store.snapshot_requests()
+    waited, asked = 0.0, store.snapshots.requests()
     while 0 < asked < limit and waited < LONGEST_GATHER_SECONDS:
         clock.sleep(GATHER_SECONDS)
         waited += GATHER_SECONDS
-        before, asked = asked, store.snapshot_requests()
+        before, asked = asked, store.snapshots.requests()
         if asked <= before:
             break
-    return store.take_snapshot_requests(limit)
+    return store.snapshots.take_requests(limit)
 
 
 def _pause(error: OutsideError | Deferred, clock: Clock) -> float:

@@ -5,9 +5,7 @@ right before each delete EC2, all ledgers and the API server are asked again (in
 that came onto a trunk since.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from typing import Protocol
+from collections.abc import Iterable
 
 import msgspec
 
@@ -16,7 +14,6 @@ from common.ec2.api import Ec2
 from common.ec2.gate import Deferred
 from common.logging import get_logger
 from common.metrics import CNI_AVAILABLE_ENIS, LEAKED_DELETED, LEAKED_ENI_COUNT, LEAKED_FOUND, RC_AVAILABLE_ENIS
-from common.model.desired import Desired
 from common.model.ec2 import Interface
 from common.model.errors import InUse, NotFound, OutsideError, Throttled
 from common.model.ids import EniId, InstanceId, NodeName
@@ -32,7 +29,8 @@ from common.model.warrant import Warrant
 from common.rules import leaks
 from common.rules.managed import foreign_instances
 from common.rules.release_gate import EC2_LAG_SECONDS, Refusal
-from workers.maintenance.inquiry import Inquiry, InquiryKube, InquiryStore
+from common.store import Store
+from workers.maintenance.inquiry import Inquiry, InquiryKube
 
 SWEEP_SECONDS = 1800.0
 """Interval of passes unless set otherwise."""
@@ -42,15 +40,6 @@ REMEMBERED_PASSES = 8
 NODES_A_READ = 100
 
 _log = get_logger(__name__)
-
-
-class SweepStore(InquiryStore, Protocol):
-    def known_nodes(self) -> set[NodeName]: ...
-    def desired_of(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]: ...
-    def seen_available(self) -> set[EniId]: ...
-    def write_seen_available(self, interfaces: AbstractSet[EniId]) -> None: ...
-    def beat(self, role: str, member: str, info: Mapping[str, str], ttl: float) -> None: ...
-    def members(self, role: str) -> dict[str, dict[str, str]]: ...
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +53,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sweep_leaks(
-    store: SweepStore,
+    store: Store,
     ec2: Ec2,
     kube: InquiryKube,
     clock: Clock,
@@ -77,15 +66,15 @@ def sweep_leaks(
     Raises as `Ec2` does where it cannot look (then nothing is deleted or remembered), and StoreUnavailable; what
     cannot be deleted is left to the next pass."""
     # In this order: whoever sees what another pass remembered sees that it began, too.
-    seen = store.seen_available()
+    seen = store.sweep.read()
     now = clock.now()
-    last = store.members(ROLE).get(MEMBER)
+    last = store.members.alive(ROLE).get(MEMBER)
     if last and abs(now - float(last["began"])) < interval / 2:
         return Sweep(skipped=True)
-    store.beat(ROLE, MEMBER, {"began": str(now)}, ttl=REMEMBERED_PASSES * interval)
+    store.members.beat(ROLE, MEMBER, {"began": str(now)}, ttl=REMEMBERED_PASSES * interval)
     idle = leaks.idle_in_cluster(_available(ec2, cluster, vpc), cluster, vpc, _foreign(store))
     leaked = leaks.leaked(idle, seen)
-    store.write_seen_available({one.eni_id for one in idle})
+    store.sweep.write({one.eni_id for one in idle})
     RC_AVAILABLE_ENIS.set(sum(map(leaks.made_by_us, idle)))
     CNI_AVAILABLE_ENIS.set(sum(map(leaks.made_by_vpc_cni, idle)))
     LEAKED_ENI_COUNT.set(len(leaked))
@@ -127,11 +116,11 @@ def clean_instance(
     return deleted
 
 
-def _foreign(store: SweepStore) -> frozenset[str]:
+def _foreign(store: Store) -> frozenset[str]:
     """Instances of nodes that EKS auto mode manages."""
-    names, found = sorted(store.known_nodes()), set[str]()
+    names, found = sorted(store.desired.known_nodes()), set[str]()
     for start in range(0, len(names), NODES_A_READ):
-        for desired in store.desired_of(names[start : start + NODES_A_READ]).values():
+        for desired in store.desired.read_many(names[start : start + NODES_A_READ]).values():
             found |= foreign_instances(desired.view)
     return frozenset(found)
 

@@ -27,7 +27,7 @@ DETACH_POLL_SECONDS = 0.5
 @step(RequestSnapshot)
 def request_snapshot(action: RequestSnapshot, ports: Ports) -> None:
     """Have the instance read with the next batch; the node is woken when it is there."""
-    if ports.store.request_snapshot(action.instance_id, action.node, ports.clock.now()):
+    if ports.store.snapshots.request(action.instance_id, action.node, ports.clock.now()):
         ports.publisher.load_instances()
 
 

@@ -92,18 +92,18 @@ def redis() -> Iterator[RedisServer]:
 def store(redis: RedisServer) -> Store:
     client = connect(redis.url)
     client.flushall()
-    store = Store(client, keys.prefix("demo"))
+    store = Store.on(client, keys.prefix("demo"))
     for name in (NODE, OTHER):
-        store.write_node(name, NodeView())
-    store.write_pods(NODE, [wish("served", eni_annotation="[]"), wish("stuck")], [])
-    store.write_pods(OTHER, [wish("waiting")], [])
-    token = store.acquire(NODE, "w", 60)
+        store.desired.write_node(name, NodeView())
+    store.desired.write_pods(NODE, [wish("served", eni_annotation="[]"), wish("stuck")], [])
+    store.desired.write_pods(OTHER, [wish("waiting")], [])
+    token = store.lock.acquire(NODE, "w", 60)
     assert token is not None
-    store.save_ledger(NODE, ledger(), "w", token)
-    store.begin_full_list()
-    store.finish_full_list()
-    store.beat("watcher", "a", {"leader": "true", "synced": "true", "started": "5"}, 15)
-    store.beat("worker", "w", {"started": "6"}, 30)
+    store.ledgers.save(NODE, ledger(), "w", token)
+    store.desired.begin_full_list()
+    store.desired.finish_full_list()
+    store.members.beat("watcher", "a", {"leader": "true", "synced": "true", "started": "5"}, 15)
+    store.members.beat("worker", "w", {"started": "6"}, 30)
     return store
 
 

@@ -63,7 +63,7 @@ def test_while_the_answer_is_awaited() -> None:
 
 
 def test_status_reads_it() -> None:
-    store = Store(fakeredis.FakeRedis(), keys.prefix("c"))
+    store = Store.on(fakeredis.FakeRedis(), keys.prefix("c"))
     for node in ("n1", "n2"):
-        store.outages.failed(SCOPE, NodeName(node), node, Denied("UnauthorizedOperation"), store.time())
+        store.outages.failed(SCOPE, NodeName(node), node, Denied("UnauthorizedOperation"), store.server.time())
     assert any("CreateNetworkInterface fails for all" in alarm for alarm in read_cluster(store, {}).alarms)

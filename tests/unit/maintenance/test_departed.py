@@ -37,7 +37,7 @@ def ports(ec2: Ec2) -> Ports:
     return Ports(
         ec2=ec2,
         kube=kube,
-        store=Store(FakeRedis(), keys.prefix("c")),
+        store=Store.on(FakeRedis(), keys.prefix("c")),
         publisher=Published(),
         lookups=LookupCache(kube, SystemClock()),
         clock=SystemClock(),

@@ -34,7 +34,7 @@ class Cluster:
     """Nodes that ask for their instances, and an EC2 that knows them all."""
 
     def __init__(self, nodes: int) -> None:
-        self.store = Store(FakeRedis(), keys.prefix("c"))
+        self.store = Store.on(FakeRedis(), keys.prefix("c"))
         self.clock = VirtualClock()
         self.published = Published()
         self.nodes = {InstanceId(f"i-{n:017x}"): NodeName(f"node-{n}") for n in range(nodes)}
@@ -43,7 +43,7 @@ class Cluster:
 
     def ask(self) -> None:
         for instance_id, node in self.nodes.items():
-            self.store.request_snapshot(instance_id, node, self.clock.now())
+            self.store.snapshots.request(instance_id, node, self.clock.now())
 
     def load(self, **answers: Any) -> tuple[int, Script]:
         script = Script(
@@ -68,7 +68,7 @@ class Cluster:
         return {"Reservations": [{"Instances": [{**running, "InstanceId": one} for one in ids]}]}
 
     def unread(self) -> set[NodeName]:
-        return {node for instance_id, node in self.nodes.items() if self.store.snapshot(instance_id) is None}
+        return {node for instance_id, node in self.nodes.items() if self.store.snapshots.read(instance_id) is None}
 
 
 def test_every_node_is_read_and_woken_once() -> None:
@@ -77,7 +77,7 @@ def test_every_node_is_read_and_woken_once() -> None:
     read, _ = cluster.load()
     assert (read, cluster.unread()) == (30, set())
     assert sorted(cluster.published.nodes) == sorted(cluster.nodes.values())
-    assert all(cluster.store.is_dirty(node) for node in cluster.nodes.values())
+    assert all(cluster.store.wakeups.is_dirty(node) for node in cluster.nodes.values())
     assert cluster.published.loads == 0
 
 
@@ -114,7 +114,7 @@ def test_a_snapshot_is_as_old_as_the_beginning_of_its_reading() -> None:
         return cluster._instances(params)
 
     cluster.load(DescribeInstances=slow)
-    snapshot = cluster.store.snapshot(next(iter(cluster.nodes)))
+    snapshot = cluster.store.snapshots.read(next(iter(cluster.nodes)))
     assert snapshot is not None
     assert snapshot.taken_at == began[0]
 
@@ -126,7 +126,7 @@ def test_requests_that_come_one_by_one_are_read_together() -> None:
 
     def ask_next() -> None:
         instance_id, node = coming.pop()
-        cluster.store.request_snapshot(instance_id, node, cluster.clock.now())
+        cluster.store.snapshots.request(instance_id, node, cluster.clock.now())
 
     def asked_meanwhile(seconds: float) -> None:
         sleep(seconds)
@@ -187,7 +187,7 @@ class Disrupted(Cluster):
         for number, node in enumerate(self.nodes.values()):
             if zones_known:
                 facts = NodeFacts(name=node, uid="u", zone=f"us-west-2{'abc'[number % 3]}")
-                self.store.write_node(node, NodeView(node=facts))
+                self.store.desired.write_node(node, NodeView(node=facts))
         self.ask()
 
 
@@ -239,4 +239,4 @@ def test_a_node_whose_message_cannot_be_published_stays_dirty() -> None:
     with pytest.raises(StoreUnavailable):
         cluster.load()
     assert cluster.unread() == set()
-    assert all(cluster.store.is_dirty(node) for node in cluster.nodes.values())
+    assert all(cluster.store.wakeups.is_dirty(node) for node in cluster.nodes.values())

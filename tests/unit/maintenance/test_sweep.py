@@ -105,9 +105,9 @@ class Pods:
 
 def whole_store() -> Store:
     """Everything was listed."""
-    store = Store(FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
-    store.begin_full_list()
-    store.finish_full_list()
+    store = Store.on(FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
+    store.desired.begin_full_list()
+    store.desired.finish_full_list()
     return store
 
 
@@ -152,7 +152,7 @@ def test_interfaces_of_nodes_that_auto_mode_manages_are_left_to_it(deleted_node:
     spec = CniNodeSpec(managed_by="eks-auto-mode", tags={INSTANCE_TAG: INSTANCE})
     node = None if deleted_node else NodeFacts(name=name, uid="u", instance_id=INSTANCE)
     cninode = CniNodeFacts(uid="c", resource_version="1", spec=spec)
-    one.store.write_node(name, NodeView(node=node, cninode=cninode))
+    one.store.desired.write_node(name, NodeView(node=node, cninode=cninode))
     one.cloud.put("eni-theirs", OURS)
     one.cloud.put("eni-ours", {**OURS, INSTANCE_TAG: "i-11111111"})
     assert [one.run(), one.run()] == [(0, 0, False), (1, 1, False)]
@@ -160,9 +160,9 @@ def test_interfaces_of_nodes_that_auto_mode_manages_are_left_to_it(deleted_node:
 
 
 def save(sweeps: Sweeps, record: Ledger) -> None:
-    token = sweeps.store.acquire(record.node, "a", 60)
+    token = sweeps.store.lock.acquire(record.node, "a", 60)
     assert token is not None
-    sweeps.store.save_ledger(record.node, record, "a", token)
+    sweeps.store.ledgers.save(record.node, record, "a", token)
 
 
 def in_a_ledger(sweeps: Sweeps) -> None:
@@ -173,7 +173,7 @@ def in_a_ledger(sweeps: Sweeps) -> None:
 def named_by_a_pod(sweeps: Sweeps) -> None:
     """Of a node of the instance, whose own ledger knows nothing of it."""
     save(sweeps, Ledger(node=NODE))
-    sweeps.store.write_node(NODE, NodeView(node=NodeFacts(name=NODE, uid="u", instance_id=INSTANCE)))
+    sweeps.store.desired.write_node(NODE, NodeView(node=NodeFacts(name=NODE, uid="u", instance_id=INSTANCE)))
     entry = {"eniId": "eni-1", "ifAddress": "02:00", "privateIp": "10.0.0.5", "vlanId": 1}
     sweeps.kube.pods[NODE] = [pod("a", eni_annotation=json.dumps([entry]))]
 
@@ -252,7 +252,7 @@ def test_a_pass_that_could_not_look_deletes_and_remembers_nothing() -> None:
     one = Sweeps()
     one.cloud.put("eni-1", OURS)
     one.run()
-    seen = one.store.seen_available()
+    seen = one.store.sweep.read()
 
     def broken(action: str, params: dict[str, Any]) -> dict[str, Any]:
         raise fault("InternalError", 500)
@@ -260,7 +260,7 @@ def test_a_pass_that_could_not_look_deletes_and_remembers_nothing() -> None:
     one.clock.sleep(1800.0)
     with pytest.raises(Unsure):
         sweep_leaks(one.store, Ec2(broken, OpenGate()), one.kube, one.clock, "blue", "vpc-1")
-    assert one.store.seen_available() == seen
+    assert one.store.sweep.read() == seen
     assert one.cloud.left() == {"eni-1"}
 
 

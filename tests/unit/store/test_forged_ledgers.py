@@ -128,20 +128,20 @@ def client() -> Iterator[Any]:
 def write(client: Any, body: bytes) -> Store:
     client.set(keys.ledger(P, NODE), body)
     client.sadd(keys.ledgers(P), NODE)
-    return Store(client, P)
+    return Store.on(client, P)
 
 
 def test_an_honest_one_is_read(client: Any) -> None:
-    assert write(client, msgspec.msgpack.encode(HONEST)).load_ledger(NODE) == HONEST
+    assert write(client, msgspec.msgpack.encode(HONEST)).ledgers.load(NODE) == HONEST
 
 
 @pytest.mark.parametrize("what", FORGED)
 def test_a_forged_one_is_not(client: Any, what: str) -> None:
     store = write(client, msgspec.msgpack.encode(FORGED[what]()))
     with pytest.raises(LedgerUnreadable):
-        store.load_ledger(NODE)
+        store.ledgers.load(NODE)
     # People are shown the others.
-    assert store.ledgers() == {}
+    assert store.ledgers.all() == {}
 
 
 JUNK = b"\xff\xfe junk"
@@ -149,23 +149,23 @@ JUNK = b"\xff\xfe junk"
 
 def test_names_that_are_no_text_stop_nobody(client: Any) -> None:
     """Wherever names and ids are listed."""
-    store = Store(client, P)
+    store = Store.on(client, P)
     for index in (keys.wished(P), keys.ledgers(P), keys.seen_available(P), keys.members(P, "worker")):
         client.sadd(index, JUNK, "n1")
     client.zadd(keys.parked(P), {JUNK: 0.0, "n2": 0.0})
     client.zadd(keys.dirty(P), {JUNK: 0.0, "n3": 0.0})
     client.hset(keys.waiting(), JUNK, JUNK)
-    assert NODE in store.known_nodes()
-    assert "n1" in store.seen_available()
-    assert "n2" in store.due(1.0, 10)
-    assert "n3" in store.overdue(100.0, 10.0)
-    assert store.ledgers() == {}
+    assert NODE in store.desired.known_nodes()
+    assert "n1" in store.sweep.read()
+    assert "n2" in store.wakeups.due(1.0, 10)
+    assert "n3" in store.wakeups.overdue(100.0, 10.0)
+    assert store.ledgers.all() == {}
 
 
 @pytest.mark.parametrize("body", [JUNK, b"\x01", msgspec.msgpack.encode({"pid": 1})])
 def test_a_process_that_says_nothing_readable_of_itself_does_not_hide_the_others(client: Any, body: bytes) -> None:
-    store = Store(client, P)
-    store.beat("worker", "honest", {"pid": "1"}, 60)
+    store = Store.on(client, P)
+    store.members.beat("worker", "honest", {"pid": "1"}, 60)
     client.sadd(keys.members(P, "worker"), "odd")
     client.set(keys.member(P, "worker", "odd"), body)
-    assert {name: about["pid"] for name, about in store.members("worker").items()} == {"honest": "1"}
+    assert {name: about["pid"] for name, about in store.members.alive("worker").items()} == {"honest": "1"}

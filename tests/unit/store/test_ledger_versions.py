@@ -22,7 +22,7 @@ def client() -> FakeRedis:
 
 @pytest.fixture
 def store(client: FakeRedis) -> Store:
-    return Store(client, keys.prefix("c"))
+    return Store.on(client, keys.prefix("c"))
 
 
 def within(part: object, whole: object) -> bool:
@@ -38,17 +38,17 @@ def within(part: object, whole: object) -> bool:
 def test_a_ledger_of_the_release_before_is_read_whole(client: FakeRedis, store: Store, os: str) -> None:
     node = NodeName(os)
     client.set(keys.ledger(keys.prefix("c"), node), (DATA / f"ledger-{os}.msgpack").read_bytes())
-    ledger = store.load_ledger(node)
+    ledger = store.ledgers.load(node)
     assert ledger is not None
     written = msgspec.json.decode((DATA / f"ledger-{os}.json").read_bytes())
     assert within(written, msgspec.json.decode(msgspec.json.encode(ledger)))
 
 
 def test_what_is_written_has_our_version(store: Store) -> None:
-    token = store.acquire(NodeName("n"), "o", 5.0)
+    token = store.lock.acquire(NodeName("n"), "o", 5.0)
     assert token is not None
-    store.save_ledger(NodeName("n"), Ledger(node=NodeName("n")), "o", token)
-    found = store.load_ledger(NodeName("n"))
+    store.ledgers.save(NodeName("n"), Ledger(node=NodeName("n")), "o", token)
+    found = store.ledgers.load(NodeName("n"))
     assert found is not None
     assert found.version == LEDGER_VERSION
 
@@ -63,12 +63,12 @@ def test_what_is_written_has_our_version(store: Store) -> None:
 def test_a_newer_ledger_is_said_to_be_newer(client: FakeRedis, store: Store, more: dict[str, str]) -> None:
     client.set(SPOT, msgspec.msgpack.encode({"node": "n", "version": LEDGER_VERSION + 1, **more}))
     with pytest.raises(LedgerNewer):
-        store.load_ledger(NodeName("n"))
+        store.ledgers.load(NodeName("n"))
 
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x01", b'{"node": "n"}'])
 def test_other_bytes_are_unreadable_and_not_newer(client: FakeRedis, store: Store, body: bytes) -> None:
     client.set(SPOT, body)
     with pytest.raises(LedgerUnreadable) as unreadable:
-        store.load_ledger(NodeName("n"))
+        store.ledgers.load(NodeName("n"))
     assert not isinstance(unreadable.value, LedgerNewer)

@@ -55,7 +55,7 @@ class Model:
         self, *, changes: int, faults: int, clear_first: bool = True, put: Callable[..., object] = broker.put
     ) -> None:
         self.client = FakeRedis()
-        self.store = Store(self.client, P)
+        self.store = Store.on(self.client, P)
         self.changes, self.faults, self.clear_first, self.put = changes, faults, clear_first, put
 
     # --- Redis' content as a value
@@ -127,7 +127,7 @@ class Model:
             yield replace(world, written=world.written + 1, watcher="mark")
         elif world.watcher == "mark":
             self.load(world)
-            publish = self.store.mark_dirty([NODE], 1.0)
+            publish = self.store.wakeups.mark_dirty([NODE], 1.0)
             yield self.dump(replace(world, watcher="send" if publish else "write"))
         elif world.watcher == "send":
             self.load(world)
@@ -150,23 +150,23 @@ class Model:
                 broker.register(self.client, NODE, worker.message)
                 yield world, replace(worker, at="taken")
             case "taken":
-                token = self.store.acquire(NODE, worker.message, 60, worker.message)
+                token = self.store.lock.acquire(NODE, worker.message, 60, worker.message)
                 yield world, replace(worker, at="ack" if token is None else "held")
             case "held" if self.clear_first:
-                self.store.clear_dirty(NODE)
+                self.store.wakeups.clear_dirty(NODE)
                 yield world, replace(worker, at="cleared")
             case "cleared" if self.clear_first:
                 yield replace(world, planned=max(world.planned, world.written)), replace(worker, at="done")
             case "held":
                 yield replace(world, planned=max(world.planned, world.written)), replace(worker, at="cleared")
             case "cleared":
-                self.store.clear_dirty(NODE)
+                self.store.wakeups.clear_dirty(NODE)
                 yield world, replace(worker, at="done")
             case "done":
-                if self.store.is_dirty(NODE):
+                if self.store.wakeups.is_dirty(NODE):
                     yield world, replace(worker, at="held")
                 # Out of its slice it releases a dirty node, too.
-                again = self.store.release(NODE, worker.message, 1)
+                again = self.store.lock.release(NODE, worker.message, 1)
                 yield world, replace(worker, at="send" if again else "ack")
             case "send":
                 self.put(self.client, NODE, "new")
@@ -198,12 +198,12 @@ class Model:
     def ticked(self, world: World) -> World:
         """The leader's ticker at work, at any moment: what it does in two looks, with as many publishers as want."""
         self.load(world)
-        due = self.store.due(100, 10)
-        overdue = self.store.overdue(200, 5)
-        absent = self.store.absent_messages()
+        due = self.store.wakeups.due(100, 10)
+        overdue = self.store.wakeups.overdue(200, 5)
+        absent = self.store.messages.absent()
         for one in absent:
             if one.message == world.suspect:
-                self.store.forget_message(one)
+                self.store.messages.forget(one)
         if due or overdue:
             self.put(self.client, NODE, "new")
         suspect = next((one.message for one in absent if one.message != world.suspect), "")
@@ -226,7 +226,7 @@ class Model:
             world = self.ticked(world)
             self.load(world)
             number = broker.pop(self.client)
-            if number is not None and self.store.acquire(NODE, "recovery", 60, number) is not None:
+            if number is not None and self.store.lock.acquire(NODE, "recovery", 60, number) is not None:
                 return world.written
         return world.planned
 

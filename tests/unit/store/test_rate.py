@@ -26,11 +26,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
 
 @pytest.fixture
 def store(clock: VirtualTime) -> Store:
-    return Store(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
+    return Store.on(fakeredis.FakeRedis(), keys.prefix("c"), TABLE)
 
 
 def ask(store: Store, who: str, urgency: Urgency = Urgency.POD) -> Reservation:
-    return store.reserve(ACTION, who, urgency)
+    return store.limiter.reserve(ACTION, who, urgency)
 
 
 def use_up(store: Store) -> float:
@@ -39,8 +39,8 @@ def use_up(store: Store) -> float:
     last = 0.0
     for number in range(AT_ONCE):
         last = ask(store, f"early/{number}").at
-    store.throttled(ACTION, "early/refused", last)
-    store.give_back(["early/refused"])
+    store.limiter.throttled(ACTION, "early/refused", last)
+    store.limiter.give_back(["early/refused"])
     return last
 
 
@@ -94,7 +94,7 @@ def test_newcomers_do_not_take_what_those_before_them_wait_for(store: Store, clo
 def test_whoever_waits_is_told_when_his_call_comes(store: Store) -> None:
     use_up(store)
     waits = [ask(store, f"branch/{number}").wait for number in range(9)]
-    refill = store.ec2_limits()[ACTION].refill
+    refill = store.limiter.believed()[ACTION].refill
     spacing = [later - sooner for sooner, later in itertools.pairwise(waits)]
     assert spacing == [pytest.approx(1 / refill, rel=0.01)] * 8
 
@@ -118,7 +118,7 @@ def test_whoever_was_refused_comes_first(store: Store, clock: VirtualTime) -> No
     use_up(store)
     for number in range(5):
         ask(store, f"branch/{number}")
-    store.throttled(ACTION, "refused", clock.now)
+    store.limiter.throttled(ACTION, "refused", clock.now)
     waiting = {f"branch/{number}": Urgency.POD for number in range(5)} | {"refused": Urgency.POD}
     assert served(store, clock, waiting, 2)[0] == "refused"
 
@@ -129,9 +129,9 @@ def test_those_behind_places_given_back_move_up(store: Store) -> None:
     for who in waiting:
         ask(store, who)
     before = ask(store, "last").wait
-    assert store.give_back([*waiting[:15], "branch/never-there"]) == 15
-    assert store.give_back(waiting[:15]) == 0
-    refill = store.ec2_limits()[ACTION].refill
+    assert store.limiter.give_back([*waiting[:15], "branch/never-there"]) == 15
+    assert store.limiter.give_back(waiting[:15]) == 0
+    refill = store.limiter.believed()[ACTION].refill
     assert ask(store, "last").wait == pytest.approx(before - 15 / refill, rel=0.01)
 
 
@@ -140,45 +140,45 @@ def test_a_place_that_was_used_cannot_be_given_back(store: Store, clock: Virtual
     ask(store, "branch/1")
     clock.now += 5
     assert ask(store, "branch/1").granted
-    assert store.give_back(["branch/1"]) == 0
+    assert store.limiter.give_back(["branch/1"]) == 0
 
 
 def test_the_dead_are_waited_for_ten_seconds_and_forgotten(clock: VirtualTime) -> None:
     """Their workers were killed with their nodes: nobody gives their places back, and nobody comes."""
     redis = fakeredis.FakeRedis()
-    store = Store(redis, keys.prefix("c"), TABLE)
+    store = Store.on(redis, keys.prefix("c"), TABLE)
     use_up(store)
     waits = [ask(store, f"branch/{number}").wait for number in range(500)]
     clock.now += max(waits) + 9
     assert not ask(store, "new").granted
     clock.now += 2
     assert ask(store, "new").granted
-    assert store.ec2_limits()[ACTION].waiting == 0
+    assert store.limiter.believed()[ACTION].waiting == 0
     assert redis.hlen(keys.places(keys.prefix("c"))) == 0
 
 
 def test_what_is_left_of_a_burst_is_told(store: Store, clock: VirtualTime) -> None:
-    assert store.rate_left(ACTION) == 1.0
+    assert store.limiter.left(ACTION) == 1.0
     for number in range(50):
         ask(store, f"branch/{number}")
-    assert store.rate_left(ACTION) == pytest.approx(0.5)
+    assert store.limiter.left(ACTION) == pytest.approx(0.5)
     clock.now += 5
-    assert store.rate_left(ACTION) == pytest.approx(0.75)
+    assert store.limiter.left(ACTION) == pytest.approx(0.75)
     use_up(store)
     ask(store, "branch/waits")
-    assert store.rate_left(ACTION) == 0.0
+    assert store.limiter.left(ACTION) == 0.0
     with pytest.raises(KeyError):
-        store.rate_left("DeleteVpc")
+        store.limiter.left("DeleteVpc")
 
 
 # --- beliefs
 
 
 def test_beliefs_are_those_of_the_settings_until_ec2_shows_others(store: Store) -> None:
-    assert store.ec2_limits()["DescribeSubnets"].refill == 20
+    assert store.limiter.believed()["DescribeSubnets"].refill == 20
     granted_at = [ask(store, f"branch/{number}").at for number in range(40)][-1]
-    store.throttled(ACTION, "branch/39", granted_at)
-    believed = store.ec2_limits()[ACTION]
+    store.limiter.throttled(ACTION, "branch/39", granted_at)
+    believed = store.limiter.believed()[ACTION]
     assert (believed.configured_burst, believed.configured_refill) == (100, 5)
     assert believed.burst == pytest.approx(50)
     assert believed.refill == pytest.approx(2.5)
@@ -186,27 +186,27 @@ def test_beliefs_are_those_of_the_settings_until_ec2_shows_others(store: Store) 
 
 def test_what_was_under_way_when_ec2_refused_says_nothing_new(store: Store, clock: VirtualTime) -> None:
     granted = [ask(store, f"branch/{number}").at for number in range(90)]
-    assert store.throttled(ACTION, "branch/79", granted[79])
+    assert store.limiter.throttled(ACTION, "branch/79", granted[79])
     clock.now += 0.1
-    after_one = store.ec2_limits()[ACTION].refill
-    assert not any(store.throttled(ACTION, f"branch/{number}", granted[number]) for number in range(80, 90))
-    after_eleven = store.ec2_limits()[ACTION].refill
+    after_one = store.limiter.believed()[ACTION].refill
+    assert not any(store.limiter.throttled(ACTION, f"branch/{number}", granted[number]) for number in range(80, 90))
+    after_eleven = store.limiter.believed()[ACTION].refill
     assert after_eleven == pytest.approx(after_one * 0.89, rel=0.02), "ten calls fewer were let through than thought"
 
 
 def test_beliefs_outlive_the_burst_by_hours(store: Store, clock: VirtualTime) -> None:
     granted_at = [ask(store, f"branch/{number}").at for number in range(40)][-1]
-    store.throttled(ACTION, "branch/39", granted_at)
+    store.limiter.throttled(ACTION, "branch/39", granted_at)
     clock.now += 5 * 3600
     assert sum(ask(store, f"later/{number}").granted for number in range(100)) == pytest.approx(49, abs=1)
 
 
 def test_new_settings_begin_new_beliefs(store: Store, clock: VirtualTime) -> None:
     redis = fakeredis.FakeRedis()
-    old = Store(redis, keys.prefix("c"), TABLE)
+    old = Store.on(redis, keys.prefix("c"), TABLE)
     use_up(old)
-    new = Store(redis, keys.prefix("c"), {ACTION: RateLimit(burst=300, refill=15)})
-    assert new.ec2_limits()[ACTION].burst == 300
+    new = Store.on(redis, keys.prefix("c"), {ACTION: RateLimit(burst=300, refill=15)})
+    assert new.limiter.believed()[ACTION].burst == 300
     assert all(ask(new, f"branch/{number}").granted for number in range(298))
 
 
@@ -236,14 +236,14 @@ def test_places_of_the_dead_do_not_outlast_a_clock_set_back(store: Store, clock:
 
 def test_refusals_are_heeded_after_a_clock_was_set_back(store: Store, clock: VirtualTime) -> None:
     use_up(store)
-    before = store.ec2_limits()[ACTION].refill
+    before = store.limiter.believed()[ACTION].refill
     clock.now -= 3600
     ask(store, "branch/1")
     clock.now += 2
     granted_at = ask(store, "branch/1").at
     clock.now += 0.2
-    assert store.throttled(ACTION, "branch/1", granted_at)
-    assert store.ec2_limits()[ACTION].refill < before
+    assert store.limiter.throttled(ACTION, "branch/1", granted_at)
+    assert store.limiter.believed()[ACTION].refill < before
 
 
 def test_a_clock_set_forward_frees_one_burst_at_most(store: Store, clock: VirtualTime) -> None:

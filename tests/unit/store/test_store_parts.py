@@ -37,121 +37,121 @@ def client() -> redis.Redis:
 
 @pytest.fixture
 def store(client: redis.Redis) -> Store:
-    return Store(client, keys.prefix("c"))
+    return Store.on(client, keys.prefix("c"))
 
 
 def test_an_empty_redis_answers_not_known_everywhere(store: Store) -> None:
-    assert store.desired(NODE) == Desired()
-    assert not store.is_complete()
-    assert store.known_nodes() == set()
-    assert store.load_ledger(NODE) is None
-    assert store.ledgers() == {}
-    assert store.snapshot(I1) is None
-    assert store.take_snapshot_requests(5) == []
-    assert store.seen_available() == set()
-    assert store.members("worker") == {}
-    assert store.due(1e9, 10) == []
-    assert store.overdue(1e9, 1) == []
-    assert not store.is_dirty(NODE)
-    assert not store.clear_dirty(NODE)
-    assert not store.holds(NODE, "a", 1)
-    assert not store.release(NODE, "a", 1)
-    assert not store.finish_full_list()
+    assert store.desired.read(NODE) == Desired()
+    assert not store.desired.is_complete()
+    assert store.desired.known_nodes() == set()
+    assert store.ledgers.load(NODE) is None
+    assert store.ledgers.all() == {}
+    assert store.snapshots.read(I1) is None
+    assert store.snapshots.take_requests(5) == []
+    assert store.sweep.read() == set()
+    assert store.members.alive("worker") == {}
+    assert store.wakeups.due(1e9, 10) == []
+    assert store.wakeups.overdue(1e9, 1) == []
+    assert not store.wakeups.is_dirty(NODE)
+    assert not store.wakeups.clear_dirty(NODE)
+    assert not store.lock.holds(NODE, "a", 1)
+    assert not store.lock.release(NODE, "a", 1)
+    assert not store.desired.finish_full_list()
 
 
 def test_desired_state_is_read_as_it_was_written(store: Store) -> None:
-    store.begin_full_list()
-    store.write_config(ClusterConfig(cooldown=30))
-    store.write_node(NODE, VIEW)
-    store.write_pods(NODE, [wish("1"), wish("2")], [])
-    assert not store.desired(NODE).complete
-    assert store.finish_full_list()
-    store.write_pods(NODE, [wish("2", finished=True)], [PodUid("1"), PodUid("never-there")])
-    assert store.desired(NODE) == Desired(
+    store.desired.begin_full_list()
+    store.desired.write_config(ClusterConfig(cooldown=30))
+    store.desired.write_node(NODE, VIEW)
+    store.desired.write_pods(NODE, [wish("1"), wish("2")], [])
+    assert not store.desired.read(NODE).complete
+    assert store.desired.finish_full_list()
+    store.desired.write_pods(NODE, [wish("2", finished=True)], [PodUid("1"), PodUid("never-there")])
+    assert store.desired.read(NODE) == Desired(
         view=VIEW, pods={PodUid("2"): wish("2", finished=True)}, config=ClusterConfig(cooldown=30), complete=True
     )
 
 
 def test_many_pods_are_written_and_removed(store: Store) -> None:
     pods = [wish(str(number)) for number in range(1200)]
-    store.write_pods(NODE, pods, [])
-    store.write_pods(NODE, pods[:3], [pod.uid for pod in pods[3:]])
-    assert set(store.desired(NODE).pods) == {"0", "1", "2"}
+    store.desired.write_pods(NODE, pods, [])
+    store.desired.write_pods(NODE, pods[:3], [pod.uid for pod in pods[3:]])
+    assert set(store.desired.read(NODE).pods) == {"0", "1", "2"}
 
 
 def test_a_node_is_known_as_long_as_anything_of_it_is_there(store: Store) -> None:
-    store.write_pods(NODE, [wish("1")], [])
-    assert store.known_nodes() == {NODE}
-    store.write_node(NODE, VIEW)
-    store.write_pods(NODE, [], [PodUid("1")])
-    assert store.known_nodes() == {NODE}
-    store.write_node(NODE, None)
-    assert store.known_nodes() == set()
-    token = store.acquire(OTHER, "a", 30)
+    store.desired.write_pods(NODE, [wish("1")], [])
+    assert store.desired.known_nodes() == {NODE}
+    store.desired.write_node(NODE, VIEW)
+    store.desired.write_pods(NODE, [], [PodUid("1")])
+    assert store.desired.known_nodes() == {NODE}
+    store.desired.write_node(NODE, None)
+    assert store.desired.known_nodes() == set()
+    token = store.lock.acquire(OTHER, "a", 30)
     assert token is not None
-    store.save_ledger(OTHER, Ledger(node=OTHER), "a", token)
-    assert store.known_nodes() == {OTHER}
-    store.save_ledger(OTHER, None, "a", token)
-    assert store.known_nodes() == set()
+    store.ledgers.save(OTHER, Ledger(node=OTHER), "a", token)
+    assert store.desired.known_nodes() == {OTHER}
+    store.ledgers.save(OTHER, None, "a", token)
+    assert store.desired.known_nodes() == set()
 
 
 @pytest.mark.parametrize(
     "interrupt",
     [
         pytest.param(lambda client, _: client.flushall(), id="redis is emptied during the list"),
-        pytest.param(lambda _, other: other.begin_full_list(), id="another leader begins a list"),
+        pytest.param(lambda _, other: other.desired.begin_full_list(), id="another leader begins a list"),
     ],
 )
 def test_a_list_that_was_overtaken_is_not_complete(
     client: redis.Redis, store: Store, interrupt: Callable[[redis.Redis, Store], object]
 ) -> None:
-    store.begin_full_list()
-    interrupt(client, Store(client, keys.prefix("c")))
-    assert not store.finish_full_list()
-    assert not store.is_complete()
+    store.desired.begin_full_list()
+    interrupt(client, Store.on(client, keys.prefix("c")))
+    assert not store.desired.finish_full_list()
+    assert not store.desired.is_complete()
 
 
 def test_what_cannot_be_decoded_makes_nothing_releasable(client: redis.Redis, store: Store) -> None:
-    store.begin_full_list()
-    store.write_node(NODE, VIEW)
-    store.write_pods(NODE, [wish("1")], [])
-    assert store.finish_full_list()
+    store.desired.begin_full_list()
+    store.desired.write_node(NODE, VIEW)
+    store.desired.write_pods(NODE, [wish("1")], [])
+    assert store.desired.finish_full_list()
     p = keys.prefix("c")
     client.hset(keys.pods(p, NODE), "2", b"\xc1")
     client.set(keys.ledger(p, NODE), b"\x81\xa4node\x05")
-    assert not store.desired(NODE).complete
+    assert not store.desired.read(NODE).complete
     with pytest.raises(LedgerUnreadable):
-        store.load_ledger(NODE)
-    assert store.ledgers() == {}
+        store.ledgers.load(NODE)
+    assert store.ledgers.all() == {}
 
 
 def test_clusters_in_one_redis_do_not_see_each_other(client: redis.Redis, store: Store) -> None:
-    other = Store(client, keys.prefix("d"))
-    store.write_node(NODE, VIEW)
-    store.mark_dirty([NODE], 1)
-    assert store.acquire(NODE, "a", 30) is not None
-    assert other.known_nodes() == set()
-    assert not other.is_dirty(NODE)
-    assert other.acquire(NODE, "b", 30) is not None
+    other = Store.on(client, keys.prefix("d"))
+    store.desired.write_node(NODE, VIEW)
+    store.wakeups.mark_dirty([NODE], 1)
+    assert store.lock.acquire(NODE, "a", 30) is not None
+    assert other.desired.known_nodes() == set()
+    assert not other.wakeups.is_dirty(NODE)
+    assert other.lock.acquire(NODE, "b", 30) is not None
 
 
 # --- lock and ledger
 
 
 def test_one_owner_at_a_time_and_tokens_rise(store: Store) -> None:
-    first = store.acquire(NODE, "a", 30)
+    first = store.lock.acquire(NODE, "a", 30)
     assert first is not None
-    assert store.acquire(NODE, "b", 30) is None
-    assert store.acquire(OTHER, "b", 30) is not None
-    again = store.acquire(NODE, "a", 30)
+    assert store.lock.acquire(NODE, "b", 30) is None
+    assert store.lock.acquire(OTHER, "b", 30) is not None
+    again = store.lock.acquire(NODE, "a", 30)
     assert again is not None
     assert again > first
-    assert not store.holds(NODE, "a", first)
-    assert store.holds(NODE, "a", again)
-    store.release(NODE, "a", first)
-    assert store.acquire(NODE, "b", 30) is None
-    store.release(NODE, "a", again)
-    second = store.acquire(NODE, "b", 30)
+    assert not store.lock.holds(NODE, "a", first)
+    assert store.lock.holds(NODE, "a", again)
+    store.lock.release(NODE, "a", first)
+    assert store.lock.acquire(NODE, "b", 30) is None
+    store.lock.release(NODE, "a", again)
+    second = store.lock.acquire(NODE, "b", 30)
     assert second is not None
     assert second > again
 
@@ -159,71 +159,71 @@ def test_one_owner_at_a_time_and_tokens_rise(store: Store) -> None:
 def test_tokens_rise_when_the_clock_of_redis_went_back(client: redis.Redis, store: Store) -> None:
     future = 9_000_000_000_000_000
     client.set(keys.fence(keys.prefix("c"), NODE), future)
-    assert store.acquire(NODE, "a", 30) == future + 1
+    assert store.lock.acquire(NODE, "a", 30) == future + 1
 
 
 def test_tokens_rise_across_the_loss_of_redis(client: redis.Redis, store: Store) -> None:
-    before = store.acquire(NODE, "a", 30)
+    before = store.lock.acquire(NODE, "a", 30)
     client.flushall()
-    after = store.acquire(NODE, "b", 30)
+    after = store.lock.acquire(NODE, "b", 30)
     assert before is not None
     assert after is not None
     assert after > before
 
 
 def test_an_owner_whose_name_begins_another_is_not_it(store: Store) -> None:
-    assert store.acquire(NODE, "worker-1", 30) is not None
-    assert store.acquire(NODE, "worker", 30) is None
-    assert store.acquire(NODE, "worker-11", 30) is None
+    assert store.lock.acquire(NODE, "worker-1", 30) is not None
+    assert store.lock.acquire(NODE, "worker", 30) is None
+    assert store.lock.acquire(NODE, "worker-11", 30) is None
 
 
 def test_a_stale_run_cannot_write(client: redis.Redis, store: Store) -> None:
-    stale = store.acquire(NODE, "a", 30)
+    stale = store.lock.acquire(NODE, "a", 30)
     assert stale is not None
-    store.save_ledger(NODE, Ledger(node=NODE, audit_at=1), "a", stale)
+    store.ledgers.save(NODE, Ledger(node=NODE, audit_at=1), "a", stale)
     client.delete(keys.lock(keys.prefix("c"), NODE))
     with pytest.raises(StaleToken):
-        store.save_ledger(NODE, Ledger(node=NODE, audit_at=2), "a", stale)
-    token = store.acquire(NODE, "b", 30)
+        store.ledgers.save(NODE, Ledger(node=NODE, audit_at=2), "a", stale)
+    token = store.lock.acquire(NODE, "b", 30)
     assert token is not None
     for owner, number in (("a", stale), ("a", token), ("b", stale)):
         with pytest.raises(StaleToken):
-            store.save_ledger(NODE, None, owner, number)
-    assert store.load_ledger(NODE) == Ledger(node=NODE, audit_at=1)
-    store.save_ledger(NODE, Ledger(node=NODE, audit_at=3), "b", token)
-    assert store.ledgers() == {NODE: Ledger(node=NODE, audit_at=3)}
+            store.ledgers.save(NODE, None, owner, number)
+    assert store.ledgers.load(NODE) == Ledger(node=NODE, audit_at=1)
+    store.ledgers.save(NODE, Ledger(node=NODE, audit_at=3), "b", token)
+    assert store.ledgers.all() == {NODE: Ledger(node=NODE, audit_at=3)}
     client.flushall()
     with pytest.raises(StaleToken):
-        store.save_ledger(NODE, Ledger(node=NODE, audit_at=4), "b", token)
-    assert store.load_ledger(NODE) is None
+        store.ledgers.save(NODE, Ledger(node=NODE, audit_at=4), "b", token)
+    assert store.ledgers.load(NODE) is None
 
 
 # --- wake-ups
 
 
 def test_one_message_for_many_changes(client: redis.Redis, store: Store) -> None:
-    assert store.mark_dirty([NODE, OTHER], 1) == [NODE, OTHER]
-    assert store.mark_dirty([NODE], 2) == [NODE], "the answer may have been lost"
+    assert store.wakeups.mark_dirty([NODE, OTHER], 1) == [NODE, OTHER]
+    assert store.wakeups.mark_dirty([NODE], 2) == [NODE], "the answer may have been lost"
     assert broker.put(client, NODE, "m1")
     assert not broker.put(client, NODE, "m2"), "the answer may have been lost"
     assert broker.queued(client) == ["m1"]
-    assert store.mark_dirty([NODE, OTHER], 2) == [OTHER]
-    assert store.acquire(NODE, "a", 30, "m1") is not None
+    assert store.wakeups.mark_dirty([NODE, OTHER], 2) == [OTHER]
+    assert store.lock.acquire(NODE, "a", 30, "m1") is not None
     assert broker.put(client, NODE, "m3")
 
 
 def test_a_spent_message_begins_no_run(client: redis.Redis, store: Store) -> None:
     assert broker.put(client, NODE, "m1")
-    token = store.acquire(NODE, "a", 30, "m1")
+    token = store.lock.acquire(NODE, "a", 30, "m1")
     assert token is not None
-    assert store.acquire(NODE, "a", 30, "m1") is not None, "the answer may have been lost"
+    assert store.lock.acquire(NODE, "a", 30, "m1") is not None, "the answer may have been lost"
     client.delete(keys.lock(keys.prefix("c"), NODE))
-    assert store.acquire(NODE, "b", 30, "m1") is None
+    assert store.lock.acquire(NODE, "b", 30, "m1") is None
     assert broker.put(client, NODE, "m2")
-    assert store.acquire(NODE, "b", 30, "m1") is None
-    assert store.mark_dirty([NODE], 1) == [], "the other still waits"
-    assert store.acquire(NODE, "b", 30, "m2") is not None
-    assert store.acquire(OTHER, "b", 30) is not None, "of an older version: nothing is known of it"
+    assert store.lock.acquire(NODE, "b", 30, "m1") is None
+    assert store.wakeups.mark_dirty([NODE], 1) == [], "the other still waits"
+    assert store.lock.acquire(NODE, "b", 30, "m2") is not None
+    assert store.lock.acquire(OTHER, "b", 30) is not None, "of an older version: nothing is known of it"
 
 
 def test_a_message_comes_back_only_where_its_run_has_not_begun(client: redis.Redis, store: Store) -> None:
@@ -231,13 +231,13 @@ def test_a_message_comes_back_only_where_its_run_has_not_begun(client: redis.Red
         assert broker.put(client, node, node)
         assert broker.pop(client) == node
         broker.register(client, node, node)
-    assert store.acquire(OTHER, "a", 30, OTHER) is not None
+    assert store.lock.acquire(OTHER, "a", 30, OTHER) is not None
     for node in (NODE, OTHER):
         broker.restore(client, node, node)
     assert broker.queued(client) == [f"{NODE}+"]
     assert broker.taken(client) == []
-    assert store.acquire(NODE, "slow", 30, NODE) is None, "the worker only seemed dead"
-    assert store.acquire(NODE, "b", 30, f"{NODE}+") is not None
+    assert store.lock.acquire(NODE, "slow", 30, NODE) is None, "the worker only seemed dead"
+    assert store.lock.acquire(NODE, "b", 30, f"{NODE}+") is not None
 
 
 def test_absent_messages_are_those_in_no_queue_that_have_not_begun(client: redis.Redis, store: Store) -> None:
@@ -247,80 +247,80 @@ def test_absent_messages_are_those_in_no_queue_that_have_not_begun(client: redis
     for _ in range(3):
         broker.pop(client)
     broker.register(client, nodes[1], nodes[1])
-    assert store.acquire(nodes[2], "a", 30, nodes[2]) is not None
+    assert store.lock.acquire(nodes[2], "a", 30, nodes[2]) is not None
     client.lpush("nodes", b"no json", b"[]", b'{"headers": {}}')
-    absent = {one.subject: one for one in store.absent_messages()}
+    absent = {one.subject: one for one in store.messages.absent()}
     assert set(absent) == {nodes[0], nodes[1]}
-    assert store.forget_message(absent[nodes[1]])
+    assert store.messages.forget(absent[nodes[1]])
     assert broker.taken(client) == []
-    assert store.acquire(nodes[1], "late", 30, nodes[1]) is None
-    assert store.acquire(nodes[0], "b", 30, nodes[0]) is not None
-    assert not store.forget_message(absent[nodes[0]]), "it has begun after all"
+    assert store.lock.acquire(nodes[1], "late", 30, nodes[1]) is None
+    assert store.lock.acquire(nodes[0], "b", 30, nodes[0]) is not None
+    assert not store.messages.forget(absent[nodes[0]]), "it has begun after all"
 
 
 def test_nothing_is_published_while_a_run_will_see_the_mark(store: Store) -> None:
-    token = store.acquire(NODE, "a", 30)
+    token = store.lock.acquire(NODE, "a", 30)
     assert token is not None
-    assert store.mark_dirty([NODE], 1) == []
-    assert store.release(NODE, "a", token)
-    assert store.release(NODE, "a", token), "the answer may have been lost"
-    assert store.mark_dirty([NODE], 2) == [NODE]
+    assert store.wakeups.mark_dirty([NODE], 1) == []
+    assert store.lock.release(NODE, "a", token)
+    assert store.lock.release(NODE, "a", token), "the answer may have been lost"
+    assert store.wakeups.mark_dirty([NODE], 2) == [NODE]
 
 
 def test_a_released_clean_node_is_not_published(store: Store) -> None:
-    store.mark_dirty([NODE], 1)
-    token = store.acquire(NODE, "a", 30)
+    store.wakeups.mark_dirty([NODE], 1)
+    token = store.lock.acquire(NODE, "a", 30)
     assert token is not None
-    assert store.clear_dirty(NODE)
-    assert not store.clear_dirty(NODE)
-    assert not store.release(NODE, "a", token)
+    assert store.wakeups.clear_dirty(NODE)
+    assert not store.wakeups.clear_dirty(NODE)
+    assert not store.lock.release(NODE, "a", token)
 
 
 def test_overdue_nodes_are_handed_out_once_an_interval(client: redis.Redis, store: Store) -> None:
-    store.mark_dirty([NODE], 100)
+    store.wakeups.mark_dirty([NODE], 100)
     assert broker.put(client, NODE, "m1")
-    assert store.overdue(104, 5) == []
-    assert store.overdue(106, 5) == [], "a message waits"
-    (absent,) = store.absent_messages() or [Absent(NODE, "m1", "")]
-    assert store.forget_message(absent)
-    assert store.overdue(112, 5) == [NODE]
-    assert store.overdue(113, 5) == []
-    assert store.overdue(118, 5) == [NODE]
-    assert store.acquire(NODE, "a", 30) is not None
-    assert store.overdue(130, 5) == [], "a run will see the mark"
+    assert store.wakeups.overdue(104, 5) == []
+    assert store.wakeups.overdue(106, 5) == [], "a message waits"
+    (absent,) = store.messages.absent() or [Absent(NODE, "m1", "")]
+    assert store.messages.forget(absent)
+    assert store.wakeups.overdue(112, 5) == [NODE]
+    assert store.wakeups.overdue(113, 5) == []
+    assert store.wakeups.overdue(118, 5) == [NODE]
+    assert store.lock.acquire(NODE, "a", 30) is not None
+    assert store.wakeups.overdue(130, 5) == [], "a run will see the mark"
 
 
 def test_the_earlier_time_to_look_again_stays(store: Store) -> None:
-    store.park(NODE, 50)
-    store.park(NODE, 900)
-    store.park(OTHER, 51)
-    assert store.due(49, 10) == []
-    assert store.due(60, 1) == [NODE]
-    assert store.is_dirty(NODE)
-    assert store.due(60, 10) == [OTHER]
-    assert store.due(1000, 10) == []
+    store.wakeups.park(NODE, 50)
+    store.wakeups.park(NODE, 900)
+    store.wakeups.park(OTHER, 51)
+    assert store.wakeups.due(49, 10) == []
+    assert store.wakeups.due(60, 1) == [NODE]
+    assert store.wakeups.is_dirty(NODE)
+    assert store.wakeups.due(60, 10) == [OTHER]
+    assert store.wakeups.due(1000, 10) == []
 
 
 def test_nodes_whose_time_has_come_are_handed_out_as_workers_take_them(client: redis.Redis, store: Store) -> None:
     nodes = [NodeName(f"n{number}") for number in range(5)]
-    store.park_all({name: float(at) for at, name in enumerate(nodes)})
+    store.wakeups.park_all({name: float(at) for at, name in enumerate(nodes)})
     client.lpush(NODES, b"one", b"two")
-    assert store.due(60, 4) == nodes[:2]
+    assert store.wakeups.due(60, 4) == nodes[:2]
     client.lpush(NODES, b"three", b"four", b"five")
-    assert store.due(60, 4) == nodes[2:3], "one each time, however long the queue"
+    assert store.wakeups.due(60, 4) == nodes[2:3], "one each time, however long the queue"
     client.delete(NODES)
-    assert store.due(60, 4) == nodes[3:]
+    assert store.wakeups.due(60, 4) == nodes[3:]
 
 
 def test_an_abandoned_run_is_handed_out_once(client: redis.Redis, store: Store) -> None:
-    store.mark_dirty([NODE], 1)
-    assert store.acquire(NODE, "a", 30) is not None
-    store.clear_dirty(NODE)
-    assert store.due(10, 10) == []
+    store.wakeups.mark_dirty([NODE], 1)
+    assert store.lock.acquire(NODE, "a", 30) is not None
+    store.wakeups.clear_dirty(NODE)
+    assert store.wakeups.due(10, 10) == []
     client.delete(keys.lock(keys.prefix("c"), NODE))
-    assert store.due(11, 10) == [NODE]
-    assert store.is_dirty(NODE)
-    assert store.due(12, 10) == []
+    assert store.wakeups.due(11, 10) == [NODE]
+    assert store.wakeups.is_dirty(NODE)
+    assert store.wakeups.due(12, 10) == []
 
 
 # --- terms
@@ -331,51 +331,51 @@ def contents(client: redis.Redis) -> dict[object, object]:
 
 
 def test_a_deposed_leader_writes_nothing(client: redis.Redis) -> None:
-    old, new = (Store(client, keys.prefix("c")) for _ in range(2))
-    old.lead()
-    old.write_node(NODE, VIEW)
-    new.lead()
+    old, new = (Store.on(client, keys.prefix("c")) for _ in range(2))
+    old.term.begin()
+    old.desired.write_node(NODE, VIEW)
+    new.term.begin()
     writes: list[Callable[[], object]] = [
-        lambda: old.write_node(NODE, None),
-        lambda: old.write_pods(NODE, [wish("1")], []),
-        lambda: old.write_config(ClusterConfig()),
-        old.begin_full_list,
-        old.finish_full_list,
-        lambda: old.mark_dirty([NODE], 1),
-        lambda: old.overdue(9, 5),
-        lambda: old.due(9, 5),
-        lambda: old.park(NODE, 9),
+        lambda: old.desired.write_node(NODE, None),
+        lambda: old.desired.write_pods(NODE, [wish("1")], []),
+        lambda: old.desired.write_config(ClusterConfig()),
+        old.desired.begin_full_list,
+        old.desired.finish_full_list,
+        lambda: old.wakeups.mark_dirty([NODE], 1),
+        lambda: old.wakeups.overdue(9, 5),
+        lambda: old.wakeups.due(9, 5),
+        lambda: old.wakeups.park(NODE, 9),
     ]
     before = contents(client)
     for write in writes:
         with pytest.raises(StaleTerm):
             write()
     assert contents(client) == before
-    new.write_node(NODE, None)
-    assert new.known_nodes() == set()
+    new.desired.write_node(NODE, None)
+    assert new.desired.known_nodes() == set()
 
 
 def test_terms_rise_and_hold_across_the_loss_of_redis(client: redis.Redis) -> None:
-    old, new = (Store(client, keys.prefix("c")) for _ in range(2))
-    old.lead()
-    new.lead()
+    old, new = (Store.on(client, keys.prefix("c")) for _ in range(2))
+    old.term.begin()
+    new.term.begin()
     client.flushall()
-    old.write_node(NODE, VIEW)
-    new.write_node(NODE, VIEW)
+    old.desired.write_node(NODE, VIEW)
+    new.desired.write_node(NODE, VIEW)
     with pytest.raises(StaleTerm):
-        old.write_node(NODE, None)
+        old.desired.write_node(NODE, None)
     future = 9_000_000_000_000_000
     client.set(keys.term(keys.prefix("c")), future)
-    third = Store(client, keys.prefix("c"))
-    third.lead()
-    third.write_node(OTHER, None)
+    third = Store.on(client, keys.prefix("c"))
+    third.term.begin()
+    third.desired.write_node(OTHER, None)
     assert client.get(keys.term(keys.prefix("c"))) == str(future + 1).encode()
 
 
 def test_workers_write_whoever_leads(client: redis.Redis, store: Store) -> None:
-    Store(client, keys.prefix("c")).lead()
-    assert store.mark_dirty([NODE], 1) == [NODE]
-    store.park(NODE, 5)
+    Store.on(client, keys.prefix("c")).term.begin()
+    assert store.wakeups.mark_dirty([NODE], 1) == [NODE]
+    store.wakeups.park(NODE, 5)
 
 
 # --- snapshots, sweep, members
@@ -383,54 +383,54 @@ def test_workers_write_whoever_leads(client: redis.Redis, store: Store) -> None:
 
 def test_snapshot_requests_are_taken_oldest_first_with_one_message(client: redis.Redis, store: Store) -> None:
     ids = [InstanceId(f"i-{number:017x}") for number in range(5)]
-    assert store.request_snapshot(ids[4], NODE, 4)
-    assert store.request_snapshot(ids[4], NODE, 4), "the answer may have been lost"
+    assert store.snapshots.request(ids[4], NODE, 4)
+    assert store.snapshots.request(ids[4], NODE, 4), "the answer may have been lost"
     assert broker.put(client, LOAD_INSTANCES, "m1")
-    assert not any(store.request_snapshot(ids[number], NODE, number) for number in (3, 2, 1, 0))
-    assert store.begin_load("m1")
-    assert not store.begin_load("m1"), "it is spent"
-    assert not store.request_snapshot(ids[0], NODE, 0), "a task is at it"
-    assert store.take_snapshot_requests(3) == [(ids[0], NODE), (ids[1], NODE), (ids[2], NODE)]
-    assert not store.request_snapshot(ids[0], OTHER, 9), "the taker comes back for the rest"
-    assert store.take_snapshot_requests(3) == [(ids[3], NODE), (ids[4], NODE), (ids[0], OTHER)]
-    assert store.request_snapshot(ids[1], NODE, 10)
+    assert not any(store.snapshots.request(ids[number], NODE, number) for number in (3, 2, 1, 0))
+    assert store.messages.begin_load("m1")
+    assert not store.messages.begin_load("m1"), "it is spent"
+    assert not store.snapshots.request(ids[0], NODE, 0), "a task is at it"
+    assert store.snapshots.take_requests(3) == [(ids[0], NODE), (ids[1], NODE), (ids[2], NODE)]
+    assert not store.snapshots.request(ids[0], OTHER, 9), "the taker comes back for the rest"
+    assert store.snapshots.take_requests(3) == [(ids[3], NODE), (ids[4], NODE), (ids[0], OTHER)]
+    assert store.snapshots.request(ids[1], NODE, 10)
 
 
 def test_the_snapshot_begun_later_stays(store: Store) -> None:
     newer, older = InstanceSnapshot(taken_at=20, instance=None), InstanceSnapshot(taken_at=10, instance=None)
-    store.write_snapshots({I1: newer}, 60)
-    store.write_snapshots({I1: older}, 60)
-    assert store.snapshot(I1) == newer
+    store.snapshots.write({I1: newer}, 60)
+    store.snapshots.write({I1: older}, 60)
+    assert store.snapshots.read(I1) == newer
 
 
 def test_the_sweep_remembers_its_last_pass_only(store: Store) -> None:
-    store.write_seen_available({EniId("eni-1"), EniId("eni-2")})
-    store.write_seen_available({EniId("eni-2"), EniId("eni-3")})
-    assert store.seen_available() == {"eni-2", "eni-3"}
-    store.write_seen_available(set())
-    assert store.seen_available() == set()
+    store.sweep.write({EniId("eni-1"), EniId("eni-2")})
+    store.sweep.write({EniId("eni-2"), EniId("eni-3")})
+    assert store.sweep.read() == {"eni-2", "eni-3"}
+    store.sweep.write(set())
+    assert store.sweep.read() == set()
 
 
 def test_members_that_fell_silent_are_gone(client: redis.Redis, store: Store) -> None:
-    store.beat("worker", "w1", {"version": "1"}, 60)
-    store.beat("worker", "w2", {}, 60)
-    store.beat("watcher", "x", {}, 60)
+    store.members.beat("worker", "w1", {"version": "1"}, 60)
+    store.members.beat("worker", "w2", {}, 60)
+    store.members.beat("watcher", "x", {}, 60)
     client.delete(keys.member(keys.prefix("c"), "worker", "w1"))
-    assert list(store.members("worker")) == ["w2"]
+    assert list(store.members.alive("worker")) == ["w2"]
 
 
 # --- the way to Redis
 
 
 def test_no_redis_is_store_unavailable() -> None:
-    store = Store(connect("redis://127.0.0.1:1/0"), keys.prefix("c"))
+    store = Store.on(connect("redis://127.0.0.1:1/0"), keys.prefix("c"))
     attempts: list[Callable[[], object]] = [
-        store.ping,
-        lambda: store.desired(NODE),
-        lambda: store.acquire(NODE, "a", 30),
-        lambda: store.reserve("CreateTags", "caller"),
-        store.ec2_limits,
-        store.known_nodes,
+        store.server.ping,
+        lambda: store.desired.read(NODE),
+        lambda: store.lock.acquire(NODE, "a", 30),
+        lambda: store.limiter.reserve("CreateTags", "caller"),
+        store.limiter.believed,
+        store.desired.known_nodes,
     ]
     for attempt in attempts:
         with pytest.raises(StoreUnavailable):

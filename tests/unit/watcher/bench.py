@@ -75,7 +75,7 @@ class Watch:
         self.clock = clock or VirtualClock()
         self.api = api or cluster(self.clock)
         self.redis = redis or fakeredis.FakeServer()
-        self.store = store or Store(FakeRedis(server=self.redis), keys.prefix("bench"))
+        self.store = store or Store.on(FakeRedis(server=self.redis), keys.prefix("bench"))
         self.published = Published()
         self.problems: list[str] = []
         self.notices: list[Notice] = []
@@ -132,10 +132,10 @@ class Watch:
         return self
 
     def desired(self, name: NodeName) -> Desired:
-        return self.store.desired(name)
+        return self.store.desired.read(name)
 
     def worked(self) -> None:
         """Workers ran on all that was published."""
         for name, _ in self.published.nodes:
-            self.store.clear_dirty(NodeName(name))
+            self.store.wakeups.clear_dirty(NodeName(name))
         self.published.nodes.clear()

@@ -102,11 +102,11 @@ def test_cuts_losses_restarts_and_outages_end_in_what_the_cluster_says(seed: int
 
     fresh = Watch(api, fakeredis.FakeServer(), VirtualClock())
     fresh.lead()
-    assert watch.store.known_nodes() == fresh.store.known_nodes()
+    assert watch.store.desired.known_nodes() == fresh.store.desired.known_nodes()
     for name in NAMES:
         assert timeless(watch.desired(name)) == timeless(fresh.desired(name))
         assert watch.desired(name).complete
-    assert published | watch.published.names() >= fresh.store.known_nodes()
+    assert published | watch.published.names() >= fresh.store.desired.known_nodes()
 
 
 def versions(uid: str) -> list[tuple[str, bytes]]:

@@ -149,7 +149,7 @@ def test_a_name_that_could_not_be_announced_is_announced_later() -> None:
 
 
 def known_to(old: Watch, identity: str, synced: str) -> None:
-    old.store.beat("watcher", identity, {"leader": "false", "synced": synced, "started": "0"}, 15)
+    old.store.members.beat("watcher", identity, {"leader": "false", "synced": synced, "started": "0"}, 15)
 
 
 @pytest.mark.parametrize(

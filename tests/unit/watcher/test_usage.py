@@ -6,6 +6,8 @@ from common import metrics
 from common.model.ids import BranchKey, EniId, InstanceId, NodeName, PodUid, SubnetId, VlanId
 from common.model.ledger import Branch, BranchState, Ledger
 from common.model.names import POD_ENI
+from common.store import Store, keys
+from tests.kit.fake_redis import FakeRedis
 from tests.unit.watcher.bench import NODES, Watch
 from watcher import usage
 
@@ -59,15 +61,14 @@ class Ended(threading.Event):
         return self._looks > 1
 
 
-class Ledgers:
-    def ledgers(self, on_unreadable: object) -> dict[NodeName, Ledger]:
-        return {A: ledger(A, BranchState.COOLING)}
-
-
 def test_only_the_leader_shows_them() -> None:
-    usage.keep(Ledgers(), lambda: True, Ended())
+    store = Store.on(FakeRedis(), keys.prefix("c"))
+    token = store.lock.acquire(A, "w/1", 60.0)
+    assert token is not None
+    store.ledgers.save(A, ledger(A, BranchState.COOLING), "w/1", token)
+    usage.keep(store.ledgers, lambda: True, Ended())
     assert shown("vpc_rc_branches", state="cooling") == 1
-    usage.keep(Ledgers(), lambda: False, Ended())
+    usage.keep(store.ledgers, lambda: False, Ended())
     assert shown("vpc_rc_branches", state="cooling") is None
 
 

@@ -1,5 +1,6 @@
 """What reaches Redis and the workers, and when."""
 
+import dataclasses
 from collections.abc import Iterable
 
 import pytest
@@ -11,6 +12,9 @@ from common.model.ids import NodeName, PodUid
 from common.model.node import CniNodeFacts, NodeView
 from common.model.pod import PodRequest
 from common.store import Store, keys
+from common.store.link import Link
+from common.store.term import Term
+from common.store.wakeups import WakeUps
 from tests.kit.api import cluster, cut, node, pod
 from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
@@ -137,7 +141,7 @@ def test_a_node_stays_as_long_as_its_node_or_cninode_does(watch: Watch) -> None:
     watch.settle()
     assert watch.desired(N1).view == NodeView()
     assert watch.published.names() == {"n1"}
-    assert watch.store.known_nodes() == set()
+    assert watch.store.desired.known_nodes() == set()
 
 
 def test_pods_outlive_their_node_until_they_are_really_gone(watch: Watch) -> None:
@@ -273,11 +277,11 @@ def test_nothing_is_written_before_every_list_is_complete(path: str) -> None:
     for _ in range(20):
         watch.reflect()
         watch.turn()
-    assert watch.store.known_nodes() == set()
-    assert not watch.store.is_complete()
+    assert watch.store.desired.known_nodes() == set()
+    assert not watch.store.desired.is_complete()
     watch.api.before = lambda *_: None
     watch.settle()
-    assert watch.store.is_complete()
+    assert watch.store.desired.is_complete()
     assert watch.desired(N1).view.cninode is not None
 
 
@@ -286,7 +290,7 @@ def test_policies_that_cannot_be_listed_hold_nothing_up() -> None:
     watch.api.ok("POST", NODES, node("n1"))
     watch.api.before = lambda _m, asked, _q: Response(403, b"") if "securitygrouppolicies" in asked else None
     watch.lead()
-    assert watch.store.is_complete()
+    assert watch.store.desired.is_complete()
 
 
 def test_missing_definitions_count_as_empty() -> None:
@@ -294,7 +298,7 @@ def test_missing_definitions_count_as_empty() -> None:
     watch = Watch(cluster(clock, definitions=False), clock=clock)
     watch.api.ok("POST", NODES, node("n1"))
     watch.lead()
-    assert watch.store.is_complete()
+    assert watch.store.desired.is_complete()
 
 
 # --- takeovers and losses
@@ -321,7 +325,7 @@ def test_a_takeover_looks_at_nodes_where_nobody_waits_within_a_minute_and_not_al
     watch.worked()
     again = Watch(watch.api, watch.redis, watch.clock).lead()
     assert again.published.nodes == []
-    assert again.store.due(again.clock.now() + CALM_SECONDS, 10) == ["n1"]
+    assert again.store.wakeups.due(again.clock.now() + CALM_SECONDS, 10) == ["n1"]
 
 
 def test_after_a_loss_of_redis_nodes_of_waiting_pods_are_announced_and_the_others_looked_at_by_and_by(
@@ -339,7 +343,7 @@ def test_after_a_loss_of_redis_nodes_of_waiting_pods_are_announced_and_the_other
     watch.settle()
     FakeRedis(server=watch.redis).flushall()
     watch.published.nodes.clear()
-    while not watch.store.is_complete():
+    while not watch.store.desired.is_complete():
         watch.turn()
     watch.turn()
     watch.clock.sleep(served / LISTED_NODES_A_SECOND)
@@ -429,12 +433,12 @@ def test_redis_emptied_again_while_it_is_filled(watch: Watch) -> None:
     watch.clock.sleep(2)
     watch.writer.check_redis()
     watch.writer.flush(batches=1)
-    assert not watch.store.is_complete()
+    assert not watch.store.desired.is_complete()
     client.flushall()
     watch.settle()
     watch.turn(15)
-    assert watch.store.is_complete()
-    assert len(watch.store.known_nodes()) == 121
+    assert watch.store.desired.is_complete()
+    assert len(watch.store.desired.known_nodes()) == 121
 
 
 def test_nodes_of_a_full_list_are_published_when_it_is_complete(watch: Watch) -> None:
@@ -446,11 +450,11 @@ def test_nodes_of_a_full_list_are_published_when_it_is_complete(watch: Watch) ->
     watch.clock.sleep(2)
     watch.writer.check_redis()
     watch.writer.flush(batches=1)
-    assert watch.store.known_nodes()
-    assert not watch.store.is_complete()
+    assert watch.store.desired.known_nodes()
+    assert not watch.store.desired.is_complete()
     assert watch.published.nodes == []
     watch.settle()
-    assert watch.store.is_complete()
+    assert watch.store.desired.is_complete()
     assert len(watch.published.names()) == 121
 
 
@@ -486,16 +490,16 @@ def test_nothing_is_lost_while_the_broker_is_away(watch: Watch) -> None:
 
 
 def test_a_parked_node_is_published_when_its_time_comes(watch: Watch) -> None:
-    watch.store.park(N1, watch.clock.now() + 3)
+    watch.store.wakeups.park(N1, watch.clock.now() + 3)
     watch.turn(25)
     assert watch.published.nodes == []
     watch.turn(10)
     assert watch.published.nodes == [("n1", "due")]
-    assert watch.store.is_dirty(N1)
+    assert watch.store.wakeups.is_dirty(N1)
 
 
 def test_a_dirty_node_that_nobody_published_is_published_within_two_seconds(watch: Watch) -> None:
-    watch.store.mark_dirty([N1], watch.clock.now())
+    watch.store.wakeups.mark_dirty([N1], watch.clock.now())
     assert watch.published.nodes == [], "who marked it ended before it published"
     # Two looks, each of which may begin a turn late: turns of a tenth of a second do not add up exactly.
     watch.turn(25)
@@ -503,7 +507,7 @@ def test_a_dirty_node_that_nobody_published_is_published_within_two_seconds(watc
 
 
 def test_a_due_node_is_not_forgotten_while_the_broker_is_away(watch: Watch) -> None:
-    watch.store.park(N1, watch.clock.now())
+    watch.store.wakeups.park(N1, watch.clock.now())
     watch.published.away = True
     watch.turn(30)
     watch.published.away = False
@@ -513,7 +517,7 @@ def test_a_due_node_is_not_forgotten_while_the_broker_is_away(watch: Watch) -> N
 
 def test_a_node_whose_message_was_lost_is_published_again(watch: Watch) -> None:
     client = FakeRedis(server=watch.redis)
-    watch.store.mark_dirty([N1], watch.clock.now())
+    watch.store.wakeups.mark_dirty([N1], watch.clock.now())
     assert broker.put(client, N1, "m1")
     assert broker.pop(client) == "m1", "a worker takes it, and dies"
     watch.turn(10)
@@ -525,9 +529,9 @@ def test_a_node_whose_message_was_lost_is_published_again(watch: Watch) -> None:
 
 def test_a_node_whose_message_waits_gets_no_other_however_long(watch: Watch) -> None:
     client = FakeRedis(server=watch.redis)
-    watch.store.mark_dirty([N1], watch.clock.now())
+    watch.store.wakeups.mark_dirty([N1], watch.clock.now())
     assert broker.put(client, N1, "m1")
-    watch.store.park(N1, watch.clock.now() + 30)
+    watch.store.wakeups.park(N1, watch.clock.now() + 30)
     watch.turn(1000)
     assert watch.published.nodes == []
 
@@ -551,7 +555,7 @@ def test_sweeps_are_published_at_their_interval(watch: Watch) -> None:
 
 def test_processes_say_whether_they_lead(watch: Watch) -> None:
     watch.turn(60)
-    (about,) = watch.store.members("watcher").values()
+    (about,) = watch.store.members.alive("watcher").values()
     assert (about["leader"], about["synced"]) == ("true", "true")
 
 
@@ -561,7 +565,7 @@ def test_the_values_of_a_desired_state_are_the_projected_ones(watch: Watch) -> N
     assert isinstance(desired.view.cninode, CniNodeFacts)
     assert all(isinstance(wish, PodRequest) for wish in desired.pods.values())
     assert all(isinstance(uid, str) for uid in map(PodUid, desired.pods))
-    assert NodeName("n1") in watch.store.known_nodes()
+    assert NodeName("n1") in watch.store.desired.known_nodes()
 
 
 # --- one safeguard at a time
@@ -591,12 +595,12 @@ def test_the_deletion_of_an_earlier_node_of_the_name_is_not_the_nodes() -> None:
 
 def test_a_leader_without_its_lease_publishes_no_due_nodes(watch: Watch) -> None:
     watch.held = False
-    watch.store.park(N1, watch.clock.now())
+    watch.store.wakeups.park(N1, watch.clock.now())
     watch.turn(20)
     assert watch.published.nodes == []
 
 
-class ForgetfulStore(Store):
+class ForgetfulWakeUps(WakeUps):
     """Takes the next mark, and the answer is lost on the way."""
 
     loses = False
@@ -610,10 +614,13 @@ class ForgetfulStore(Store):
 
 
 def test_a_node_whose_mark_was_taken_but_not_answered_is_published_all_the_same() -> None:
-    store = ForgetfulStore(FakeRedis(), keys.prefix("bench"))
+    client, prefix = FakeRedis(), keys.prefix("bench")
+    link = Link(client)
+    wakeups = ForgetfulWakeUps(link, Term(link, prefix), prefix)
+    store = dataclasses.replace(Store.on(client, prefix), wakeups=wakeups)
     published = Published()
     announcer = Announcer(store, published, VirtualClock())
-    store.loses = True
+    wakeups.loses = True
     announcer.add([(N1, "pod")])
     with pytest.raises(StoreUnavailable):
         announcer.catch_up()
@@ -627,7 +634,7 @@ def test_what_a_crashed_redis_lost_of_its_last_second_is_written_again(watch: Wa
     watch.redis.connected = False
     watch.turn(30)
     watch.redis.connected = True
-    watch.store.write_pods(N1, [], before.pods)
+    watch.store.desired.write_pods(N1, [], before.pods)
     watch.clock.sleep(LAST_BACKOFF_SECONDS)
     watch.settle()
     assert watch.desired(N1) == before

@@ -15,8 +15,8 @@ from workers.node_run import Ending
 @pytest.fixture
 def worker() -> Worker:
     made = Worker()
-    made.store.begin_full_list()
-    made.store.finish_full_list()
+    made.store.desired.begin_full_list()
+    made.store.desired.finish_full_list()
     return made
 
 
@@ -33,11 +33,11 @@ def test_a_run_that_raises_is_reported_and_its_node_parked_with_its_lock_free(
     (notice,) = worker.notices
     assert isinstance(notice, NodeNotice)
     assert (notice.node, notice.reason, notice.severity) == (GONE, "ReconcileFailed", "Warning")
-    assert worker.store.acquire(GONE, "another", 1.0) is not None
+    assert worker.store.lock.acquire(GONE, "another", 1.0) is not None
     assert worker.published.nodes == [], "not again at once"
     now = SystemClock().now()
-    assert worker.store.due(now + FIRST_SECONDS - 1, 10) == []
-    assert worker.store.due(now + FIRST_SECONDS + 1, 10) == [GONE]
+    assert worker.store.wakeups.due(now + FIRST_SECONDS - 1, 10) == []
+    assert worker.store.wakeups.due(now + FIRST_SECONDS + 1, 10) == [GONE]
 
 
 def test_pauses_grow_and_a_good_run_ends_them() -> None:
@@ -53,7 +53,7 @@ def test_pauses_grow_and_a_good_run_ends_them() -> None:
 def test_a_message_for_a_node_that_nobody_knows_makes_no_ledger(worker: Worker) -> None:
     assert worker.runs.run(NodeName("invented")) == Ending.SETTLED
     assert worker.begun == []
-    assert worker.store.load_ledger(NodeName("invented")) is None
+    assert worker.store.ledgers.load(NodeName("invented")) is None
     assert worker.client.smembers(keys.ledgers(keys.KeyPrefix(keys.prefix("c")))) == set()
 
 
@@ -62,10 +62,10 @@ def test_a_node_whose_ledger_a_newer_version_wrote_is_left_to_others(worker: Wor
     spot = keys.ledger(keys.KeyPrefix(keys.prefix("c")), GONE)
     newer = b"\x82\xa7version\xcd\x03\xe7\xa4node\x2a"
     worker.client.set(spot, newer)
-    worker.store.mark_dirty([GONE], 1.0)
+    worker.store.wakeups.mark_dirty([GONE], 1.0)
     assert worker.runs.run(GONE) == Ending.LEFT
     assert worker.client.get(spot) == newer
     assert worker.begun == []
     assert worker.published.nodes == [], "no worker of this version is asked at once"
-    assert worker.store.due(SystemClock().now() + reconcile.LEFT_SECONDS + 1, 10) == [GONE]
-    assert worker.store.acquire(GONE, "newer", 1.0) is not None
+    assert worker.store.wakeups.due(SystemClock().now() + reconcile.LEFT_SECONDS + 1, 10) == [GONE]
+    assert worker.store.lock.acquire(GONE, "newer", 1.0) is not None

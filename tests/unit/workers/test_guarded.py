@@ -97,7 +97,7 @@ def clock() -> VirtualClock:
 
 @pytest.fixture
 def store() -> Store:
-    return Store(fakeredis.FakeRedis(), keys.prefix("c"))
+    return Store.on(fakeredis.FakeRedis(), keys.prefix("c"))
 
 
 @pytest.fixture

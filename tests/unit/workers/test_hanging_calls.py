@@ -55,7 +55,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.client = FakeRedis()
-        self.store = Store(self.client, keys.prefix("c"))
+        self.store = Store.on(self.client, keys.prefix("c"))
         self.notices: list[Notice] = []
         self.published = Published()
         self.hanging: set[type] = set()
@@ -117,10 +117,10 @@ class Worker:
             branches={b.key: b for b in made},
             gone_since=1.0,
         )
-        token = self.store.acquire(name, "setup", 15.0)
+        token = self.store.lock.acquire(name, "setup", 15.0)
         assert token is not None
-        self.store.save_ledger(name, ledger, "setup", token)
-        self.store.release(name, "setup", token)
+        self.store.ledgers.save(name, ledger, "setup", token)
+        self.store.lock.release(name, "setup", token)
 
     def began(self, kind: type) -> int:
         return sum(isinstance(action, kind) for action in self.begun)
@@ -129,15 +129,15 @@ class Worker:
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     made = Worker()
-    made.store.begin_full_list()
-    made.store.finish_full_list()
+    made.store.desired.begin_full_list()
+    made.store.desired.finish_full_list()
     yield made
     made.go_on.set()
     assert made.runs.wait(30) == 0
 
 
 def attempts(worker: Worker, node: NodeName) -> int:
-    ledger = worker.store.load_ledger(node)
+    ledger = worker.store.ledgers.load(node)
     assert ledger is not None
     return sum(backoff.attempts for backoff in ledger.backoffs.values())
 
@@ -195,11 +195,11 @@ def test_a_step_that_never_returns_is_left_behind(worker: Worker, monkeypatch: p
     assert worker.runs.run(GONE) == CONTINUES
     worker.stop.set()
     assert until(lambda: worker.runs.wait(0) == 0) < 3
-    assert worker.store.acquire(GONE, "another", 15.0) is None, "the lock expires by itself"
-    kept = worker.store.load_ledger(GONE)
+    assert worker.store.lock.acquire(GONE, "another", 15.0) is None, "the lock expires by itself"
+    kept = worker.store.ledgers.load(GONE)
     worker.go_on.set()
     time.sleep(0.2)
-    assert worker.store.load_ledger(GONE) == kept, "a late outcome changes nothing"
+    assert worker.store.ledgers.load(GONE) == kept, "a late outcome changes nothing"
 
 
 def test_a_process_that_ends_begins_nothing_more(worker: Worker) -> None:
@@ -227,7 +227,7 @@ def test_a_run_that_waits_for_a_near_moment_plans_again_when_it_has_come(worker:
     worker.go_on.set()
     worker.departed(GONE, 1)
     reconciler.run(GONE)
-    ledger = worker.store.load_ledger(GONE)
+    ledger = worker.store.ledgers.load(GONE)
     assert ledger is not None
     before = drawn.plans
     moment = time.time() + 10 * node_run.POLL_SECONDS
@@ -236,10 +236,10 @@ def test_a_run_that_waits_for_a_near_moment_plans_again_when_it_has_come(worker:
         subject: msgspec.structs.replace(backoff, not_before=moment) for subject, backoff in ledger.backoffs.items()
     }
     assert held
-    token = worker.store.acquire(GONE, "setup", 15.0)
+    token = worker.store.lock.acquire(GONE, "setup", 15.0)
     assert token is not None
-    worker.store.save_ledger(GONE, msgspec.structs.replace(ledger, backoffs=held), "setup", token)
-    worker.store.release(GONE, "setup", token)
+    worker.store.ledgers.save(GONE, msgspec.structs.replace(ledger, backoffs=held), "setup", token)
+    worker.store.lock.release(GONE, "setup", token)
     reconciler.run(GONE)
     assert time.time() >= moment
     assert drawn.plans - before <= 5

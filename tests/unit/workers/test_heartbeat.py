@@ -21,9 +21,9 @@ class Process:
 
     def __post_init__(self) -> None:
         self.clock = SharedClock(self.own)
-        self.store = Store(FakeRedis(), keys.prefix("c"))
+        self.store = Store.on(FakeRedis(), keys.prefix("c"))
         self.progress = Progress(self.clock)
-        self.time = SharedTime(self.store, self.clock)
+        self.time = SharedTime(self.store.server, self.clock)
         self.heartbeat = Heartbeat(self.store, self.progress, self.time, "w", self.takes)
 
     def takes(self, *, yes: bool) -> None:
@@ -39,7 +39,7 @@ def test_a_worker_counts_from_its_start(process: Process) -> None:
     ended = threading.Event()
     ended.set()
     process.heartbeat.run(ended)
-    assert list(process.store.members("worker")) == ["w"]
+    assert list(process.store.members.alive("worker")) == ["w"]
 
 
 @pytest.mark.parametrize("error", [-600.0, 600.0])

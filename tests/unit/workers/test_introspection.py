@@ -62,11 +62,11 @@ def branch(number: int, state: BranchState) -> Branch:
 
 
 def ask(ledgers: list[Ledger], path: str) -> Any:
-    store = Store(FakeRedis(), keys.prefix("c"))
+    store = Store.on(FakeRedis(), keys.prefix("c"))
     for ledger in ledgers:
-        token = store.acquire(ledger.node, "a", 60)
+        token = store.lock.acquire(ledger.node, "a", 60)
         assert token is not None
-        store.save_ledger(ledger.node, ledger, "a", token)
+        store.ledgers.save(ledger.node, ledger, "a", token)
     answer = introspection(store)(path)
     return json.loads(answer.body) if answer.status == 200 else answer.status
 
@@ -153,4 +153,4 @@ def test_a_node_is_shown_by_resource_and_an_unknown_one_is_empty() -> None:
 
 def test_other_paths_and_no_redis() -> None:
     assert ask([], "/") == 404
-    assert introspection(Store(connect("redis://127.0.0.1:1/0"), "p"))("/resources/all").status == 503
+    assert introspection(Store.on(connect("redis://127.0.0.1:1/0"), "p"))("/resources/all").status == 503

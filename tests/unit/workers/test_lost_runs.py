@@ -10,6 +10,9 @@ from common.model.ids import NodeName
 from common.model.limits import load_limits
 from common.node.state import Options
 from common.store import Store, keys
+from common.store.desired import DesiredState
+from common.store.ledger import Ledgers
+from common.store.lock import NodeLock
 from tests.kit.fake_redis import FakeRedis
 from tests.unit.workers.test_hanging_calls import Published
 from workers.executor import ActionExecutor
@@ -21,9 +24,18 @@ from workers.reconcile import Reconciler
 NODE = NodeName("n1")
 
 
-@pytest.mark.parametrize("lost", ["load_ledger", "look", "release"])
-def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, published, clock = Store(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
+@pytest.mark.parametrize(
+    ("part", "lost"),
+    [
+        pytest.param(Ledgers, "load", id="load_ledger"),
+        pytest.param(DesiredState, "look", id="look"),
+        pytest.param(NodeLock, "release", id="release"),
+    ],
+)
+def test_its_node_is_free_and_looked_at_when_redis_is_back(
+    part: type, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, published, clock = Store.on(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
     runs = LostRuns(store, published, clock.now, "w")
 
     def executor() -> ActionExecutor:
@@ -34,7 +46,7 @@ def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatc
         publisher=published,
         outages=KnownOutages(store.outages, clock),
         lost=runs,
-        executor=executor if lost == "load_ledger" else lambda: None,  # type: ignore[arg-type,return-value]  # starts nothing
+        executor=executor if lost == "load" else lambda: None,  # type: ignore[arg-type,return-value]  # starts nothing
         tell=lambda _: None,
         options=Options(cluster="c", version="v", limits=load_limits()),
         clock=clock,
@@ -48,29 +60,29 @@ def test_its_node_is_free_and_looked_at_when_redis_is_back(lost: str, monkeypatc
         raise StoreUnavailable("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, lost, away)
+        patch.setattr(part, lost, away)
         assert reconciler.run(NODE) is Ending.LOST
         if lost == "release":
             with pytest.raises(StoreUnavailable):
                 runs.give_up()
-        assert store.acquire(NODE, "another", 1.0) is None, "its lock stands"
+        assert store.lock.acquire(NODE, "another", 1.0) is None, "its lock stands"
     runs.give_up()
     assert published.nodes == [NODE]
-    token = store.acquire(NODE, "another", 60.0)
+    token = store.lock.acquire(NODE, "another", 60.0)
     assert token is not None
     runs.give_up()
-    assert store.holds(NODE, "another", token), "given up once"
+    assert store.lock.holds(NODE, "another", token), "given up once"
 
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["goes on", "has ended"])
 def test_a_lock_that_comes_back_with_an_older_redis_stands_only_for_a_run_that_goes_on(goes_on: bool) -> None:
-    store, published, clock = Store(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
+    store, published, clock = Store.on(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
     runs = LostRuns(store, published, clock.now, "w")
     if goes_on:
         runs.begins("w/1")
-    assert store.acquire(NODE, "w/1", 60.0) is not None
-    assert store.acquire(NodeName("n2"), "ww/1", 60.0) is not None
+    assert store.lock.acquire(NODE, "w/1", 60.0) is not None
+    assert store.lock.acquire(NodeName("n2"), "ww/1", 60.0) is not None
     runs.give_up()
     assert published.nodes == ([] if goes_on else [NODE])
-    assert (store.acquire(NODE, "another", 1.0) is None) is goes_on
-    assert store.acquire(NodeName("n2"), "another", 1.0) is None, "of another process"
+    assert (store.lock.acquire(NODE, "another", 1.0) is None) is goes_on
+    assert store.lock.acquire(NodeName("n2"), "another", 1.0) is None, "of another process"
