@@ -7,7 +7,7 @@ from benchmarks.figures import Benchmark, Figures, ideal_seconds, linux_calls
 from benchmarks.measure import Journal
 from benchmarks.stand import LINUX, Stand, named, spread_over, standing
 from benchmarks.tenant import CREATE, OtherClient
-from cli.demo.ideal import POD_ACTIONS, scaled
+from cli.demo.ideal import POD_OPERATIONS, scaled
 from common.settings import DEFAULT_EC2_RATES, RateLimit
 
 TYPE, BRANCHES = "m5.xlarge", 18
@@ -82,7 +82,7 @@ def burst_of(
     figures.add(times_ideal=last / ideal if ideal else None)
     figures.waits("wait", waits)
     journal = stand.calls(figures)
-    figures.add(ec2_needs_s=journal.mean_latency(*POD_ACTIONS))
+    figures.add(ec2_needs_s=journal.mean_latency(*POD_OPERATIONS))
     stand.check(figures)
     return served, journal
 

@@ -1,7 +1,7 @@
 """Every setting of every role, from the environment (`VPC_RC_...`) or a file of `NAME=value` lines.
 
 The only place that reads the environment. The reference's client limits (user-client and instance-client, 12 calls a
-second for all actions together) have no counterpart: `ec2_rates` limits each EC2 action by itself. Its numbers of
+second for all operations together) have no counterpart: `ec2_rates` limits each EC2 operation by itself. Its numbers of
 workers (branch 30, Windows 2, node 10) are one number here, `worker_threads`.
 """
 
@@ -59,8 +59,8 @@ class RateLimit(BaseModel):
     refill: float = Field(gt=0)
 
 
-def _rates(burst: float, refill: float, *actions: str) -> dict[str, RateLimit]:
-    return {action: RateLimit(burst=burst, refill=refill) for action in actions}
+def _rates(burst: float, refill: float, *operations: str) -> dict[str, RateLimit]:
+    return {operation: RateLimit(burst=burst, refill=refill) for operation in operations}
 
 
 DEFAULT_EC2_RATES: Mapping[str, RateLimit] = {
@@ -77,7 +77,7 @@ DEFAULT_EC2_RATES: Mapping[str, RateLimit] = {
 
 
 def _merge_rates(given: object) -> object:
-    """Overrides, as JSON or a mapping, over the defaults: action by action, and each of the two numbers by itself."""
+    """Overrides, as JSON or a mapping, over the defaults: each operation, and each of its two numbers, by itself."""
     if isinstance(given, str):
         try:
             given = json.loads(given)
@@ -86,11 +86,11 @@ def _merge_rates(given: object) -> object:
     if not isinstance(given, Mapping):
         raise ValueError('not a JSON object like {"CreateNetworkInterface": {"burst": 200, "refill": 20}}')
     if unknown := sorted(set(given) - set(DEFAULT_EC2_RATES)):
-        raise ValueError(f"unknown action {', '.join(unknown)}; known are {', '.join(sorted(DEFAULT_EC2_RATES))}")
+        raise ValueError(f"unknown operation {', '.join(unknown)}; known are {', '.join(sorted(DEFAULT_EC2_RATES))}")
     merged: dict[str, object] = dict(DEFAULT_EC2_RATES)
-    for action, rate in given.items():
-        default = DEFAULT_EC2_RATES[action].model_dump()
-        merged[action] = {**default, **rate} if isinstance(rate, Mapping) else rate
+    for operation, rate in given.items():
+        default = DEFAULT_EC2_RATES[operation].model_dump()
+        merged[operation] = {**default, **rate} if isinstance(rate, Mapping) else rate
     return merged
 
 
@@ -181,7 +181,7 @@ class Settings(BaseSettings):
     # --- EC2
     ec2_rates: Rates = Field(
         DEFAULT_EC2_RATES,
-        description="Limits of EC2 by action, as JSON over the defaults: "
+        description="Limits of EC2 by operation, as JSON over the defaults: "
         '{"CreateNetworkInterface": {"burst": 200, "refill": 20}}. All replicas share them.',
     )
     ec2_max_connections: int = Field(
@@ -355,7 +355,7 @@ def _description(field: str) -> str:
 
 def _show(value: Any) -> str:
     if isinstance(value, Mapping):
-        return json.dumps({action: rate.model_dump() for action, rate in value.items()})
+        return json.dumps({operation: rate.model_dump() for operation, rate in value.items()})
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -48,8 +48,8 @@ def urgency(action: Action) -> Urgency:
 def gate_for(store: Store, clock: Clock, who: str, urgency: Urgency, *, defers: bool = True) -> ReservingGate:
     """The way of one step, or one task of maintenance, to EC2. Not `defers`: it waits for its calls, however long."""
     return ReservingGate(
-        lambda action: store.limiter.reserve(action, who, urgency),
-        lambda action, granted_at: store.limiter.throttled(action, who, granted_at, urgency),
+        lambda operation: store.limiter.reserve(operation, who, urgency),
+        lambda operation, granted_at: store.limiter.throttled(operation, who, granted_at, urgency),
         clock,
         defers=defers,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from common.settings import DEFAULT_EC2_RATES, RateLimit
 
-POD_ACTIONS = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "AssociateTrunkInterface")
+POD_OPERATIONS = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "AssociateTrunkInterface")
 """One of each a pod."""
 
 
@@ -19,15 +19,15 @@ def level(bucket: RateLimit, calls: Iterable[float], now: float) -> float:
 
 
 def ideal_seconds(pods: int, levels: Mapping[str, float], rates: Mapping[str, RateLimit] = DEFAULT_EC2_RATES) -> float:
-    """From the moment at which the buckets stand at `levels` until each action was allowed once a pod."""
-    return max((pods - levels[action]) / rates[action].refill for action in POD_ACTIONS) if pods else 0.0
+    """From the moment at which the buckets stand at `levels` until each operation was allowed once a pod."""
+    return max((pods - levels[operation]) / rates[operation].refill for operation in POD_OPERATIONS) if pods else 0.0
 
 
 def scaled(factor: float) -> dict[str, RateLimit]:
     """The default limits, times a factor."""
     return {
-        action: RateLimit(burst=rate.burst * factor, refill=rate.refill * factor)
-        for action, rate in DEFAULT_EC2_RATES.items()
+        operation: RateLimit(burst=rate.burst * factor, refill=rate.refill * factor)
+        for operation, rate in DEFAULT_EC2_RATES.items()
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cli.demo.ideal import POD_ACTIONS, ideal_seconds, level, percentile, scaled
+from cli.demo.ideal import POD_OPERATIONS, ideal_seconds, level, percentile, scaled
 from cli.demo.plan import DemoFailed, Plan
 from cli.demo.screen import Screen
 from cli.demo.stage import Stage
@@ -104,7 +104,7 @@ class Demo:
         now, calls = self._clock.now(), self._stage.ec2("journal")
         levels = {
             action: level(rates[action], [one["time"] for one in calls if one["action"] == action], now)
-            for action in POD_ACTIONS
+            for action in POD_OPERATIONS
         }
         ideal = max(0.0, ideal_seconds(plan.pods, levels, rates))
         self._screen.begin(f"All nodes have their trunks; Deployments scale up to {plan.pods} pods")
@@ -131,7 +131,7 @@ class Demo:
         self._screen.begin(f"Deployments scale down to {plan.rest} pods; interfaces rest for {cooldown:.0f} s")
         began = self._clock.monotonic()
         cluster.scale(plan.rest)
-        releases = ideal_seconds(plan.pods, dict.fromkeys(POD_ACTIONS, 0.0), scaled(plan.ec2_factor))
+        releases = ideal_seconds(plan.pods, dict.fromkeys(POD_OPERATIONS, 0.0), scaled(plan.ec2_factor))
         self._until(
             lambda: len(cluster.live()) == plan.rest and len(self._ec2().branches()) <= plan.rest,
             cooldown + 2 * releases + SLACK_SECONDS,

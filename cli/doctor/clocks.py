@@ -52,13 +52,13 @@ def of_ec2(invoke: Invoke) -> Reading:
     """A refusal carries EC2's time, too: one for a wrong clock above all."""
 
     def read() -> float | None:
-        action = "DescribeInstances"
+        operation = "DescribeInstances"
         answer: Mapping[str, Any]
         try:
-            answer = invoke(action, {"DryRun": True})
+            answer = invoke(operation, {"DryRun": True})
         except Exception as error:
             answer = answer_in(error)
-            ours = translate(action, error)
+            ours = translate(operation, error)
             if not answer and ours is not None:
                 raise ours from error
             if ours is None:

@@ -1,4 +1,4 @@
-"""EC2: who we are, and which actions are allowed, asked with DryRun: nothing is made or changed."""
+"""EC2: who we are, and which operations are allowed, asked with DryRun: nothing is made or changed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,10 +20,10 @@ WHO = "Give the pods an instance profile, IRSA or EKS Pod Identity; check the re
 NOT_ALLOWED = frozenset(
     {"UnauthorizedOperation", "UnauthorizedAction", "OperationNotPermitted", "AccessDenied", "AccessDeniedException"}
 )
-"""Codes of one action that is refused. Any other refusal is of the credentials, and nothing else is worth asking."""
+"""Codes of one operation that is refused. Any other refusal is of the credentials, and nothing else is worth asking."""
 _ENI = "eni-0123456789abcdef0"
 _ACCOUNT = "123456789012"
-ACTIONS: dict[str, dict[str, Any] | None] = {
+OPERATIONS: dict[str, dict[str, Any] | None] = {
     "DescribeInstances": {},
     "DescribeSubnets": {},
     "DescribeInstanceTypes": {},
@@ -48,7 +48,7 @@ ACTIONS: dict[str, dict[str, Any] | None] = {
     "UnassignPrivateIpAddresses": None,
     "CreateTags": {"Resources": [_ENI], "Tags": [{"Key": "dry-run", "Value": ""}]},
 }
-"""Every action that the product uses, with parameters of the right form; None: it has no DryRun."""
+"""Every operation that the product uses, with parameters of the right form; None: it has no DryRun."""
 
 
 def sign_in(settings: Settings) -> tuple[Invoke | None, list[Finding]]:
@@ -92,33 +92,33 @@ def _identity(settings: Settings) -> Finding:
 
 
 def check(invoke: Invoke, settings: Settings) -> Iterator[Finding]:
-    """Each action that the product uses."""
-    for action, params in ACTIONS.items():
-        yield dry_run(invoke, action, params, settings.role_arn)
+    """Each operation that the product uses."""
+    for operation, params in OPERATIONS.items():
+        yield dry_run(invoke, operation, params, settings.role_arn)
     yield Finding(area=AREA, what="trunking in this account", state=State.UNKNOWN, advice=TRUNKING)
 
 
-def dry_run(invoke: Invoke, action: str, params: dict[str, Any] | None, role: str) -> Finding:
-    """Whether an action is allowed, from EC2's answer to a call that would do nothing."""
+def dry_run(invoke: Invoke, operation: str, params: dict[str, Any] | None, role: str) -> Finding:
+    """Whether an operation is allowed, from EC2's answer to a call that would do nothing."""
     if params is None:
         advice = "EC2 has no DryRun for it; it must be in the policy (Windows nodes need it)"
-        return Finding(area=AREA, what=action, state=State.UNKNOWN, advice=advice)
-    error = refusal(invoke, action, {**params, "DryRun": True})
+        return Finding(area=AREA, what=operation, state=State.UNKNOWN, advice=advice)
+    error = refusal(invoke, operation, {**params, "DryRun": True})
     if error is None or error.code == ALLOWED:
-        return Finding(area=AREA, what=action)
+        return Finding(area=AREA, what=operation)
     if isinstance(error, Denied):
-        who = "the role" if role and action not in OWN_IDENTITY else "the own identity"
-        advice = f"{error.code}: allow ec2:{action} for {who} (see the README)"
-        if action in OWN_IDENTITY:
+        who = "the role" if role and operation not in OWN_IDENTITY else "the own identity"
+        advice = f"{error.code}: allow ec2:{operation} for {who} (see the README)"
+        if operation in OWN_IDENTITY:
             advice += ". AWS itself refuses it to accounts that are not on its list"
-        return Finding(area=AREA, what=action, state=State.MISSING, advice=advice)
-    return Finding(area=AREA, what=action, state=State.UNKNOWN, advice=f"EC2 does not say: {error}")
+        return Finding(area=AREA, what=operation, state=State.MISSING, advice=advice)
+    return Finding(area=AREA, what=operation, state=State.UNKNOWN, advice=f"EC2 does not say: {error}")
 
 
-def refusal(invoke: Invoke, action: str, params: dict[str, Any]) -> OutsideError | None:
+def refusal(invoke: Invoke, operation: str, params: dict[str, Any]) -> OutsideError | None:
     """The error of a call in our terms."""
     try:
-        asked(invoke, action, params)
+        asked(invoke, operation, params)
     except OutsideError as error:
         return error
     return None

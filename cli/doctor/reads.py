@@ -21,25 +21,25 @@ def listed(transport: Transport, path: str) -> Iterator[Any]:
             yield msgspec.json.decode(item)
 
 
-def described(invoke: Invoke, action: str, key: str, name: str, values: Iterable[str]) -> Iterator[Any]:
+def described(invoke: Invoke, operation: str, key: str, name: str, values: Iterable[str]) -> Iterator[Any]:
     """What EC2 has under `key` where the filter `name` has one of the values; unknown ids are absent. Raises
     OutsideError."""
     for some in chunks(sorted(set(values)), FILTER_VALUES):
         params: dict[str, Any] = {"Filters": [{"Name": name, "Values": list(some)}], "MaxResults": 1000}
         while True:
-            answer = asked(invoke, action, params)
+            answer = asked(invoke, operation, params)
             yield from answer.get(key, ())
             if not answer.get("NextToken"):
                 break
             params = {**params, "NextToken": answer["NextToken"]}
 
 
-def asked(invoke: Invoke, action: str, params: dict[str, Any]) -> dict[str, Any]:
+def asked(invoke: Invoke, operation: str, params: dict[str, Any]) -> dict[str, Any]:
     """EC2's answer. Raises OutsideError."""
     try:
-        return invoke(action, params)
+        return invoke(operation, params)
     except Exception as error:
-        ours = translate(action, error)
+        ours = translate(operation, error)
         if ours is None:
             raise
         raise ours from error

@@ -13,9 +13,9 @@ SAME = 0.05
 
 
 class Ec2Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """An EC2 action's limit: calls at once, and calls a second after that."""
+    """An EC2 operation's limit: calls at once, and calls a second after that."""
 
-    action: str
+    operation: str
     burst: float
     refill: float
     configured_burst: float
@@ -27,14 +27,14 @@ def notable(believed: Mapping[str, BelievedLimit]) -> tuple[Ec2Limit, ...]:
     """Those that differ from the settings, or that calls wait for."""
     return tuple(
         Ec2Limit(
-            action=action,
+            operation=operation,
             burst=limit.burst,
             refill=limit.refill,
             configured_burst=limit.configured_burst,
             configured_refill=limit.configured_refill,
             waiting=limit.waiting,
         )
-        for action, limit in believed.items()
+        for operation, limit in believed.items()
         if limit.waiting
         or _differs(limit.burst, limit.configured_burst)
         or _differs(limit.refill, limit.configured_refill)
@@ -50,7 +50,7 @@ def limits_table(limits: Iterable[Ec2Limit]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for limit in limits:
         configured = f"{limit.configured_burst:.0f}, {limit.configured_refill:g}"
-        table.add_row(limit.action, f"{limit.burst:.0f}", f"{limit.refill:.1f}", configured, str(limit.waiting))
+        table.add_row(limit.operation, f"{limit.burst:.0f}", f"{limit.refill:.1f}", configured, str(limit.waiting))
     return table
 
 

@@ -1,4 +1,4 @@
-"""Every EC2 action that the controller uses, as a method of the same name."""
+"""Every EC2 operation that the controller uses, as a method of the same name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,12 +26,12 @@ from common.model.limits import InstanceLimits
 from common.model.warrant import Warrant
 
 Invoke = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Makes one EC2 call: the action's name and boto3's parameters in, boto3's answer out; raises botocore's errors."""
+"""Makes one EC2 call: the operation's name and boto3's parameters in, boto3's answer out; raises botocore's errors."""
 
 FILTER_VALUES = 200
 """EC2 takes at most this many values in all filters of a call together."""
 PAGE = 1000
-"""The largest page that Describe actions give."""
+"""The largest page that Describe operations give."""
 ID_PARAMETERS = {
     "instance-id": "InstanceIds",
     "network-interface-id": "NetworkInterfaceIds",
@@ -62,17 +62,17 @@ class Ec2:
 
     def describe_instances(self, ids: Iterable[InstanceId]) -> dict[InstanceId, Instance]:
         """Those that EC2 knows, terminated ones included; unknown ids are absent."""
-        action = "DescribeInstances"
-        raws = self._describe(action, "Reservations", "instance-id", ids)
-        with _whole(action):
+        operation = "DescribeInstances"
+        raws = self._describe(operation, "Reservations", "instance-id", ids)
+        with _whole(operation):
             found = [shapes.instance(raw) for reservation in raws for raw in reservation["Instances"]]
         return {one.instance_id: one for one in found}
 
     def describe_subnets(self, ids: Iterable[SubnetId]) -> dict[SubnetId, Subnet]:
         """Those that EC2 knows; unknown ids are absent."""
-        action = "DescribeSubnets"
-        raws = self._describe(action, "Subnets", "subnet-id", ids)
-        with _whole(action):
+        operation = "DescribeSubnets"
+        raws = self._describe(operation, "Subnets", "subnet-id", ids)
+        with _whole(operation):
             raws = list(raws)
             found = [shapes.subnet(raw) for raw in raws]
         for raw in raws:
@@ -95,28 +95,28 @@ class Ec2:
                 return []
             if self._vpc:
                 wanted.setdefault("vpc-id", [self._vpc])
-        action = "DescribeNetworkInterfaces"
-        raws = self._describe(action, "NetworkInterfaces", name, values, wanted)
-        with _whole(action):
+        operation = "DescribeNetworkInterfaces"
+        raws = self._describe(operation, "NetworkInterfaces", name, values, wanted)
+        with _whole(operation):
             found = [shapes.interface(raw) for raw in raws]
         return list({one.eni_id: one for one in found}.values())
 
     def describe_instance_types(self, types: Iterable[str]) -> dict[str, InstanceLimits]:
         """Those that EC2 has in this region, without their branch interfaces, which it does not tell."""
-        action = "DescribeInstanceTypes"
+        operation = "DescribeInstanceTypes"
         found = []
         for some in shapes.chunks(types, FILTER_VALUES):
             # Without MaxResults: of types EC2 allows a hundred to a page, of all else a thousand.
-            raws = self._pages(action, "InstanceTypes", {"Filters": shapes.filters({"instance-type": some})})
-            with _whole(action):
+            raws = self._pages(operation, "InstanceTypes", {"Filters": shapes.filters({"instance-type": some})})
+            with _whole(operation):
                 found += [shapes.instance_limits(raw) for raw in raws]
         return {one.instance_type: one for one in found}
 
     def trunk_associations(self) -> list[tuple[EniId, EniId, VlanId, AssociationId]]:
         """(branch, trunk, VLAN, association) of the account. Denied to assumed roles."""
-        action = "DescribeTrunkInterfaceAssociations"
-        raws = self._pages(action, "InterfaceAssociations", {"MaxResults": ASSOCIATIONS_PAGE})
-        with _whole(action):
+        operation = "DescribeTrunkInterfaceAssociations"
+        raws = self._pages(operation, "InterfaceAssociations", {"MaxResults": ASSOCIATIONS_PAGE})
+        with _whole(operation):
             return [
                 (
                     EniId(raw["BranchInterfaceId"]),
@@ -141,7 +141,7 @@ class Ec2:
     ) -> Interface:
         """Make an interface, or give the one that the same token made before. A branch is made as an ordinary
         interface: associating it makes it a branch."""
-        action = "CreateNetworkInterface"
+        operation = "CreateNetworkInterface"
         params: dict[str, Any] = {
             "SubnetId": subnet,
             "Description": description,
@@ -153,15 +153,15 @@ class Ec2:
         if trunk:
             params["InterfaceType"] = "trunk"
         try:
-            answer = self._call(action, params)
+            answer = self._call(operation, params)
         except Invalid as error:
             if error.code == INVALID_PARAMETER and len(groups) > DEFAULT_GROUPS:
                 raise LimitExceeded(error.code, f"{error.message} ({len(groups)} security groups)") from error
             raise
-        with _whole(action):
+        with _whole(operation):
             made = shapes.interface(answer["NetworkInterface"])
         if not (made.mac and (made.primary_ip or made.ipv6)):
-            raise Unsure("IncompleteAnswer", f"{action} of {made.eni_id}: without address")
+            raise Unsure("IncompleteAnswer", f"{operation} of {made.eni_id}: without address")
         return made
 
     def create_network_interface_permission(self, eni: EniId, account: str) -> None:
@@ -183,9 +183,9 @@ class Ec2:
             "DeviceIndex": device_index,
             "NetworkCardIndex": 0,
         }
-        action = "AttachNetworkInterface"
-        answer = self._call(action, params)
-        with _whole(action):
+        operation = "AttachNetworkInterface"
+        answer = self._call(operation, params)
+        with _whole(operation):
             return AttachmentId(answer["AttachmentId"])
 
     def detach_network_interface(self, attachment: AttachmentId, *, force: bool = False) -> None:
@@ -212,10 +212,10 @@ class Ec2:
         self, *, branch: EniId, trunk: EniId, vlan: VlanId, token: ClientToken
     ) -> AssociationId:
         """Put the branch onto the trunk, or give the association that the same token made before."""
-        action = "AssociateTrunkInterface"
+        operation = "AssociateTrunkInterface"
         params = {"BranchInterfaceId": branch, "TrunkInterfaceId": trunk, "VlanId": vlan, "ClientToken": token}
-        answer = self._call(action, params)
-        with _whole(action):
+        answer = self._call(operation, params)
+        with _whole(operation):
             return AssociationId(answer["InterfaceAssociation"]["AssociationId"])
 
     def disassociate_trunk_interface(self, warrant: Warrant, association: AssociationId, token: ClientToken) -> None:
@@ -226,22 +226,22 @@ class Ec2:
 
     def assign_private_ip_addresses(self, eni: EniId, count: int) -> tuple[Ipv4, ...]:
         """Give the interface so many more secondary addresses. No client token: look before repeating."""
-        action = "AssignPrivateIpAddresses"
-        answer = self._call(action, {"NetworkInterfaceId": eni, "SecondaryPrivateIpAddressCount": count})
-        with _whole(action):
+        operation = "AssignPrivateIpAddresses"
+        answer = self._call(operation, {"NetworkInterfaceId": eni, "SecondaryPrivateIpAddressCount": count})
+        with _whole(operation):
             return tuple(Ipv4(one["PrivateIpAddress"]) for one in answer["AssignedPrivateIpAddresses"])
 
     def assign_ipv4_prefixes(self, eni: EniId, count: int) -> tuple[Prefix, ...]:
         """Give the interface so many more /28 prefixes. No client token: look before repeating. For a full subnet
         EC2 has no code of its own here; the other parameter is an id that it gave us."""
-        action = "AssignPrivateIpAddresses"
+        operation = "AssignPrivateIpAddresses"
         try:
-            answer = self._call(action, {"NetworkInterfaceId": eni, "Ipv4PrefixCount": count})
+            answer = self._call(operation, {"NetworkInterfaceId": eni, "Ipv4PrefixCount": count})
         except Invalid as error:
             if error.code == INVALID_PARAMETER:
                 raise SubnetExhausted(NO_FREE_PREFIX, str(error)) from error
             raise
-        with _whole(action):
+        with _whole(operation):
             return tuple(Prefix(one["Ipv4Prefix"]) for one in answer["AssignedIpv4Prefixes"])
 
     def unassign_private_ip_addresses(self, warrant: Warrant) -> None:
@@ -254,22 +254,22 @@ class Ec2:
 
     # --- how calls are made
 
-    def _call(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
-        self._gate.enter(action)
+    def _call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._gate.enter(operation)
         try:
-            return self._invoke(action, params)
+            return self._invoke(operation, params)
         except Exception as error:
-            ours = translate(action, error)
+            ours = translate(operation, error)
             if ours is None:
                 raise
-            ours.operation = action
+            ours.operation = operation
             if isinstance(ours, Throttled):
-                self._gate.throttled(action)
+                self._gate.throttled(operation)
             raise ours from error
 
     def _describe(
         self,
-        action: str,
+        operation: str,
         key: str,
         name: str,
         values: Iterable[str],
@@ -283,7 +283,7 @@ class Ec2:
             others = {"Filters": shapes.filters(more)} if more else {}
             if name in ID_PARAMETERS:
                 try:
-                    found += self._pages(action, key, {ID_PARAMETERS[name]: list(some), **others})
+                    found += self._pages(operation, key, {ID_PARAMETERS[name]: list(some), **others})
                     continue
                 except NotFound:
                     if len(some) == 1:
@@ -291,29 +291,29 @@ class Ec2:
                 except Invalid:
                     pass
             wanted = shapes.filters({name: some, **(more or {})})
-            found += self._pages(action, key, {"Filters": wanted, "MaxResults": PAGE})
+            found += self._pages(operation, key, {"Filters": wanted, "MaxResults": PAGE})
         return found
 
-    def _pages(self, action: str, key: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    def _pages(self, operation: str, key: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         """All pages, or an error: a part of a list is never taken for the whole. EC2 can cut pages before it filters:
         one that is short, or empty, is followed by others as long as it has a token."""
         found: list[dict[str, Any]] = []
-        answer = self._call(action, params)
+        answer = self._call(operation, params)
         while True:
             # An empty list is there, as a rule; what is not EC2's answer at all has no request id either.
             if key not in answer and not answer.get("ResponseMetadata", {}).get("RequestId"):
-                raise Unsure("IncompleteAnswer", f"{action}: no {key}")
+                raise Unsure("IncompleteAnswer", f"{operation}: no {key}")
             found += answer.get(key, ())
             token = answer.get("NextToken")
             if not token:
                 return found
-            answer = self._call(action, {**params, "NextToken": token})
+            answer = self._call(operation, {**params, "NextToken": token})
 
 
 @contextmanager
-def _whole(action: str) -> Iterator[None]:
+def _whole(operation: str) -> Iterator[None]:
     """Unsure where an answer lacks what EC2 always sends: it was cut short."""
     try:
         yield
     except KeyError as error:
-        raise Unsure("IncompleteAnswer", f"{action}: no {error}") from error
+        raise Unsure("IncompleteAnswer", f"{operation}: no {error}") from error

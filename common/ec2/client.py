@@ -28,7 +28,7 @@ from common.reach import Reach
 from common.settings import Settings, SettingsError, metadata_disabled, variable
 
 OWN_IDENTITY = frozenset({"AssociateTrunkInterface", "DisassociateTrunkInterface"})
-"""Actions that go with the own identity where there is a role: the account that may trunk is ours, not the role's."""
+"""Operations that go with the own identity where there is a role: our account may trunk, the role's may not."""
 CONNECT_SECONDS = 5.0
 WHOLE_SECONDS = 20.0
 """For a whole answer: no longer than the slice of a node's run. A page of 1,000 interfaces takes EC2 a few seconds."""
@@ -63,10 +63,10 @@ def build_invoke(settings: Settings, reach: Reach | None = None) -> Invoke:
         role = _client(assumed, "ec2", region, settings.ec2_endpoint)
         role_fresh = Fresh(assumed.get_credentials(), lambda error: translate("AssumeRole", error))
 
-    def invoke(action: str, params: dict[str, Any]) -> dict[str, Any]:
-        client, fresh = (own, own_fresh) if action in OWN_IDENTITY else (role, role_fresh)
+    def invoke(operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        client, fresh = (own, own_fresh) if operation in OWN_IDENTITY else (role, role_fresh)
         fresh.check()
-        answer: dict[str, Any] = getattr(client, xform_name(action))(**params)
+        answer: dict[str, Any] = getattr(client, xform_name(operation))(**params)
         return answer
 
     return measured(invoke, reach or Reach("EC2"))
@@ -144,13 +144,13 @@ def _asking(what: str) -> Iterator[None]:
 
 
 def measured(invoke: Invoke, reach: Reach) -> Invoke:
-    """The same calls, counted by action and code, with their duration. What EC2 refuses is logged."""
+    """The same calls, counted by operation and code, with their duration. What EC2 refuses is logged."""
 
-    def call(action: str, params: dict[str, Any]) -> dict[str, Any]:
+    def call(operation: str, params: dict[str, Any]) -> dict[str, Any]:
         began, code = time.monotonic(), "OK"
         reach.asked()
         try:
-            answer = invoke(action, params)
+            answer = invoke(operation, params)
             # A page of a proxy has neither; EC2 gives every answer an id.
             if answer.keys() - {"ResponseMetadata"} or answer.get("ResponseMetadata", {}).get("RequestId"):
                 reach.answered()
@@ -159,26 +159,26 @@ def measured(invoke: Invoke, reach: Reach) -> Invoke:
             return answer
         except Exception as error:
             reach.answered() if isinstance(error, ClientError) else reach.failed(type(error).__name__)
-            ours = translate(action, error)
+            ours = translate(operation, error)
             code = ours.code if ours else type(error).__name__
             if isinstance(ours, Throttled):
-                EC2_THROTTLED.labels(action).inc()
-            _log_refusal(action, code, error)
+                EC2_THROTTLED.labels(operation).inc()
+            _log_refusal(operation, code, error)
             raise
         finally:
-            EC2_CALLS.labels(action, code).inc()
-            EC2_CALL_SECONDS.labels(action).observe(time.monotonic() - began)
+            EC2_CALLS.labels(operation, code).inc()
+            EC2_CALL_SECONDS.labels(operation).observe(time.monotonic() - began)
 
     return call
 
 
-def _log_refusal(action: str, code: str, error: Exception) -> None:
+def _log_refusal(operation: str, code: str, error: Exception) -> None:
     if isinstance(error, ClientError):
         message = str(error.response.get("Error", {}).get("Message", ""))
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId", "")
-        _log.warning("ec2_refused", operation=action, code=code, request_id=request_id, message=message)
+        _log.warning("ec2_refused", operation=operation, code=code, request_id=request_id, message=message)
     else:
-        _log.warning("ec2_did_not_answer", operation=action, code=code, message=str(error))
+        _log.warning("ec2_did_not_answer", operation=operation, code=code, message=str(error))
 
 
 def _client(session: Session, service: str, region: str, endpoint: str, **more: Any) -> Any:

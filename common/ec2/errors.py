@@ -113,7 +113,7 @@ INVALID_PARAMETER = "InvalidParameterValue"
 LIMIT_SUFFIX = "LimitExceeded"
 DUPLICATE_PERMISSION = "InvalidPermission.Duplicate"
 
-TAKEN_BY_ACTION = frozenset(
+TAKEN_BY_OPERATION = frozenset(
     {
         ("AttachNetworkInterface", INVALID_PARAMETER),
         ("DeleteNetworkInterface", INVALID_PARAMETER),
@@ -131,8 +131,8 @@ NO_CREDENTIALS = (
 )
 
 
-def classify(action: str, code: str, status: int = 0) -> type[OutsideError]:
-    """The class of an error that EC2 or STS answered with `code` and HTTP `status` to `action`. The code decides
+def classify(operation: str, code: str, status: int = 0) -> type[OutsideError]:
+    """The class of an error that EC2 or STS answered with `code` and HTTP `status` to `operation`. The code decides
     first: EC2 throttles with 503 as well as 400."""
     if code in THROTTLED or status == 429:
         return Throttled
@@ -142,7 +142,7 @@ def classify(action: str, code: str, status: int = 0) -> type[OutsideError]:
         return Denied
     if code in SUBNET_EXHAUSTED:
         return SubnetExhausted
-    if code in IN_USE or (action, code) in TAKEN_BY_ACTION:
+    if code in IN_USE or (operation, code) in TAKEN_BY_OPERATION:
         return InUse
     if code in NOT_FOUND or code.endswith(NOT_FOUND_SUFFIX):
         return NotFound
@@ -160,13 +160,13 @@ def answer_in(error: Exception) -> Mapping[str, Any]:
     return error.response if isinstance(error, ClientError) else {}
 
 
-def translate(action: str, error: Exception) -> OutsideError | None:
+def translate(operation: str, error: Exception) -> OutsideError | None:
     """The SDK's exception as ours; None where it is not one of the SDK's or the network's (a bug of our own)."""
     if isinstance(error, ClientError):
         answer = error.response.get("Error", {})
         code = str(answer.get("Code", "")).removeprefix("Client.").removeprefix("Server.")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        kind = classify(action, code, int(status))
+        kind = classify(operation, code, int(status))
         said = str(answer.get("Message", ""))
         return kind(code or f"HTTP{status}", f"{said} ({WRONG_CLOCK_HINT})" if kind is WrongClock else said)
     if isinstance(error, NO_CREDENTIALS):

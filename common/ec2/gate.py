@@ -21,11 +21,11 @@ class Deferred(ControllerError):
 class Gate(Protocol):
     """Asked before each call, and told of each throttling error."""
 
-    def enter(self, action: str) -> None:
+    def enter(self, operation: str) -> None:
         """Return when the call may be made. Raises Deferred where that is too far off to wait for."""
         ...
 
-    def throttled(self, action: str) -> None:
+    def throttled(self, operation: str) -> None:
         """EC2 refused the call that entered last, because of its request limits."""
         ...
 
@@ -33,21 +33,21 @@ class Gate(Protocol):
 class OpenGate:
     """Lets every call through at once."""
 
-    def enter(self, action: str) -> None:
+    def enter(self, operation: str) -> None:
         pass
 
-    def throttled(self, action: str) -> None:
+    def throttled(self, operation: str) -> None:
         pass
 
 
 class ReservingGate:
     """Has each call granted by the shared rate limiter. One gate serves one step on one thread, under one name.
 
-    `reserve(action)` grants a call, or keeps a place in the line and says when to ask again; `throttled(action, at)`
-    reports that EC2 refused the call that was granted at that time. Up to `longest_wait` seconds are waited for, more
-    is Deferred.
+    `reserve(operation)` grants a call, or keeps a place in the line and says when to ask again;
+    `throttled(operation, at)` reports that EC2 refused the call that was granted at that time. Up to `longest_wait`
+    seconds are waited for, more is Deferred.
 
-    A list once begun is finished: where a look follows a look of the same action (the next page, the next part of a
+    A list once begun is finished: where a look follows a look of the same operation (the next page, the next part of a
     long filter) it is waited for however long that takes. Deferred, the step would begin again at the first page, and
     never end where a list has more pages than are granted at once.
 
@@ -69,20 +69,20 @@ class ReservingGate:
         self._longest_wait = longest_wait
         self._defers = defers
         self._last = ""
-        """The action of the call before."""
+        """The operation of the call before."""
         self._granted_at = 0.0
         """Redis' time of its grant."""
 
-    def enter(self, action: str) -> None:
-        goes_on = action.startswith("Describe") and action == self._last
-        answer = self._reserve(action)
+    def enter(self, operation: str) -> None:
+        goes_on = operation.startswith("Describe") and operation == self._last
+        answer = self._reserve(operation)
         while not answer.granted:
             if answer.wait > self._longest_wait and self._defers and not goes_on:
                 raise Deferred(self._clock.now() + answer.wait)
             self._clock.sleep(answer.wait)
-            answer = self._reserve(action)
-        EC2_WAIT_SECONDS.labels(action).observe(answer.waited)
-        self._last, self._granted_at = action, answer.at
+            answer = self._reserve(operation)
+        EC2_WAIT_SECONDS.labels(operation).observe(answer.waited)
+        self._last, self._granted_at = operation, answer.at
 
-    def throttled(self, action: str) -> None:
-        self._throttled(action, self._granted_at)
+    def throttled(self, operation: str) -> None:
+        self._throttled(operation, self._granted_at)

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Urgency(IntEnum):
-    """Who goes first where calls of one EC2 action wait."""
+    """Who goes first where calls of one EC2 operation wait."""
 
     POD = 0
     NODE = 1

@@ -178,26 +178,27 @@ def snapshot(p: KeyPrefix, instance: InstanceId) -> str:
 # --- rate.py
 
 
-def rate(p: KeyPrefix, action: str) -> str:
-    """Hash, what is believed of an EC2 action's bucket (fields: lua/rate_state.lua). Writers: workers. Expires
+def rate(p: KeyPrefix, operation: str) -> str:
+    """Hash, what is believed of an EC2 operation's bucket (fields: lua/rate_state.lua). Writers: workers. Expires
     (rate.BELIEF)."""
-    return f"{p}rate-limit:{action}"
+    return f"{p}rate-limit:{operation}"
 
 
-def rate_line(p: KeyPrefix, action: str) -> str:
-    """Sorted set, what waits to call an EC2 action by its ticket. Writers: workers. Expires as its holders' absence."""
-    return f"{p}rate-line:{action}"
+def rate_line(p: KeyPrefix, operation: str) -> str:
+    """Sorted set, what waits to call an EC2 operation by its ticket. Writers: workers. Expires as its holders'
+    absence."""
+    return f"{p}rate-line:{operation}"
 
 
-def rate_due(p: KeyPrefix, action: str) -> str:
-    """Sorted set, what waits to call an EC2 action by epoch seconds at which it asks again. Writers: workers. Expires
-    with `rate_line`."""
-    return f"{p}rate-due:{action}"
+def rate_due(p: KeyPrefix, operation: str) -> str:
+    """Sorted set, what waits to call an EC2 operation by epoch seconds at which it asks again. Writers: workers.
+    Expires with `rate_line`."""
+    return f"{p}rate-due:{operation}"
 
 
 def places(p: KeyPrefix) -> str:
-    """Hash, what waits -> EC2 action in whose line it last got a place, and epoch seconds since when. Writers: workers.
-    Expires (rate.PLACES)."""
+    """Hash, what waits -> EC2 operation in whose line it last got a place, and epoch seconds since when. Writers:
+    workers. Expires (rate.PLACES)."""
     return f"{p}rate-places"
 
 

@@ -1,14 +1,14 @@
-"""The rate limiter that all replicas share: what EC2 allows of each action, found out by sending.
+"""The rate limiter that all replicas share: what EC2 allows of each operation, found out by sending.
 
-EC2 throttles per account, region and action by token bucket ("Request throttling", EC2 API Reference). The settings'
+EC2 throttles per account, region and operation by token bucket ("Request throttling", EC2 API Reference). The settings'
 table is where beliefs begin; the account may have more or less, and others may use some of it. Within the believed
 bucket calls are granted at once. Beyond it slow start asks for more, as TCP does: one call, then two, four, as long as
 none is refused. A refusal shows that the bucket is empty; calls are then paced by the believed refill, which every
 refusal corrects by what EC2 let through since the one before. Beliefs last for hours. ADR 12 has the curves.
 
 Nothing is granted ahead of its time, so that a refusal slows everybody down at once. Whoever has to wait gets a place
-in the line of the action, and asks again when told: pods first, then nodes, then the rest, each in the order in which
-they came. Places are kept while their holders are parked, and are free when these do not come back.
+in the line of the operation, and asks again at the time it is given: pods first, then nodes, then the rest, each in the
+order in which they came. Places are kept while their holders are parked, and are free when these do not come back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ PLACES = timedelta(days=1)
 
 
 class Rate(Protocol):
-    """EC2's limit for an action."""
+    """EC2's limit for an operation."""
 
     @property
     def burst(self) -> float: ...
@@ -43,7 +43,7 @@ class Rate(Protocol):
 
 
 class BelievedLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """What is believed of EC2's limit for an action, and who waits for it."""
+    """What is believed of EC2's limit for an operation, and who waits for it."""
 
     burst: float
     refill: float
@@ -58,7 +58,7 @@ DEFAULT_RATES: Mapping[str, Rate] = DEFAULT_EC2_RATES
 
 
 class RateLimiter:
-    """Thread-safe. Time is Redis' own. Every method raises StoreUnavailable, and KeyError for an action without a
+    """Thread-safe. Time is Redis' own. Every method raises StoreUnavailable, and KeyError for an operation without a
     limit."""
 
     def __init__(self, link: Link, prefix: keys.KeyPrefix, rates: Mapping[str, Rate]) -> None:
@@ -66,41 +66,43 @@ class RateLimiter:
         self._prefix = prefix
         self._rates = rates
 
-    def reserve(self, action: str, who: str, urgency: Urgency = Urgency.POD) -> Reservation:
-        """Leave to call `action`, or a place in its line. `who`: a name in the whole cluster of what calls, by which
+    def reserve(self, operation: str, who: str, urgency: Urgency = Urgency.POD) -> Reservation:
+        """Leave to call `operation`, or a place in its line. `who`: a name in the whole cluster of what calls, by which
         its place is found when it asks again."""
-        raw = self._script("reserve", action, self._belief(action, who, urgency), milliseconds(PLACES.total_seconds()))
+        raw = self._script(
+            "reserve", operation, self._belief(operation, who, urgency), milliseconds(PLACES.total_seconds())
+        )
         granted, wait, at, waited, refill, burst = raw
-        EC2_RATE.labels(action).set(float(refill))
-        EC2_BURST.labels(action).set(float(burst))
+        EC2_RATE.labels(operation).set(float(refill))
+        EC2_BURST.labels(operation).set(float(burst))
         return Reservation(granted=bool(granted), wait=float(wait), at=float(at), waited=float(waited))
 
-    def throttled(self, action: str, who: str, granted_at: float, urgency: Urgency = Urgency.POD) -> bool:
+    def throttled(self, operation: str, who: str, granted_at: float, urgency: Urgency = Urgency.POD) -> bool:
         """EC2 refused the call that was granted at `granted_at` (Redis' time). `who` comes first when it asks again.
         Whether that told anything new: not where the call was under way when EC2 refused another."""
-        return bool(self._script("throttled", action, self._belief(action, who, urgency), repr(granted_at)))
+        return bool(self._script("throttled", operation, self._belief(operation, who, urgency), repr(granted_at)))
 
     def give_back(self, who: Iterable[str]) -> int:
         """These do not come back for their places. How many had one."""
         args: list[Value] = [keys.rate_line(self._prefix, ""), keys.rate_due(self._prefix, ""), *who]
         return int(self._link.script("give_back", [keys.places(self._prefix)], args))
 
-    def left(self, action: str) -> float:
-        """Share of the action's burst that is not used up, 0 to 1; 0 where callers wait."""
-        return float(self._script("left", action, self._configured(action)))
+    def left(self, operation: str) -> float:
+        """Share of the operation's burst that is not used up, 0 to 1; 0 where callers wait."""
+        return float(self._script("left", operation, self._configured(operation)))
 
     def believed(self) -> dict[str, BelievedLimit]:
-        """By action, in the table's order. Only reads."""
+        """By operation, in the table's order. Only reads."""
         reads: list[tuple[str, ...]] = []
-        for action in self._rates:
-            reads.append(("HMGET", keys.rate(self._prefix, action), "table", "burst", "refill"))
-            reads.append(("ZCARD", keys.rate_line(self._prefix, action)))
+        for operation in self._rates:
+            reads.append(("HMGET", keys.rate(self._prefix, operation), "table", "burst", "refill"))
+            reads.append(("ZCARD", keys.rate_line(self._prefix, operation)))
         answers = self._link.transaction(reads)
         found = {}
-        for number, (action, rate) in enumerate(self._rates.items()):
+        for number, (operation, rate) in enumerate(self._rates.items()):
             (table, burst, refill), waiting = answers[2 * number : 2 * number + 2]
             known = table is not None and table.decode() == _table(rate)
-            found[action] = BelievedLimit(
+            found[operation] = BelievedLimit(
                 burst=float(burst) if known else rate.burst,
                 refill=float(refill) if known else rate.refill,
                 configured_burst=rate.burst,
@@ -109,16 +111,16 @@ class RateLimiter:
             )
         return found
 
-    def _configured(self, action: str) -> list[Value]:
-        rate = self._rates[action]
+    def _configured(self, operation: str) -> list[Value]:
+        rate = self._rates[operation]
         return list(_table(rate).split())
 
-    def _belief(self, action: str, who: str, urgency: Urgency) -> list[Value]:
-        return [*self._configured(action), action, who, int(urgency), int(BELIEF.total_seconds())]
+    def _belief(self, operation: str, who: str, urgency: Urgency) -> list[Value]:
+        return [*self._configured(operation), operation, who, int(urgency), int(BELIEF.total_seconds())]
 
-    def _script(self, name: str, action: str, args: list[Value], *more: Value) -> Any:
+    def _script(self, name: str, operation: str, args: list[Value], *more: Value) -> Any:
         p = self._prefix
-        spots = [keys.rate(p, action), keys.rate_line(p, action), keys.rate_due(p, action), keys.places(p)]
+        spots = [keys.rate(p, operation), keys.rate_line(p, operation), keys.rate_due(p, operation), keys.places(p)]
         return self._link.script(name, spots, [*args, *more], after="rate_state")
 
 

@@ -23,11 +23,11 @@ HEALTHY = {
     'vpc_rc_queue_depth{queue="nodes"}': "3+0x400",
     "vpc_rc_reconciles_total": "0+60x400",
     'vpc_rc_pods_waiting{resource="vpc.amazonaws.com/pod-eni"}': "0+0x400",
-    'vpc_rc_ec2_calls_total{action="CreateNetworkInterface", code="OK"}': "0+300x400",
-    'vpc_rc_ec2_throttled_total{action="CreateNetworkInterface"}': "0+0x400",
-    'vpc_rc_ec2_wait_seconds_bucket{action="CreateNetworkInterface", le="1"}': "0+300x400",
-    'vpc_rc_ec2_wait_seconds_bucket{action="CreateNetworkInterface", le="60"}': "0+300x400",
-    'vpc_rc_ec2_wait_seconds_bucket{action="CreateNetworkInterface", le="+Inf"}': "0+300x400",
+    'vpc_rc_ec2_calls_total{operation="CreateNetworkInterface", code="OK"}': "0+300x400",
+    'vpc_rc_ec2_throttled_total{operation="CreateNetworkInterface"}': "0+0x400",
+    'vpc_rc_ec2_wait_seconds_bucket{operation="CreateNetworkInterface", le="1"}': "0+300x400",
+    'vpc_rc_ec2_wait_seconds_bucket{operation="CreateNetworkInterface", le="60"}': "0+300x400",
+    'vpc_rc_ec2_wait_seconds_bucket{operation="CreateNetworkInterface", le="+Inf"}': "0+300x400",
     'vpc_rc_subnet_free_addresses{subnet="subnet-1"}': "4000+0x400",
     "vpc_rc_leaked_found_total": "5+0x400",
     "node_termination_eni_cleanup_failures_total": "2+0x400",
@@ -36,7 +36,7 @@ HEALTHY = {
     'vpc_rc_objects_set_aside_total{kind="pods"}': "0+0x400",
 }
 """A sample a minute."""
-CREATE = 'action="CreateNetworkInterface"'
+CREATE = 'operation="CreateNetworkInterface"'
 FAULTS: dict[str, dict[str, str]] = {
     "VpcRcNoLeader": {'vpc_rc_leader{pod="watcher-a"}': "0+0x400"},
     "VpcRcTwoLeaders": {'vpc_rc_leader{pod="watcher-b"}': "1+0x400"},

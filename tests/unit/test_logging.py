@@ -103,14 +103,14 @@ def test_tokens_that_make_ec2_calls_repeatable_are_no_secret() -> None:
 
 
 def test_metrics_are_served() -> None:
-    EC2_CALLS.labels(action="CreateTags", code="OK").inc()
+    EC2_CALLS.labels(operation="CreateTags", code="OK").inc()
     server = serve_metrics(0, "127.0.0.1")
     try:
         with urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     finally:
         server.close()
-    assert 'vpc_rc_ec2_calls_total{action="CreateTags",code="OK"}' in text
+    assert 'vpc_rc_ec2_calls_total{code="OK",operation="CreateTags"}' in text
     for inherited in (
         "leaked_eni_count",
         "vpc_cni_created_available_eni_count",

@@ -71,7 +71,7 @@ def test_a_raised_rate_changes_only_what_it_names(monkeypatch: pytest.MonkeyPatc
         pytest.param("VPC_RC_REDIS_URL", "sentinel://a:1,b:2/0", "?master=NAME", id="sentinel without its primary"),
         pytest.param("VPC_RC_EC2_RATES", "{", "not JSON", id="rates are JSON"),
         pytest.param("VPC_RC_EC2_RATES", "[]", "JSON object", id="rates are an object"),
-        pytest.param("VPC_RC_EC2_RATES", '{"RunInstances": {}}', "unknown action RunInstances", id="not our action"),
+        pytest.param("VPC_RC_EC2_RATES", '{"RunInstances": {}}', "unknown operation RunInstances", id="not our action"),
         pytest.param("VPC_RC_EC2_RATES", '{"CreateTags": {"refill": 0}}', "greater than 0", id="a rate of nothing"),
         pytest.param("VPC_RC_EC2_RATES", '{"CreateTags": {"rate": 1}}', "not permitted", id="a misspelt part"),
         pytest.param("VPC_RC_ROLE_ARN", "admin", "pattern", id="a role is an ARN"),

@@ -4,11 +4,11 @@
 -- Result: how many had a place
 local given = 0
 for i = 3, #ARGV do
-  local action = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^%S+')
-  if action then
+  local operation = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^%S+')
+  if operation then
     redis.call('HDEL', KEYS[1], ARGV[i])
-    redis.call('ZREM', ARGV[2] .. action, ARGV[i])
-    given = given + redis.call('ZREM', ARGV[1] .. action, ARGV[i])
+    redis.call('ZREM', ARGV[2] .. operation, ARGV[i])
+    given = given + redis.call('ZREM', ARGV[1] .. operation, ARGV[i])
   end
 end
 return given

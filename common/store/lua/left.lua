@@ -1,4 +1,4 @@
--- What is left of an action's tokens. After rate_state.lua.
+-- What is left of an operation's tokens. After rate_state.lua.
 -- KEYS: rate, line
 -- ARGV: burst, refill
 -- Result: share of the burst, as text; 0 where callers wait

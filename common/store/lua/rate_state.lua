@@ -1,4 +1,4 @@
--- Put before the limiter's scripts: Redis' time, what is believed of an action's bucket in EC2, and the line.
+-- Put before the limiter's scripts: Redis' time, what is believed of an operation's bucket in EC2, and the line.
 -- ARGV of all but give_back: burst and refill by the settings, ...
 -- The hash `rate`: `table` what the settings say; `burst`, `refill` what is believed; `tokens` of the bucket at `at`;
 --   `since` when its content was last known: full (`filled` 1) or empty (0); `taken` calls granted after that;
@@ -94,26 +94,26 @@ local function spare(state)
   return math.min(SPARE, (state.burst - 1) / 4)
 end
 
--- Since when somebody waits for this action; nil where he has no place, or his last one is in another line.
-local function waits_since(places, action, who)
+-- Since when somebody waits for this operation; nil where he has no place, or his last one is in another line.
+local function waits_since(places, operation, who)
   local held, since = string.match(redis.call('HGET', places, who) or '', '^(%S+) (%S+)$')
-  return held == action and tonumber(since) or nil
+  return held == operation and tonumber(since) or nil
 end
 
-local function leave(line, due, places, action, who)
+local function leave(line, due, places, operation, who)
   redis.call('ZREM', line, who)
   redis.call('ZREM', due, who)
-  if waits_since(places, action, who) then
+  if waits_since(places, operation, who) then
     redis.call('HDEL', places, who)
   end
 end
 
 -- Places whose holders did not come, or are to come after a clock was set back, are free.
-local function drop_absent(line, due, places, action)
+local function drop_absent(line, due, places, operation)
   local long_ago, too_far = text(now - ABSENT), text(now + LONGEST + ABSENT)
   for _, range in ipairs({{'-inf', long_ago}, {too_far, '+inf'}}) do
     for _, who in ipairs(redis.call('ZRANGEBYSCORE', due, range[1], range[2])) do
-      leave(line, due, places, action, who)
+      leave(line, due, places, operation, who)
     end
   end
 end

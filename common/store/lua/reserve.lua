@@ -1,15 +1,15 @@
--- Leave to call an EC2 action now, or a place in the line. After rate_state.lua.
+-- Leave to call an EC2 operation now, or a place in the line. After rate_state.lua.
 -- Within the bucket that is believed, calls go at once. Beyond it slow start finds out whether EC2 grants more: one call
 -- in a round, then two, four ... until one is refused (throttled.lua); after that calls are paced by the refill.
--- KEYS: rate, line, due, places (hash: who waits -> action that he last got a place for, and since when)
--- ARGV: burst, refill, action, who, urgency, seconds that beliefs last, milliseconds that `places` lasts
+-- KEYS: rate, line, due, places (hash: who waits -> operation that he last got a place for, and since when)
+-- ARGV: burst, refill, operation, who, urgency, seconds that beliefs last, milliseconds that `places` lasts
 -- Result: 1 granted or 0 a place; seconds after which to ask again for that; Redis' time; seconds waited so far; believed
 --         refill and burst. All but the first as text.
 local rate, line, due, places = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local action, who, urgency = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local operation, who, urgency = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local state = load(rate)
 local round = math.min(3, math.max(ROUND, 2 * state.delay))
-drop_absent(line, due, places, action)
+drop_absent(line, due, places, operation)
 
 -- A round without a refusal: EC2 has let through what it was asked for. Used up, the next one may ask for double.
 if state.window > 0 and now - state.round_at >= round then
@@ -56,7 +56,7 @@ end
 
 local ticket = tonumber(redis.call('ZSCORE', line, who) or nil)
 local before = redis.call('ZCOUNT', line, '-inf', '(' .. text(ticket or URGENCY * (urgency + 1)))
-local since = ticket and waits_since(places, action, who) or now
+local since = ticket and waits_since(places, operation, who) or now
 local granted, wait = 0, 0
 if before < there + beyond then
   granted = 1
@@ -67,7 +67,7 @@ if before < there + beyond then
     state.used = state.used + 1
   end
   if ticket then
-    leave(line, due, places, action, who)
+    leave(line, due, places, operation, who)
   end
 else
   local short = before + 1 - math.max(0, state.tokens - spare(state)) - beyond
@@ -77,7 +77,7 @@ else
     redis.call('ZADD', line, text(URGENCY * urgency + state.tickets), who)
   end
   redis.call('ZADD', due, text(now + wait), who)
-  redis.call('HSET', places, who, action .. ' ' .. text(since))
+  redis.call('HSET', places, who, operation .. ' ' .. text(since))
   redis.call('PEXPIRE', places, ARGV[7])
   for _, key in ipairs({line, due}) do
     redis.call('EXPIRE', key, LONGEST + ABSENT + 1)

@@ -1,6 +1,6 @@
 -- EC2 refused a call for its request limits: its bucket is empty now. After rate_state.lua.
 -- KEYS: rate, line, due, places (see reserve.lua)
--- ARGV: burst, refill, action, who, urgency, seconds that beliefs last, Redis' time at which the call was granted
+-- ARGV: burst, refill, operation, who, urgency, seconds that beliefs last, Redis' time at which the call was granted
 -- Result: 1 something new, 0 the call was under way when EC2 was last known to be empty
 local state = load(KEYS[1])
 local granted_at, new = tonumber(ARGV[7]), 0

@@ -153,13 +153,13 @@ def refusing(code: str) -> Any:
     [("DryRunOperation", State.OK), ("UnauthorizedOperation", State.MISSING), ("InternalError", State.UNKNOWN)],
 )
 def test_each_answer_to_a_dry_run(code: str, state: State) -> None:
-    found = ec2.dry_run(refusing(code), "CreateTags", ec2.ACTIONS["CreateTags"], "")
+    found = ec2.dry_run(refusing(code), "CreateTags", ec2.OPERATIONS["CreateTags"], "")
     assert found.state is state
 
 
 def test_a_refused_association_names_the_list_of_accounts() -> None:
     action = "AssociateTrunkInterface"
-    assert "list" in ec2.dry_run(refusing("UnauthorizedOperation"), action, ec2.ACTIONS[action], "").advice
+    assert "list" in ec2.dry_run(refusing("UnauthorizedOperation"), action, ec2.OPERATIONS[action], "").advice
 
 
 def test_denied_is_the_class_of_missing_rights() -> None:

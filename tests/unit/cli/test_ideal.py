@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.demo.ideal import POD_ACTIONS, ideal_seconds, level, percentile, scaled
+from cli.demo.ideal import POD_OPERATIONS, ideal_seconds, level, percentile, scaled
 from common.settings import DEFAULT_EC2_RATES, RateLimit
 
 BUCKET = RateLimit(burst=10, refill=2)
@@ -23,17 +23,17 @@ def test_level(calls: list[float], now: float, tokens: float) -> None:
 
 
 def test_300_pods_with_full_buckets_are_bound_by_permissions_and_associations() -> None:
-    levels = {action: DEFAULT_EC2_RATES[action].burst for action in POD_ACTIONS}
+    levels = {action: DEFAULT_EC2_RATES[action].burst for action in POD_OPERATIONS}
     assert ideal_seconds(300, levels) == (300 - 50) / 5
 
 
 def test_fewer_pods_than_tokens_need_no_time_of_their_own() -> None:
-    levels = {action: DEFAULT_EC2_RATES[action].burst for action in POD_ACTIONS}
+    levels = {action: DEFAULT_EC2_RATES[action].burst for action in POD_OPERATIONS}
     assert ideal_seconds(50, levels) == 0
 
 
 def test_higher_limits_shorten_it() -> None:
-    assert ideal_seconds(300, dict.fromkeys(POD_ACTIONS, 0.0), scaled(10)) == 300 / 50
+    assert ideal_seconds(300, dict.fromkeys(POD_OPERATIONS, 0.0), scaled(10)) == 300 / 50
 
 
 @pytest.mark.parametrize(

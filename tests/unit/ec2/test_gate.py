@@ -29,13 +29,13 @@ class Line:
         self.asked: list[str] = []
         self.refused: list[tuple[str, float]] = []
 
-    def reserve(self, action: str) -> Reservation:
-        self.asked.append(action)
+    def reserve(self, operation: str) -> Reservation:
+        self.asked.append(operation)
         wait = self._waits.pop(0)
         return Reservation(granted=wait == 0, wait=wait, at=self._clock.time + 500)
 
-    def throttled(self, action: str, at: float) -> None:
-        self.refused.append((action, at))
+    def throttled(self, operation: str, at: float) -> None:
+        self.refused.append((operation, at))
 
 
 def gate(line: Line, clock: VirtualClock, *, defers: bool = True) -> ReservingGate:
@@ -71,7 +71,7 @@ def test_who_cannot_come_back_waits_however_long() -> None:
 
 
 def test_a_list_once_begun_is_finished_however_far_off_its_further_pages_are() -> None:
-    """Another action of the step is still Deferred."""
+    """Another operation of the step is still Deferred."""
     clock = VirtualClock()
     one = gate(Line(clock, 0, 40.0, 0, 40.0), clock)
     one.enter("DescribeTrunkInterfaceAssociations")

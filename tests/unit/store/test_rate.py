@@ -1,4 +1,4 @@
-"""The line of an EC2 action in the rate limiter: who goes first, and what becomes of places and beliefs."""
+"""The line of an EC2 operation in the rate limiter: who goes first, and what becomes of places and beliefs."""
 
 import itertools
 import time
