@@ -17,6 +17,8 @@ class Figures:
     """Of one run of one benchmark."""
 
     benchmark: str
+    full_plane: bool = False
+    """The run is in a full real control plane, not on the sandbox's API server."""
     values: dict[str, float | int | str] = field(default_factory=dict)
     """By name; the unit is in the name."""
     wrong: list[str] = field(default_factory=list)
@@ -36,10 +38,12 @@ class Figures:
     def line(self) -> str:
         """As a line of JSON."""
         values = {name: round(value, 4) if isinstance(value, float) else value for name, value in self.values.items()}
-        return json.dumps({"benchmark": self.benchmark, **values, "wrong": self.wrong})
+        where = {"control_plane": "real"} if self.full_plane else {}
+        return json.dumps({"benchmark": self.benchmark, **where, **values, "wrong": self.wrong})
 
     def show(self, console: Console) -> None:
-        table = Table(title=self.benchmark, title_justify="left", show_header=False)
+        where = " (full control plane)" if self.full_plane else ""
+        table = Table(title=self.benchmark + where, title_justify="left", show_header=False)
         for name, value in self.values.items():
             table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
         console.print(table)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from common.kube.transport import connect as connect_kube
 from common.model.names import POD_ENI
 from common.settings import DEFAULT_EC2_RATES
 from sandbox.redis import RedisServer
+from tests.e2e.plane import Plane, full_plane
 from tests.integration.rig import GROUP, SUBNET, Process, Rig
 from tests.integration.standing import shared
 
@@ -27,6 +28,8 @@ WORKERS = 2
 LIFTED = json.dumps({action: {"burst": 10_000, "refill": 10_000} for action in DEFAULT_EC2_RATES})
 LINUX = {"kubernetes.io/os": "linux", "vpc.amazonaws.com/has-trunk-attached": "false"}
 WINDOWS = {"kubernetes.io/os": "windows"}
+ROOM = {"cpu": "64", "memory": "256Gi", "pods": "250"}
+"""Of a node, for the simulated kubelets of a full control plane."""
 
 
 @dataclass(slots=True)
@@ -38,6 +41,8 @@ class Stand:
     api: HttpTransport
     watch: PodWatch
     own: list[Process]
+    judged: bool = False
+    """The sandbox's judge follows."""
 
     # --- processes
 
@@ -82,6 +87,7 @@ class Stand:
             node = {
                 "metadata": {"name": name, "labels": labels},
                 "spec": {"providerID": f"aws:///us-west-2a/{instance_id(name)}"},
+                **({"status": {"capacity": ROOM, "allocatable": ROOM}} if self.rig.cluster else {}),
             }
             self.create("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", **node})
 
@@ -203,6 +209,17 @@ def named(prefix: str, number: int) -> list[str]:
     return [f"{prefix}{each:04}" for each in range(number)]
 
 
+def _use(plane: Plane, rig: Rig) -> None:
+    """With what we ship in it, and each role under its own account."""
+    plane.apply_base()
+    (rig.folder / "kubeconfig").write_text(plane.kubeconfig.read_text())
+    rig.kubeconfigs = {role: plane.kubeconfig_of(role) for role in ("watcher", "worker")}
+    rig.cluster = plane.api
+    rig.start_ec2()
+    account = "/api/v1/namespaces/default/serviceaccounts/default"
+    rig.wait("the default service account", lambda: plane.api("GET", account).status == 200)
+
+
 @contextmanager
 def standing(
     figures: Figures,
@@ -214,13 +231,15 @@ def standing(
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Stand]:
     """Sandbox and product up, without nodes; `workers` 0: nothing of the product yet. `lifted`: neither EC2 nor the
-    limiter limits calls. `judged`: the sandbox's judge follows, with a cool-down of 30 s, and Redis keeps a log. Logs
-    are kept where the result is wrong."""
+    limiter limits calls. `judged`: the sandbox's judge follows, with a cool-down of 30 s, and Redis keeps a log; in a
+    full control plane only the end is judged. Logs are kept where the result is wrong."""
     folder = Path(tempfile.mkdtemp(prefix="vpc-rc-bench-"))
-    with RedisServer(aof=judged) as redis:
+    with RedisServer(aof=judged) as redis, ExitStack() as outside:
         rig = Rig(folder=folder, redis_port=redis.port)
         try:
-            if judged:
+            if figures.full_plane:
+                _use(outside.enter_context(full_plane(folder / "plane")), rig)
+            elif judged:
                 rig.start_judged()
             else:
                 rig.start_ec2()
@@ -230,7 +249,14 @@ def standing(
                 rig.set_config(**config)
             rig.configure(**({"VPC_RC_EC2_RATES": LIFTED} if lifted else {}), **(settings or {}))
             api = connect_kube(kubeconfig=folder / "kubeconfig", context="", clock=SystemClock())
-            stand = Stand(rig=rig, redis=redis, api=api, watch=PodWatch(api), own=[])
+            stand = Stand(
+                rig=rig,
+                redis=redis,
+                api=api,
+                watch=PodWatch(api),
+                own=[],
+                judged=judged and not figures.full_plane,
+            )
             if workers:
                 stand.start_product(workers)
             yield stand

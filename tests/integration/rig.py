@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from common.model.names import CONFIG_MAP, POD_ENI, SYSTEM_NAMESPACE
 from common.settings import DEFAULT_EC2_RATES
 from sandbox.kube.world import ADMIN
 from sandbox.redis import RedisServer, free_port
+from tests.integration.webhook_cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
 CLUSTER, VPC, SUBNET, GROUP = "rig", "vpc-0000000000000001", "subnet-0000000000000001", "sg-0000000000000001"
@@ -83,6 +85,10 @@ class Rig:
     """How the product is started."""
     restarts: list[str] = field(default_factory=list)
     """Processes that ended by themselves and were started again: name and exit status."""
+    cluster: Cluster | None = None
+    """A real API server in place of the sandbox's."""
+    kubeconfigs: dict[str, Path] = field(default_factory=dict)
+    """Of a role's own; the others have the administrator's."""
 
     # --- processes
 
@@ -185,7 +191,8 @@ class Rig:
         return self._product(name, "worker", environment)
 
     def _product(self, name: str, role: str, environment: dict[str, str]) -> Process:
-        environment = {"VPC_RC_METRICS_PORT": str(free_port()), **environment}
+        own = {"VPC_RC_KUBECONFIG": str(self.kubeconfigs[role])} if role in self.kubeconfigs else {}
+        environment = {"VPC_RC_METRICS_PORT": str(free_port()), **own, **environment}
         return self.run(name, *self.program, role, **environment)
 
     def stop(self) -> None:
@@ -233,6 +240,11 @@ class Rig:
     # --- Kubernetes
 
     def kube(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        if self.cluster is not None:
+            answer = self.cluster(method, path, body, content_type=content_type)
+            if answer.status >= 400:
+                raise urllib.error.HTTPError(path, answer.status, answer.message, Message(), None)
+            return answer.body
         return _http(method, f"{self.kube_url}{path}", body, {"Content-Type": content_type, "Impersonate-User": WE})
 
     def kube_fault(self, effect: int | str, rate: float = 1.0, count: int | None = None, **match: str) -> None:
