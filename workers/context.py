@@ -27,6 +27,7 @@ from common.store import Store, connect, keys
 from common.store.publisher import CeleryPublisher, Publisher
 from common.store.pulse import Pulse
 from workers.callers import caller, gate_for, urgency
+from workers.dirty_check import listen
 from workers.executor import ThreadExecutor
 from workers.lookups import LookupCache
 from workers.lost_runs import LostRuns
@@ -114,6 +115,8 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         stopping=stop.is_set,
     )
     runs = Runs(reconciler.run)
+    listening = (reconciler.dirty_check, store.wakeups, incarnation, clock)
+    threading.Thread(target=listen, args=listening, name="woken", daemon=True).start()
     # Before the first run: locks name the incarnation.
     Pulse(settings.redis_url.get_secret_value(), keys.prefix(settings.cluster_name), incarnation).start()
     return Context(

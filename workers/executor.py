@@ -42,6 +42,10 @@ class ActionExecutor(Protocol):
         """The actions that ended since the last call; waits up to so long for the first."""
         ...
 
+    def interrupt(self) -> None:
+        """Have `wait` return now. Called by other threads than the run's."""
+        ...
+
     def has_place(self, action: Action) -> bool:
         """Whether it would be admitted now."""
         ...
@@ -60,7 +64,8 @@ class ThreadExecutor:
     def __init__(self, rooms: Rooms, perform: Perform) -> None:
         self._rooms = Share(rooms)
         self._perform = perform
-        self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+        """None: somebody interrupts."""
 
     def admit(self, action: Action) -> bool:
         return self._rooms.enter(action)
@@ -84,7 +89,10 @@ class ThreadExecutor:
             while True:
                 ended.append(self._ended.get_nowait())
         except queue.Empty:
-            return ended
+            return [one for one in ended if one is not None]
+
+    def interrupt(self) -> None:
+        self._ended.put(None)
 
     def has_place(self, action: Action) -> bool:
         return self._rooms.has_place(action)

@@ -45,6 +45,9 @@ class GuardedExecutor:
     def dismiss(self, admitted: Iterable[act.Action]) -> None:
         self._executor.dismiss(admitted)
 
+    def interrupt(self) -> None:
+        self._executor.interrupt()
+
     def has_place(self, action: act.Action) -> bool:
         return self._executor.has_place(action)
 

@@ -30,7 +30,7 @@ from workers.outages import KnownOutages
 from workers.worklog import context_of
 
 POLL_SECONDS = 0.05
-"""How often a run with calls under way looks whether its node has become dirty: what a new pod waits at most."""
+"""How often a run that waits for a place, or for a moment that is near, looks whether it may go on."""
 CONFIRM_SECONDS = 5.0
 """How often a run that only waits looks whether the node is still its own. Its writes are refused at once."""
 LINGER_SECONDS = 0.5
@@ -103,8 +103,6 @@ class NodeRun:
     began: float
     confirmed: float
     """When the lock was last known to be ours."""
-    looked: float
-    """When the dirty mark was last looked at."""
     desired: Desired = field(default_factory=Desired)
     snapshot: InstanceSnapshot | None = None
     busy: set[str] = field(default_factory=set)
@@ -151,7 +149,9 @@ class NodeRun:
         """With actions under way: until one ends, the node becomes dirty (True), or it is time to look again or to end
         the slice. To plan before would give the same plan."""
         while True:
-            ended = self.executor.wait(min(POLL_SECONDS, look_again - self.shared.clock.now()))
+            clock = self.shared.clock
+            pause = POLL_SECONDS if self.held else self.shared.dirty_check.interval(clock.monotonic())
+            ended = self.executor.wait(min(pause, look_again - clock.now()))
             self._apply(ended)
             self._confirm()
             if self._is_dirty():
@@ -172,12 +172,7 @@ class NodeRun:
         return False
 
     def _is_dirty(self) -> bool:
-        """Looked at no more often than `POLL_SECONDS`, however many actions end meanwhile."""
-        now = self.shared.clock.monotonic()
-        if now - self.looked < POLL_SECONDS:
-            return False
-        self.looked = now
-        return self.shared.dirty_check.on(self.node, self.shared.store.wakeups, now)
+        return self.shared.dirty_check.on(self.node, self.shared.store.wakeups, self.shared.clock.monotonic())
 
     def _read(self) -> None:
         self.desired = self.shared.store.desired.look(self.node, self.ledger)

@@ -78,11 +78,10 @@ class Reconciler(Shared):
                 saved=ledger,
                 began=now,
                 confirmed=now,
-                looked=now,
                 moved=now,
                 on_stuck=on_stuck,
             )
-            self.dirty_check.begin(node)
+            self.dirty_check.begin(node, run.executor.interrupt)
             try:
                 ending = run.work()
             finally:

@@ -52,6 +52,7 @@ OURS: Mapping[str, Access] = {
     "names_of": _SHARED,
     "dirty": _SHARED,
     "parked": _SHARED,
+    "woken": _SHARED,
     "running": _SHARED,
     "waiting": _SHARED,
     # The watcher looks who holds a node, and drops messages that were lost with their worker.

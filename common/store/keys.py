@@ -77,6 +77,12 @@ def parked(p: KeyPrefix) -> str:
     return f"{p}parked"
 
 
+def woken(p: KeyPrefix, incarnation: str) -> str:
+    """Sorted set, name of a node that became dirty during a run of this process, by epoch seconds. Only a hint: the
+    mark counts. Writer: whoever marks; the process itself removes. Expires after a minute."""
+    return f"{p}woken:{incarnation}"
+
+
 # --- term.py
 
 

@@ -35,6 +35,8 @@ from common.store.term import Term
 
 MARKED_A_CALL = 500
 """So that one script stays well under a millisecond or two of Redis' single thread."""
+WOKEN_SECONDS = 60.0
+"""For so long a process that stands still finds which of its nodes became dirty."""
 NODES_A_TIME = 1000
 """Nodes handed out at once: what a queue takes in within a tick."""
 
@@ -54,6 +56,7 @@ class WakeUps:
         publish: list[NodeName] = []
         for start in range(0, len(listed), MARKED_A_CALL):
             args: list[Value] = [now, keys.lock(p, NodeName("")), milliseconds(GONE_SECONDS)]
+            args += [keys.woken(p, ""), milliseconds(WOKEN_SECONDS)]
             args += listed[start : start + MARKED_A_CALL]
             publish += _names(self._term.script("mark_dirty", self._marks(), args, after="life"))
         return publish
@@ -68,6 +71,12 @@ class WakeUps:
 
     def is_dirty(self, name: NodeName) -> bool:
         return self._link.command("ZSCORE", keys.dirty(self._prefix), name) is not None
+
+    def next_woken(self, incarnation: str, seconds: float) -> NodeName | None:
+        """A node that became dirty during a run of this process; waits for one, for so long. Only a hint that comes
+        early: the mark counts."""
+        found = self._link.command("BZPOPMIN", keys.woken(self._prefix, incarnation), seconds)
+        return None if found is None else NodeName(text(found[1]))
 
     def dirty_among(self, names: Iterable[NodeName]) -> frozenset[NodeName]:
         """Those of these nodes that are dirty, with one command."""

@@ -46,6 +46,9 @@ class SimulatedExecutor:
             return []
         return [self._carried_out(self._waiting.pop(self._rng.randrange(len(self._waiting))))]
 
+    def interrupt(self) -> None:
+        raise AssertionError("nobody else is at work while a run waits")
+
     def _carried_out(self, action: Action) -> Ended:
         try:
             return action, performed(action, self._perform)

@@ -38,6 +38,9 @@ class LateExecutor:
     def wake(self, node: NodeName, turned_away: Iterable[Action]) -> None:
         self._executor.wake(node, turned_away)
 
+    def interrupt(self) -> None:
+        self._executor.interrupt()
+
     def wait(self, seconds: float) -> list[Ended]:
         now = self._clock.now()
         due = [ended for at, ended in self._held if at <= now]

@@ -11,8 +11,13 @@ local function is_dead(heartbeats, heard, incarnation, lifetime)
   return last and since and now - tonumber(last) > lifetime and now - tonumber(since) >= lifetime or false
 end
 
--- Whether a node's lock is void: none, or its holder is dead. A lock is `<incarnation>/<run> <token>`.
+-- Of the process that holds a node's lock, which is `<incarnation>/<run> <token>`; nil where it is not of this form.
+local function incarnation_of(lock)
+  return string.match(lock, '^(.*)/[^/ ]* %d+$')
+end
+
+-- Whether a node's lock is void: none, or its holder is dead.
 local function is_void(lock, heartbeats, heard, lifetime)
-  local incarnation = lock and string.match(lock, '^(.*)/[^/ ]* %d+$')
+  local incarnation = lock and incarnation_of(lock)
   return not lock or incarnation ~= nil and is_dead(heartbeats, heard, incarnation, lifetime)
 end

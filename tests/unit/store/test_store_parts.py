@@ -267,6 +267,24 @@ def test_nothing_is_published_while_a_run_will_see_the_mark(store: Store) -> Non
     assert store.wakeups.mark_dirty([NODE], 2) == [NODE]
 
 
+def test_the_process_whose_run_holds_a_node_learns_that_it_became_dirty(store: Store) -> None:
+    assert store.lock.acquire(NODE, "here/1", 30) is not None
+    assert store.lock.acquire(OTHER, "there/1", 30) is not None
+    store.wakeups.mark_dirty([NODE, OTHER], 1)
+    store.wakeups.mark_dirty([NODE], 2)
+    assert store.wakeups.next_woken("here", 0.01) == NODE
+    assert store.wakeups.next_woken("here", 0.01) is None, "it knows"
+    assert store.wakeups.next_woken("there", 0.01) == OTHER
+
+
+def test_marks_are_set_by_one_who_may_not_tell_the_holder(client: redis.Redis, store: Store) -> None:
+    token = store.lock.acquire(NODE, "here/1", 30)
+    assert token is not None
+    client.set(keys.woken(keys.prefix("c"), "here"), "of another type, so that Redis refuses")
+    store.wakeups.mark_dirty([NODE], 1)
+    assert store.lock.release(NODE, "here/1", token)
+
+
 def test_a_released_clean_node_is_not_published(store: Store) -> None:
     store.wakeups.mark_dirty([NODE], 1)
     token = store.lock.acquire(NODE, "a", 30)
