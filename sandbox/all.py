@@ -99,7 +99,7 @@ class Sandbox:
         wanted = self._wanted
         if wanted.redis_port is not None:
             # Its data goes with it: what EC2 and the API server hold does, too.
-            self._redis = RedisServer(wanted.redis_port, aof=True)
+            self._redis = RedisServer(wanted.redis_port, aof=True, with_us=True)
         ec2 = None if wanted.ec2_port is None else self._part("ec2", wanted.ec2_port)
         kube = None
         if wanted.kube_port is not None:

@@ -1,6 +1,7 @@
 """Processes of the demo and of trials: each in a session of its own, with its log in a file, ended by pid."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,13 @@ def usage(pid: int) -> Usage | None:
     return Usage(cpu_seconds=(int(fields[11]) + int(fields[12])) / _TICKS, peak_bytes=int(peak) * 1024)
 
 
+def ends_with_us() -> list[str]:
+    """To be put before a command: its process is sent SIGTERM when the thread that started it ends, were it by SIGKILL.
+    Empty where there is no setpriv (util-linux)."""
+    program = shutil.which("setpriv")
+    return [program, "--pdeathsig", "TERM"] if program else []
+
+
 class Process:
     """`python -m MODULE ARGUMENTS` with `environment` added to what we have ourselves, settings and AWS left out."""
 
@@ -46,7 +54,7 @@ class Process:
         path = os.pathsep.join(filter(None, (str(ROOT), inherited.get("PYTHONPATH"))))
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [*ends_with_us(), sys.executable, "-m", module, *arguments],
                 env={**inherited, "PYTHONPATH": path, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=file,

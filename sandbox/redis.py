@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from sandbox.processes import ends_with_us
+
 START_SECONDS = 10.0
 HIGHEST_PORT = 55_535
 """In cluster mode a server listens 10,000 above it, too."""
@@ -45,11 +47,13 @@ class RedisServer:
         program: str = "",
         acl_file: Path | None = None,
         options: Mapping[str, str] | None = None,
+        with_us: bool = False,
     ) -> None:
         """`port` 0 takes a free one. `directory` holds the data; a temporary one of its own by default. `program` is
-        another server than ours; `acl_file` has its users; `options` go
-        over the configuration."""
+        another server than ours; `acl_file` has its users; `options` go over the configuration. `with_us`: it ends
+        also where we are killed, if the thread that makes this is the first one."""
         self._options = options or {}
+        self._before = ends_with_us() if with_us else []
         self._program = program
         self._acl_file = acl_file
         self.port = port or free_port()
@@ -84,7 +88,7 @@ class RedisServer:
         if self._acl_file:
             options["aclfile"] = self._acl_file
         options |= self._options
-        command = [self._program or redis_server()]
+        command = [*self._before, self._program or redis_server()]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         # A session of its own: Ctrl-C in a terminal reaches the controller, not its Redis.

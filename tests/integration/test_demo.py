@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sandbox.calls import call
+from sandbox.processes import ends_with_us
 from tests.kit.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,6 +147,19 @@ def test_a_demo_that_is_told_to_end_ends_its_processes(
     assert process.wait(60) == status
     assert [name for name, pid in facts["pids"].items() if alive(pid)] == []
     assert _command_lines_naming(folder) == []
+
+
+@pytest.mark.skipif(not ends_with_us(), reason="no setpriv")
+def test_what_a_killed_demo_started_ends_with_it(tmp_path: Path, processes: list["subprocess.Popen[bytes]"]) -> None:
+    folder, log = tmp_path / "demo", tmp_path / "log"
+    process = start("demo", "--nodes", "1", "--pods", "1", "--folder", str(folder), log=log)
+    processes.append(process)
+    facts = when_ready(folder)
+    until((folder / "flower.log").exists, START_SECONDS, "the product does not start")
+    process.kill()
+    process.wait()
+    until(lambda: not any(alive(pid) for pid in facts["pids"].values()), START_SECONDS, "a part lives on")
+    until(lambda: _command_lines_naming(folder) == [], START_SECONDS, "a process lives on")
 
 
 def test_a_demo_whose_process_dies_says_whose_and_shows_its_log(
