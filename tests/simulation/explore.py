@@ -2,7 +2,8 @@
 with `--shrink` a failing one is made as short as it goes and printed as a test.
 
 The generator draws from everything that Kubernetes, EC2, Redis and machines do (happenings.py), at random moments,
-between a worker's calls and in the middle of them. Then there is peace, and what worlds.py asks of every life is asked.
+between a worker's calls and in the middle of them. Then there is peace, and what worlds.py asks of every life is asked,
+and that a fresh cluster with the same wishes comes to the same (differential.py).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from tests.simulation import happenings as it
 from tests.simulation import worlds
 from tests.simulation.cluster import Cluster
 from tests.simulation.coverage import Met, states, table
+from tests.simulation.differential import differences
 from tests.simulation.happenings import Happening
 from tests.simulation.shrink import Step, as_test, shrink, sort_of, take
 from watcher.kinds import Kind
@@ -120,7 +122,12 @@ def live(cluster: Cluster, steps: Iterable[Step]) -> None:
         if cluster.judge.violations:
             break
     worlds.right(cluster)
-    worlds.peace(cluster)
+    worlds.peace(cluster, alike)
+
+
+def alike(cluster: Cluster) -> None:
+    found = differences(cluster)
+    assert not found, "\n".join(found)
 
 
 def draws(seed: int, cluster: Cluster, taken: list[Step]) -> Iterator[Step]:

@@ -95,15 +95,16 @@ def begin(cluster: Cluster, *happenings: Happening) -> None:
 # --- the end of every life
 
 
-def peace(cluster: Cluster) -> None:
-    """Disturbances end. Whoever lives is served and nothing is wrong or changes any more; then all go, and nothing is
-    left."""
+def peace(cluster: Cluster, at_rest: Callable[[Cluster], None] = lambda _: None) -> None:
+    """Disturbances end. Whoever lives is served and nothing is wrong or changes any more; `at_rest` looks at that. Then
+    all go, and nothing is left."""
     cluster.heal()
     cluster.longest_pause = QUIET_SECONDS
     within(cluster, lambda: not waiting(cluster), "all pods are served", lambda: str(waiting(cluster)))
     within(cluster, lambda: only_what_is_used(cluster), "ended pods' interfaces are released")
     right(cluster)
     steady(cluster)
+    at_rest(cluster)
     for name in cluster.pod_names():
         cluster.remove_pod(name)
     within(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "all branches are released")
