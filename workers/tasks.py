@@ -11,7 +11,7 @@ from typing import Any
 from celery import current_task, shared_task
 
 from common.logging import get_logger
-from common.model.errors import StoreUnavailable
+from common.model.errors import OutsideError, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.reservation import Urgency
 from common.store.broker import LOAD_INSTANCES, RECONCILE_NODE, SWEEP_LEAKS
@@ -23,16 +23,19 @@ from workers.maintenance.sweep import sweep_leaks as sweep
 _log = get_logger(__name__)
 
 
-def _ends_with_redis(task: Callable[[], int]) -> Callable[[], int]:
-    """Where Redis goes away in the middle the task is over: what it had in hand is asked for again."""
+def _may_end_early(task: Callable[[], int]) -> Callable[[], int]:
+    """Where Redis, EC2 or the API server fails in the middle the task is over: what it had in hand is asked for again,
+    or the next pass finds it."""
 
     @wraps(task)
     def guarded() -> int:
         try:
             return task()
         except StoreUnavailable as error:
-            _log.warning("redis went away", task=task.__name__, error=str(error))
-            return 0
+            _log.warning("task_ended_early", task=task.__name__, code="StoreUnavailable", error=str(error))
+        except OutsideError as error:
+            _log.warning("task_ended_early", task=task.__name__, code=error.code, error=error.message)
+        return 0
 
     return guarded
 
@@ -67,7 +70,7 @@ def reconcile_node(node: str, reason: str) -> str:
 
 
 @shared_task(name=LOAD_INSTANCES)
-@_ends_with_redis
+@_may_end_early
 def load_instances() -> int:
     """Read the instances that nodes have asked for, many with a few calls."""
     return _load() if context().ports.store.messages.begin_load(_message()) else 0
@@ -83,7 +86,7 @@ def _load() -> int:
 
 
 @shared_task(name=SWEEP_LEAKS)
-@_ends_with_redis
+@_may_end_early
 def sweep_leaks() -> int:
     """One pass over the VPC for interfaces that belong to nothing."""
     shared, settings = context(), context().settings

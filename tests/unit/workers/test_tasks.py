@@ -5,21 +5,31 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common.model.errors import StoreUnavailable
-from workers.tasks import _alone, _ends_with_redis
+from common.model.errors import Denied, StoreUnavailable, Unsure
+from workers.tasks import _alone, _may_end_early
 
 
-def test_a_task_ends_quietly_where_redis_goes_away_in_the_middle(caplog: pytest.LogCaptureFixture) -> None:
-    @_ends_with_redis
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        StoreUnavailable("ConnectionError: refused"),
+        Unsure("InternalError", "An internal error has occurred"),
+        Denied("UnauthorizedOperation", "You are not authorized"),
+    ],
+)
+def test_a_task_ends_quietly_where_what_it_needs_fails_in_the_middle(
+    trouble: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    @_may_end_early
     def loading() -> int:
-        raise StoreUnavailable("ConnectionError: refused")
+        raise trouble
 
     assert loading() == 0
     assert all(record.exc_info is None for record in caplog.records)
 
 
 def test_any_other_error_is_celerys_matter() -> None:
-    @_ends_with_redis
+    @_may_end_early
     def loading() -> int:
         raise KeyError("node")
 
@@ -28,7 +38,7 @@ def test_any_other_error_is_celerys_matter() -> None:
 
 
 def test_the_result_is_the_tasks_own() -> None:
-    assert _ends_with_redis(lambda: 7)() == 7
+    assert _may_end_early(lambda: 7)() == 7
 
 
 def test_a_task_that_hangs_takes_one_thread_however_often_it_is_asked_for() -> None:
