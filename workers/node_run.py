@@ -14,7 +14,7 @@ from common.metrics import ACTIONS, LEDGERS_SET_ASIDE, POD_SECONDS
 from common.model.actions import Action, Annotate
 from common.model.desired import Desired
 from common.model.ec2 import InstanceSnapshot
-from common.model.errors import StaleToken
+from common.model.errors import StaleToken, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.notice import NodeNotice, Notice
@@ -189,6 +189,8 @@ class NodeRun:
         """Plan, save with the intents, and only then start."""
         try:
             planned = self._planned(self.ledger)
+        except StoreUnavailable:
+            raise  # It says nothing about the ledger.
         except Exception as fault:  # noqa: BLE001 - whatever a ledger holds, its node is served again
             fresh, told = set_aside(self.ledger, self.node, repr(fault), self.shared.clock.now())
             # Raises again where the ledger is not what cannot be understood: it is kept then.

@@ -20,7 +20,7 @@ from common.ec2.api import Ec2
 from common.ec2.gate import OpenGate
 from common.kube.api import Kube
 from common.model.actions import Action
-from common.model.errors import OutsideError
+from common.model.errors import OutsideError, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
@@ -277,6 +277,7 @@ class Cluster:
     def heal(self) -> None:
         """What disturbs ends."""
         self.points.cut, self.points.pause_before = frozenset(), None
+        self.points.unanswered = frozenset()
         self.ec2.clear_faults()
         self.ec2.behave(self.behaviour)
         self.watcher.silent.clear()
@@ -307,11 +308,12 @@ class Cluster:
         match task:
             case ("reconcile", node):
                 self.worker.run(NodeName(node))
+            # A task that cannot go on ends (workers.tasks); what it was for comes again.
             case ("load",):
-                load_instances(self.ports.store, self._maintenance_ec2(), self.queue, self.clock, self.limits)
+                with suppress(OutsideError, StoreUnavailable):
+                    load_instances(self.ports.store, self._maintenance_ec2(), self.queue, self.clock, self.limits)
             case _:
-                # A pass that cannot look ends; the next one looks again.
-                with suppress(OutsideError):
+                with suppress(OutsideError, StoreUnavailable):
                     sweep_leaks(self.ports.store, self._maintenance_ec2(), self.ports.kube, self.clock, CLUSTER, VPC)
 
     def _maintenance_ec2(self) -> Ec2:

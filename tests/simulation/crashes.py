@@ -1,8 +1,10 @@
-"""Outside calls as places to crash: the n-th call is cut before, or after, it took effect."""
+"""Outside calls as places to crash, or to get no answer: the n-th is cut before, or after, it took effect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+import redis
 
 T = TypeVar("T")
 
@@ -17,6 +19,8 @@ class CrashPoints:
 
     cut: frozenset[int] = frozenset()
     """Numbers of the calls to cut; call n is cut before its effect at 2n, after it at 2n + 1."""
+    unanswered: frozenset[int] = frozenset()
+    """The same of calls to Redis that time out."""
     calls: list[str] = field(default_factory=list)
     pause_before: int | None = None
     """The call before which the worker stands still, while `meanwhile` happens to the world."""
@@ -32,7 +36,13 @@ class CrashPoints:
         self.before_each()
         if 2 * number in self.cut:
             raise Crash(f"before {name}")
+        self._answered(name, 2 * number)
         value = effect()
         if 2 * number + 1 in self.cut:
             raise Crash(f"after {name}")
+        self._answered(name, 2 * number + 1)
         return value
+
+    def _answered(self, name: str, moment: int) -> None:
+        if moment in self.unanswered and name.startswith("Redis "):
+            raise redis.TimeoutError(f"{name} timed out")
