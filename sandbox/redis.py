@@ -100,6 +100,16 @@ class RedisServer:
                 raise RuntimeError(f"redis-server did not come up on port {self.port}")
             time.sleep(0.02)
 
+    @property
+    def directory(self) -> Path:
+        """Of its data."""
+        return self._directory
+
+    def send(self, number: signal.Signals) -> None:
+        """To the process, if it runs."""
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """As if the machine lost power: SIGKILL."""
         self._end(signal.SIGKILL)
