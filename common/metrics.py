@@ -96,6 +96,7 @@ OBJECTS_SET_ASIDE = _counter(
 WATCHED = _gauge("watched", "Objects that the watcher knows.", "kind")
 PUBLISHED = _counter("published", "Tasks published, by reason.", "reason")
 PUBLISH_FAILURES = _counter("publish_failures", "Tasks that Redis did not take.")
+THREADS_DIED = _counter("threads_died", "Threads of this process that an exception ended.")
 MESSAGES_DROPPED = _counter("messages_dropped", "Messages in a queue that could not be read and were dropped.")
 QUEUE_DEPTH = _gauge("queue_depth", "Tasks that wait for a worker.", "queue")
 EVENTS_DROPPED = _counter("events_dropped", "Kubernetes events not written: queue full, or refused for good.")

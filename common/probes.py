@@ -3,13 +3,13 @@ probes from their answers: connections, bytes of a request, threads that answer,
 
 import asyncio
 import socket
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 from typing import NamedTuple
 
+from common import threads
 from common.listener import Listener, listening_socket
 
 REQUEST_SECONDS = 10.0
@@ -44,10 +44,7 @@ class Server:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"http-{self.port}")
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
-        self._thread = threading.Thread(
-            target=self._loop.run_until_complete, args=(self._serve(listening),), name=f"http-{self.port}", daemon=True
-        )
-        self._thread.start()
+        self._thread = threads.start(f"http-{self.port}", lambda: self._loop.run_until_complete(self._serve(listening)))
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)

@@ -4,20 +4,18 @@ import random
 import threading
 from collections.abc import Callable
 
+from common import threads
 from common.clock import Clock
 from common.kube.decode import Identity
 from common.kube.events import Involved
 from common.kube.lenient import Raw
 from common.kube.reflector import Reflector
 from common.kube.transport import Transport
-from common.logging import get_logger
 from watcher.cluster_cache import ClusterCache
 from watcher.kinds import OBJECTS, RESOURCES, Kind
 
 UNWANTED_SECONDS = 1.0
 """Interval of looks whether a kind is wanted by now."""
-
-_log = get_logger(__name__)
 
 
 def reflector(
@@ -62,20 +60,11 @@ def reflector(
     )
 
 
-def follow(
-    reflector: Reflector, stop: threading.Event, on_broken: Callable[[str], None], wanted: Callable[[], bool]
-) -> threading.Thread:
-    """Step the reflector from a thread until `stop`, as long as it is `wanted`. A fault of our own in it is told to
-    `on_broken`: without this kind the watcher is blind, and a fresh process may fare better."""
+def follow(reflector: Reflector, stop: threading.Event, wanted: Callable[[], bool]) -> threading.Thread:
+    """Step the reflector from a thread until `stop`, as long as it is `wanted`."""
 
     def run() -> None:
-        try:
-            while not stop.is_set():
-                stop.wait(reflector.step() if wanted() else UNWANTED_SECONDS)
-        except Exception:  # noqa: BLE001  # reported, and the process ends
-            _log.exception("reflector broke", kind=reflector.resource.name)
-            on_broken(reflector.resource.name)
+        while not stop.is_set():
+            stop.wait(reflector.step() if wanted() else UNWANTED_SECONDS)
 
-    thread = threading.Thread(target=run, name=f"reflect-{reflector.resource.name}", daemon=True)
-    thread.start()
-    return thread
+    return threads.start(f"reflect-{reflector.resource.name}", run)

@@ -6,10 +6,10 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
+from common import threads
 from common.clock import SharedClock
 from common.kube.events import EventSink, Involved
 from common.kube.lease import NOBODY, Lease, LeaseTerms
@@ -59,7 +59,7 @@ _log = get_logger(__name__)
 
 
 def main(settings: Settings) -> int:
-    """Watch until SIGTERM or SIGINT (0), until the lease is lost (LOST_LEASE) or a thread broke (BROKEN).
+    """Watch until SIGTERM or SIGINT (0), until the lease is lost (LOST_LEASE) or a thread died (BROKEN).
     Raises SettingsError where a needed setting is missing or names no cluster."""
     require(settings, "cluster_name")
     clock = SharedClock()
@@ -157,15 +157,15 @@ class _Process:
             if self._settings.disable_controller:
                 _log.info("the controller is disabled: nodes are followed all the same, workers only clean up")
             for kind, each_reflector in self._reflectors.items():
-                follow(
-                    each_reflector, self._stop, lambda name: self._end(BROKEN, f"reflector of {name} broke"),
-                    wanted=partial(self._cache.wants, kind),
-                )  # fmt: skip
-            loop = self._thread(self._loop, "leader")
-            self._thread(lambda: usage.keep(self._store.ledgers, lambda: self._leader.leading, self._stop), "usage")
-            stand = self._thread(lambda: self._stand(loop), "lease")
+                follow(each_reflector, self._stop, wanted=partial(self._cache.wants, kind))
+            loop = threads.start("leader", self._loop)
+            threads.start("usage", lambda: usage.keep(self._store.ledgers, lambda: self._leader.leading, self._stop))
+            stand = threads.start("lease", lambda: self._stand(loop))
             while not self._stop.is_set():
                 self._clock.sleep(SIGNAL_SECONDS)
+                if (died := threads.died()) is not None:
+                    # It leads no more on half of what it should know: another takes over, a fresh process comes.
+                    self._end(BROKEN, died)
                 if self._signalled:
                     self._end(0, self._signalled)
             # First nobody writes any more, then the lease is free, then the process is gone.
@@ -178,20 +178,6 @@ class _Process:
     def _on_signal(self, number: int, _: object) -> None:
         # Nothing but this: a handler that takes a lock can meet itself.
         self._signalled = signal.Signals(number).name
-
-    def _thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        """Run in a thread; the process ends if that breaks."""
-
-        def guarded() -> None:
-            try:
-                run()
-            except Exception:  # noqa: BLE001  # reported, and the process ends
-                _log.exception("thread broke", thread=name)
-                self._end(BROKEN, f"{name} broke")
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        thread.start()
-        return thread
 
     def _stand(self, loop: threading.Thread) -> None:
         """Until the end: hold the lease, or try to. One that does not know the cluster yet lets others go first, and
@@ -252,7 +238,7 @@ class _Process:
         for kind, each in self._reflectors.items():
             if self._cache.wants(kind) and (age := now - each.turned_at) > BLIND_SECONDS:
                 return f"the reflector of {kind} hangs for {age:.0f} s"
-        return None if self._sink.alive else "the thread that writes events has died"
+        return threads.died()
 
     def _unready(self) -> str | None:
         if not self._cache.complete:

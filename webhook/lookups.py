@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from common.logging import get_logger
 from common.model.errors import OutsideError
 from webhook.facts import Account, NoSuchAccount, Unreadable
 
@@ -21,6 +22,8 @@ PATIENCE_SECONDS = 5.0
 LookUp = Callable[[str, str], Mapping[str, str] | None]
 """A service account's labels by namespace and name, from the API server itself; None: there is none. Raises
 OutsideError."""
+
+_log = get_logger(__name__)
 
 
 class LookUps:
@@ -78,6 +81,9 @@ class LookUps:
             found = await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, namespace, name)
         except OutsideError as error:
             answer.set_result(Unreadable(why=str(error)))
+        except Exception as fault:  # noqa: BLE001  # whoever asked has an answer, and the next question is asked
+            _log.exception("look_up_failed", namespace=namespace, name=name)
+            answer.set_result(Unreadable(why=f"{type(fault).__name__}: {fault}"))
         else:
             answer.set_result(NoSuchAccount() if found is None else found)
 

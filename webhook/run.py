@@ -5,6 +5,7 @@ import contextlib
 import random
 import signal
 
+from common import threads
 from common.clock import SystemClock
 from common.kube.api import Kube
 from common.kube.transport import connect
@@ -56,7 +57,7 @@ async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> Non
         problem = certificate.problem()
         return view.missing if problem is None else (problem, *view.missing)
 
-    server = ReviewServer(reviews, clock=clock, missing=missing, alive=lambda: view.alive)
+    server = ReviewServer(reviews, clock=clock, missing=missing, unhealthy=threads.died)
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
         if settings.metrics_port:
@@ -66,8 +67,11 @@ async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> Non
         with listening(variable("webhook_port"), settings.webhook_port):
             port = await server.start(settings.listen_address, settings.webhook_port, certificate.context)
         _log.info("webhook serves", port=port)
-        follow = asyncio.create_task(certificate.follow())
-        await stop.wait()
+        follow, stopped = asyncio.create_task(certificate.follow()), asyncio.create_task(stop.wait())
+        await asyncio.wait((follow, stopped), return_when=asyncio.FIRST_COMPLETED)
         _log.info("webhook stops")
         await server.close(drain_seconds, PATIENCE_SECONDS)
+        if follow.done():
+            # A certificate that nobody renews would serve until it expires.
+            follow.result()
         follow.cancel()

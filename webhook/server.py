@@ -47,11 +47,11 @@ class ReviewServer:
         *,
         clock: Clock,
         missing: Callable[[], Sequence[str]],
-        alive: Callable[[], bool],
+        unhealthy: Callable[[], str | None],
     ) -> None:
-        """`missing`: what reviews need and cannot be told, in words; `/readyz` says them. `alive`: whether the process
-        can go on at all; else `/healthz` asks for a restart."""
-        self._reviews, self._clock, self._missing, self._alive = reviews, clock, missing, alive
+        """`missing`: what reviews need and cannot be told, in words; `/readyz` says them. `unhealthy`: what
+        only a restart cures; `/healthz` says it."""
+        self._reviews, self._clock, self._missing, self._unhealthy = reviews, clock, missing, unhealthy
         self._draining = False
         self._server = _Server(self._answer)
         self._budget = Budget()
@@ -103,7 +103,8 @@ class ReviewServer:
         if request.path in self._reviews.paths:
             return await self._review(request)
         if request.path == "/healthz":
-            return _probe([] if self._alive() else ["a watch has died"])
+            problem = self._unhealthy()
+            return _probe([] if problem is None else [problem])
         if request.path == "/readyz":
             return _probe(["it is stopping"] if self._draining else self._missing())
         if request.path == "/metrics":

@@ -7,7 +7,9 @@ import asyncio
 import random
 import threading
 from collections.abc import Mapping
+from functools import partial
 
+from common import threads
 from common.clock import Clock
 from common.kube import paths, raw
 from common.kube.decode import config_map_data, identity, labels_of, policy
@@ -56,7 +58,6 @@ class ClusterView:
         self._config: Mapping[str, str] | None = None
         self._legacy = False
         self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
         self._known = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -73,19 +74,12 @@ class ClusterView:
         """Begin to follow; called in the event loop that will ask."""
         self._loop = asyncio.get_running_loop()
         for watched in self._all:
-            thread = threading.Thread(target=watched.follow, args=(self._stop,), name="watch", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            threads.start(f"watch-{watched.name}", partial(watched.follow, self._stop))
 
     def close(self) -> None:
         """Ask the threads to end. One that waits for a watch's next line ends with the process."""
         self._stop.set()
         self._lookups.close()
-
-    @property
-    def alive(self) -> bool:
-        """No thread has died of an error."""
-        return all(thread.is_alive() for thread in self._threads)
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ class Watched:
         )
 
     @property
+    def name(self) -> str:
+        return self._reflector.resource.name
+
+    @property
     def absent(self) -> bool:
         """The API server does not serve the resource."""
         return self._reflector.absent

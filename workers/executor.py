@@ -1,14 +1,15 @@
 """What carries out a run's actions: threads in production, the scheduler's turn in simulation."""
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
+from functools import partial
 from typing import Protocol
 
 import structlog
 
+from common import threads
 from common.metrics import ACTIONS, ACTIONS_IN_FLIGHT
 from common.model.actions import Action
 from common.model.errors import Invalid, Unsure
@@ -78,7 +79,7 @@ class ThreadExecutor:
         # With the caller's context: what it bound to the log stays in every line of the action.
         target = copy_context().run
         try:
-            threading.Thread(target=target, args=(self._go, action), name="step", daemon=True).start()
+            threads.start("step", partial(target, self._go, action))
         except RuntimeError as error:  # The system gives no more threads.
             self._end(action, Failed(error=Unsure("NoThread", str(error))))
 

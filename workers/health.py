@@ -1,5 +1,6 @@
 """`/healthz` (restart me), `/readyz` (I take messages, and Redis takes what I write) and `/metrics` of a worker."""
 
+from common import threads
 from common.metrics import exposition
 from common.probes import Answer, Respond
 from workers.progress import Progress
@@ -12,7 +13,7 @@ def health(progress: Progress) -> Respond:
 
     def respond(path: str) -> Answer:
         if path == "/healthz":
-            problem = progress.problem()
+            problem = progress.problem() or threads.died()
             return Answer(503 if problem else 200, _TEXT, f"{problem or 'ok'}\n".encode())
         if path == "/readyz":
             problem = progress.unready()

@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from common import threads
 from common.clock import Clock, SharedClock
 from common.metrics import serve_metrics
 from common.model.errors import Denied, OutsideError
@@ -56,7 +57,7 @@ def main(settings: Settings) -> int:
         takes = partial(take_messages, app, name)
         heartbeat = Heartbeat(store, progress, shared_time, name, takes)
         heartbeat.beat()  # The first one here: where Redis answers nothing waits for the thread's.
-        threading.Thread(target=heartbeat.run, args=(ended,), name="heartbeat", daemon=True).start()
+        threads.start("heartbeat", partial(heartbeat.run, ended))
         context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time, name)
         progress.depends_on(context.away)
         heartbeat.when_heard = partial(_tend, context)
@@ -129,7 +130,7 @@ def _end(stop: threading.Event) -> None:
         _log.error("worker_ends_by_force", seconds=LAST_SECONDS)
         os._exit(0)
 
-    threading.Thread(target=end, name="end", daemon=True).start()
+    threads.start("end", end)
 
 
 def _serve(settings: Settings, store: Store, progress: Progress, stack: ExitStack) -> None:

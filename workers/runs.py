@@ -7,12 +7,18 @@ whatever hangs. How many hang is bounded by the places of actions (workers.rooms
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Protocol
 
+from common import threads
+from common.logging import get_logger
+from common.metrics import RECONCILES
 from common.model.ids import NodeName
 from workers.node_run import Ending
 
 CONTINUES = "continues"
+
+_log = get_logger(__name__)
 
 
 class Run(Protocol):
@@ -34,6 +40,10 @@ class Runs:
         def go() -> None:
             try:
                 ending[:] = [str(self._run(node, message, on_stuck=let_go.set))]
+            except Exception:  # noqa: BLE001  # before it had its node, or after: the watcher has it looked at again
+                RECONCILES.labels(Ending.FAILED).inc()
+                _log.exception("run_broke", node=node)
+                ending[:] = [str(Ending.FAILED)]
             finally:
                 let_go.set()
                 with self._lock:
@@ -43,7 +53,7 @@ class Runs:
         with self._lock:
             self._under_way += 1
         # A daemon: a call that never returns does not keep the process from ending.
-        threading.Thread(target=copy_context().run, args=(go,), name=f"run {node}", daemon=True).start()
+        threads.start("run", partial(copy_context().run, go))
         let_go.wait()
         return ending[0]
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cli.demo.plan import DEPLOYMENTS, NAMESPACE, DemoFailed
+from common import threads
 from common.clock import Clock
 from common.kube.transport import MERGE_PATCH, HttpTransport, Request
 from common.model.names import CONFIG_MAP, POD_ENI, SYSTEM_NAMESPACE
@@ -99,7 +100,7 @@ class Cluster:
 
     def follow(self) -> None:
         """Watch the pods from now on, in a thread that ends with the process."""
-        threading.Thread(target=self._follow, name="demo-pods", daemon=True).start()
+        threads.start("demo-pods", self._follow)
 
     def _follow(self) -> None:
         query = {"watch": "true"}

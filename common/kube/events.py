@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from common import threads
 from common.clock import Clock
 from common.kube.paths import CNINODE_VERSION, POLICY_VERSION, events_in, path_of
 from common.kube.status import failure
@@ -112,13 +113,7 @@ class EventSink:
             self._changed.notify()
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
-        self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        """Events are written: the thread has not died."""
-        return self._thread is None or self._thread.is_alive()
+        self._thread = threads.start("events", self._run)
 
     def stop(self) -> None:
         """Write what is queued, without retries and within STOP_SECONDS, and end the thread."""

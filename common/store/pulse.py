@@ -5,6 +5,7 @@ import threading
 
 import structlog
 
+from common import threads
 from common.model.errors import StoreUnavailable
 from common.reach import Reach
 from common.store.connect import connect
@@ -35,7 +36,7 @@ class Pulse:
         process take turns each SWITCH_SECONDS."""
         sys.setswitchinterval(SWITCH_SECONDS)
         self._beat()
-        threading.Thread(target=self._run, name="pulse", daemon=True).start()
+        threads.start("pulse", self._run)
 
     def is_dead(self, incarnation: str) -> bool:
         """As Heartbeats.is_dead, seen by this process; False where Redis cannot be asked."""

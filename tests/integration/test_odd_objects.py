@@ -44,7 +44,7 @@ class Following:
         for kind in Kind:
             rng = random.Random(str(kind))
             each = reflector(kind, transport, self.cache, clock=clock, rng=rng, page_size=50)
-            follow(each, self._stop, self.broken.append, wanted=lambda: True)
+            follow(each, self._stop, wanted=lambda: True)
 
     def stop(self) -> None:
         self._stop.set()

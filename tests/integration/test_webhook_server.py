@@ -68,7 +68,10 @@ async def running(folder: Path, view: StandView | None = None) -> AsyncIterator[
     view = view or StandView()
     missing = list[str]()
     server = ReviewServer(
-        Reviews(view, OWN_ACCOUNT), clock=SystemClock(), missing=lambda: missing, alive=lambda: "death" not in missing
+        Reviews(view, OWN_ACCOUNT),
+        clock=SystemClock(),
+        missing=lambda: missing,
+        unhealthy=lambda: "dead" if "death" in missing else None,
     )
     port = await server.start("127.0.0.1", 0, certificate.context)
     trust = ssl.create_default_context(cadata=ca.decode())
@@ -493,7 +496,9 @@ def test_an_expired_certificate_is_counted_and_said_and_a_new_one_takes_over(tmp
     assert (REGISTRY.get_sample_value("vpc_rc_webhook_certificate_days_left") or 0) < 0
 
     async def scenario() -> None:
-        server = ReviewServer(Reviews(StandView(), OWN_ACCOUNT), clock=SystemClock(), missing=list, alive=lambda: True)
+        server = ReviewServer(
+            Reviews(StandView(), OWN_ACCOUNT), clock=SystemClock(), missing=list, unhealthy=lambda: None
+        )
         port = await server.start("127.0.0.1", 0, certificate.context)
         before = REGISTRY.get_sample_value("vpc_rc_webhook_expired_handshakes_total") or 0
         await asyncio.to_thread(served_serial, port, None)
@@ -582,7 +587,9 @@ def test_with_a_clients_ca_reviews_want_a_certificate_and_probes_do_not(
                 return probe.status, review.status
 
     async def scenario() -> None:
-        server = ReviewServer(Reviews(StandView(), OWN_ACCOUNT), clock=SystemClock(), missing=list, alive=lambda: True)
+        server = ReviewServer(
+            Reviews(StandView(), OWN_ACCOUNT), clock=SystemClock(), missing=list, unhealthy=lambda: None
+        )
         port = await server.start("127.0.0.1", 0, certificate.context)
         assert await asked(port, ssl.create_default_context(cadata=ca.decode())) == (200, 403)
         known = ssl.create_default_context(cadata=ca.decode())
