@@ -1,4 +1,4 @@
-"""Every metric of the product, and the server that shows them.
+"""Every metric of the product.
 
 A process counts what it does itself; sums over replicas are Prometheus' business. Gauges of the whole cluster are set
 by whoever knows the whole: the watchers' leader, and the worker that sweeps.
@@ -7,7 +7,6 @@ by whoever knows the whole: the watchers' leader, and the worker that sweeps.
 from importlib.metadata import version
 
 from prometheus_client import (
-    CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -16,10 +15,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
-
-from common.probes import Answer, Server
 
 # Twice the series for times that nobody asks for; a restart shows in process_start_time_seconds.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in prometheus_client
@@ -127,14 +123,3 @@ SGP_ENABLED = _inherited("sgp_enabled", "1 while a node uses security groups for
 NODE_CLEANUP_FAILURES = Counter(
     "node_termination_eni_cleanup_failures", "Clean-ups of deleted nodes that failed.", registry=REGISTRY
 )
-
-
-def exposition() -> Answer:
-    """What `/metrics` shows."""
-    return Answer(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
-
-
-def serve_metrics(port: int, address: str = "0.0.0.0") -> Server:
-    """Serve `/metrics`, and the same at any other path; port 0 takes a free one. Raises OSError if the port is
-    taken."""
-    return Server(address, port, lambda _: exposition())

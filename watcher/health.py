@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from common.metrics import exposition
+from common.exposition import exposition
 from common.probes import Answer, Respond
 
 _TEXT = "text/plain; charset=utf-8"

@@ -11,12 +11,12 @@ from functools import partial
 
 from common import threads
 from common.clock import SharedClock
+from common.exposition import serve_metrics
 from common.kube.events import EventSink, Involved
 from common.kube.lease import NOBODY, Lease, LeaseTerms
 from common.kube.reflector import Reflector
 from common.kube.transport import API_SERVER, HttpTransport, connect
 from common.logging import get_logger
-from common.metrics import serve_metrics
 from common.model.errors import StoreUnavailable
 from common.model.names import CONFIG_MAP, SYSTEM_NAMESPACE
 from common.model.notice import EventReason, Notice, Severity

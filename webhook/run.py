@@ -7,10 +7,10 @@ import signal
 
 from common import threads
 from common.clock import SystemClock
+from common.exposition import serve_metrics
 from common.kube.api import Kube
 from common.kube.transport import connect
 from common.logging import get_logger
-from common.metrics import serve_metrics
 from common.settings import Settings, SettingsError, listening, variable
 from webhook.review import Reviews
 from webhook.server import ReviewServer

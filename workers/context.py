@@ -70,7 +70,7 @@ def check(settings: Settings) -> None:
 
 def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threading.Event, incarnation: str) -> Context:
     """Connect to everything, and send heartbeats from now on. Raises SettingsError as `check`, and OutsideError where
-    credentials, region or account cannot be found out: to be tried again."""
+    credentials, region or account cannot be found out, or the API server's token is not there: to be tried again."""
     check(settings)
     ec2_reach, api_reach = Reach("EC2"), Reach(API_SERVER)
     ec2, account = Ec2(build_invoke(settings, ec2_reach), OpenGate(), vpc=settings.vpc_id), account_id(settings)
@@ -79,7 +79,9 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         keys.prefix(settings.cluster_name),
         settings.ec2_rates,
     )
-    kube = Kube(_kube_transport(settings, clock, api_reach))
+    to_kube = _kube_transport(settings, clock, api_reach)
+    to_kube.await_token()
+    kube = Kube(to_kube)
     # Events have a transport, and so a request budget, of their own: never in the way of the work.
     events = EventSink(_kube_transport(settings, clock, api_reach), clock=clock, host=socket.gethostname())
     events.start()

@@ -1,7 +1,7 @@
 """`/healthz` (restart me), `/readyz` (I take messages, and Redis takes what I write) and `/metrics` of a worker."""
 
 from common import threads
-from common.metrics import exposition
+from common.exposition import exposition
 from common.probes import Answer, Respond
 from workers.progress import Progress
 

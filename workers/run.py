@@ -10,7 +10,7 @@ import structlog
 
 from common import threads
 from common.clock import Clock, SharedClock
-from common.metrics import serve_metrics
+from common.exposition import serve_metrics
 from common.model.errors import Denied, OutsideError
 from common.probes import Server
 from common.settings import Settings, listening, variable

@@ -44,9 +44,9 @@ class Access:
 
 
 def in_cluster(connections: int, account: Path = SERVICE_ACCOUNT) -> Access | None:
-    """By the pod's service account; None where there is none."""
+    """By the pod's service account; None where there is none. Its token may come later than its CA."""
     address, token, authority = api_server_address(), account / "token", account / "ca.crt"
-    if address is None or getproxies() or not (_has_content(token) and _has_content(authority)):
+    if address is None or getproxies() or not _has_content(authority):
         return None
     host, port = address
     named = f"[{host}]" if ":" in host or "%" in host else host
@@ -109,7 +109,8 @@ def _plain(folder: Path, cluster: Mapping[str, Any], user: Mapping[str, Any], co
         host=host,
         pool=_pool(connections, **tls),
         header=lambda: token,
-        token_file=Path(_existing(folder, user["tokenFile"])) if user.get("tokenFile") else None,
+        # It may come later: an agent writes it, or a volume.
+        token_file=folder / str(user["tokenFile"]) if user.get("tokenFile") else None,
         folder=kept,
     )
 

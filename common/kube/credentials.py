@@ -6,16 +6,19 @@ from pathlib import Path
 
 from common.clock import Clock
 from common.logging import get_logger
+from common.model.errors import Unsure
 
 READ_AGAIN_SECONDS = 60.0
 """As client-go: a token file is read again after this long. Projected tokens are replaced minutes before they end."""
+NOT_READ = "TokenNotRead"
 
 _log = get_logger(__name__)
 
 
 class Credentials:
     """Thread-safe. Where a token cannot be read again the last one goes on: it may still be valid, and where it is
-    not, the API server's answer says so."""
+    not, the API server's answer says so. Where a token file is named and was never read, nothing is asked: without the
+    token we would be somebody else, who may see less."""
 
     def __init__(self, header: Callable[[], str], clock: Clock, token_file: Path | None = None) -> None:
         """`header()`: the header's value now, "" where there is none. `token_file` goes before it."""
@@ -26,7 +29,7 @@ class Credentials:
         self._problem = ""
 
     def headers(self) -> dict[str, str]:
-        """Never raises: without a token the request goes without."""
+        """Raises Unsure while the token file was not read once. Without a file the request goes without a token."""
         with self._lock:
             problem = ""
             try:
@@ -34,8 +37,11 @@ class Credentials:
             except Exception as error:  # noqa: BLE001  # files, exec plugins, OIDC: whatever it is, the request goes on
                 problem = f"{type(error).__name__}: {error}"
             if problem and problem != self._problem:
-                _log.error("token_not_read", problem=problem, effect="the last token is used")
+                effect = "the last token is used" if self._value else "the API server is not asked"
+                _log.error("token_not_read", problem=problem, effect=effect)
             self._problem = problem
+            if self._file is not None and not self._value:
+                raise Unsure(NOT_READ, problem)
             return {"Authorization": self._value} if self._value else {}
 
     def _current(self) -> str:

@@ -107,7 +107,7 @@ class HttpTransport:
     def send(self, request: Request) -> Response:
         if self._pace is not None:
             self._pace.wait()
-        headers = {"Accept": request.accept, **self._credentials.headers()}
+        headers = self._headers(request)
         encoded = None
         if request.body is not None:
             headers["Content-Type"] = request.content_type
@@ -138,7 +138,7 @@ class HttpTransport:
         raise AssertionError("the last try returns or raises")
 
     def stream(self, request: Request) -> Iterator[bytes]:
-        headers = {"Accept": request.accept, **self._credentials.headers()}
+        headers = self._headers(request)
         with self._connection_errors(request):
             answer = self._pool.request(
                 request.method,
@@ -175,11 +175,22 @@ class HttpTransport:
         return str(answer.headers.get("Date", ""))
 
     def identified(self) -> bool:
-        """Whether our requests carry a token or a client certificate."""
+        """Whether our requests carry a token or a client certificate; for users without a token file."""
         return self._pool.connection_pool_kw.get("cert_file") is not None or bool(self._credentials.headers())
+
+    def await_token(self) -> None:
+        """Raises Unsure while the token file that we were given cannot be read."""
+        self._credentials.headers()
 
     def close(self) -> None:
         self._pool.clear()
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        try:
+            return {"Accept": request.accept, **self._credentials.headers()}
+        except Unsure as error:
+            self._reach.failed(str(error))
+            raise
 
     def _heard(self, response: Response) -> None:
         """A Kubernetes object, were it a refusal, is an answer. A page of a proxy is none; nor is what says that the

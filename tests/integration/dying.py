@@ -16,11 +16,13 @@ class Ended(BaseException):
 
 
 def _obey(file: Path) -> None:
+    ended = set[int]()
     while True:
         time.sleep(LOOK_SECONDS)
         wanted = file.read_text().split()
         for thread in threading.enumerate():
-            if thread.name in wanted and thread.ident is not None:
+            if thread.name in wanted and thread.ident is not None and thread.ident not in ended:
+                ended.add(thread.ident)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Ended))
 
 

@@ -11,8 +11,9 @@ from urllib.request import urlopen
 import pytest
 import structlog
 
+from common.exposition import serve_metrics
 from common.logging import configure_logging, get_logger
-from common.metrics import EC2_CALLS, serve_metrics
+from common.metrics import EC2_CALLS
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Threads of the product: whatever ends one is noticed, and none is started past the place that notices."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,9 +25,8 @@ class Unforeseen(BaseException):
 
 
 @pytest.fixture(autouse=True)
-def none_died(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def none_died(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_died", {})
-    yield
 
 
 def fails(error: BaseException) -> Callable[[], None]:
@@ -62,7 +61,7 @@ def test_every_thread_of_the_product_is_started_where_its_death_is_noticed() -> 
         for file in sorted((ROOT / package).rglob("*.py"))
         if (names := _starters(file))
     }
-    assert found == {"common/threads.py": {"Thread"}, **dict.fromkeys(POOLS, {"ThreadPoolExecutor"})}
+    assert found == {"common/threads.py": {"Thread"}, **{file: {"ThreadPoolExecutor"} for file in POOLS}}
 
 
 def _starters(file: Path) -> set[str]:

@@ -14,6 +14,7 @@ import pytest
 from common.kube.access import in_cluster, of_file
 from common.kube.client_access import by_client
 from common.kube.credentials import Credentials
+from common.model.errors import Unsure
 from tests.kit.clock import VirtualClock
 from webhook.certificates import self_signed
 
@@ -102,7 +103,6 @@ def test_a_plain_kubeconfig_gives_what_the_official_client_makes_of_it(folder: P
         pytest.param({**SERVER, "proxy-url": "http://proxy"}, {"token": "t"}, {}, id="proxy"),
         pytest.param({**SERVER, "certificate-authority": "none"}, {"token": "t"}, {}, id="CA that is not there"),
         pytest.param({**SERVER, "certificate-authority-data": "%"}, {"token": "t"}, {}, id="CA that is none"),
-        pytest.param(SERVER, {"tokenFile": "none"}, {}, id="token file that is not there"),
         pytest.param({}, {"token": "t"}, {}, id="no server"),
         pytest.param(SERVER, {"token": "t"}, {"current-context": "z"}, id="no such context"),
         pytest.param(SERVER, {"token": "t"}, {"users": []}, id="no such user"),
@@ -161,7 +161,7 @@ def test_a_pod_uses_its_service_account(folder: Path, monkeypatch: pytest.Monkey
     assert credentials.headers() == {"Authorization": "Bearer renewed"}
 
 
-@pytest.mark.parametrize("missing", ["token", "ca.crt", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"])
+@pytest.mark.parametrize("missing", ["ca.crt", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"])
 def test_where_a_part_is_missing_there_is_no_service_account(
     folder: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
@@ -181,3 +181,19 @@ def test_the_official_client_is_not_loaded_for_a_plain_kubeconfig(folder: Path) 
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_token_file_that_is_not_there_yet_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its token a process would be somebody else, who may see less."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    (folder / "token").unlink()
+    for found in (of_file(kubeconfig(folder, SERVER, {"tokenFile": "token"}), "", CONNECTIONS), in_cluster(1, folder)):
+        assert found is not None
+        credentials = Credentials(found.header, VirtualClock(0.0), found.token_file)
+        with pytest.raises(Unsure, match="FileNotFoundError"):
+            credentials.headers()
+        (folder / "token").write_text("late")
+        assert credentials.headers() == {"Authorization": "Bearer late"}
+        (folder / "token").unlink()
+        assert credentials.headers() == {"Authorization": "Bearer late"}
