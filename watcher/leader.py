@@ -41,11 +41,12 @@ class Leader:
         tick_seconds: float,
         tell: Callable[[Notice], None],
         on_deposed: Callable[[], None],
-        ask_time: Callable[[], None] = lambda: None,
+        ask_time: Callable[[], str | None] = lambda: None,
         holder: Callable[[], Holder] = lambda: NOBODY,
     ) -> None:
         """`held`: whether the lease is ours now. `tell` is given what people should know of pods. `on_deposed` is
-        called once, when another leads. `ask_time` is called at each heartbeat; it raises StoreUnavailable. `holder`:
+        called once, when another leads. `ask_time` is called at each heartbeat and says what is wrong
+        with the time of this machine, if anything; it raises StoreUnavailable. `holder`:
         which other process holds the lease."""
         self._cache, self._store, self._writer, self._ticker = cache, store, writer, ticker
         self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
@@ -128,9 +129,12 @@ class Leader:
 
     def _beat(self) -> None:
         try:
-            self._ask_time()
+            wrong = self._ask_time()
             self._store.members.beat(ROLE, self._identity, self._about(), 3 * BEAT_SECONDS)
             if self._leading:
+                if wrong is not None:
+                    self._depose(wrong)
+                    return
                 gauges.show(self._cache, self._store)
                 if self._held() and not self._cache.complete and self.another_is_synced():
                     self._depose("the lists are not complete, and those of another watcher are")

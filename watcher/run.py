@@ -135,7 +135,7 @@ class _Process:
         self._leader = Leader(
             self._cache, store, writer, ticker, clock=clock, identity=identity, held=held,
             tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
-            on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"), ask_time=self._time.look,
+            on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"), ask_time=self._ask_time,
             holder=self._lease.other_holder if self._lease is not None else (lambda: NOBODY),
         )  # fmt: skip
         self._reflectors: dict[Kind, Reflector] = {
@@ -183,8 +183,11 @@ class _Process:
         """Until the end: hold the lease, or try to. One that does not know the cluster yet lets others go first, and
         waits as long as one lives that does."""
         until = self._clock.monotonic() + UNPREPARED_SECONDS
-        while not self._cache.complete and not self._stop.is_set():
-            if self._clock.monotonic() < until:
+        while not (self._cache.complete and self._time.wrong is None) and not self._stop.is_set():
+            if self._time.wrong is not None:
+                # Whoever waits for the time that signs requests and ends leases is of no use, and may do harm.
+                self._stop.wait(SYNCED_SECONDS)
+            elif self._clock.monotonic() < until:
                 self._stop.wait(SIGNAL_SECONDS)
             elif self._lease is not None and self._another_is_synced():
                 self._stop.wait(SYNCED_SECONDS)
@@ -198,6 +201,10 @@ class _Process:
             self._lease.lead(
                 self._stop, self._lead, lambda: self._end(LOST_LEASE, "lease lost"), idle=lambda: _ended(loop)
             )
+
+    def _ask_time(self) -> str | None:
+        self._time.look()
+        return self._time.wrong
 
     def _another_is_synced(self) -> bool:
         try:

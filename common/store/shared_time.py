@@ -20,6 +20,8 @@ class SharedTime:
         self._server = server
         self._clock = clock
         self._made_at = clock.monotonic()
+        self.wrong: str | None = None
+        """By how much this machine's clock is off; None: it agrees, or Redis has not told the time."""
         self.problem: str | None = "redis has not told the time yet"
         """Why this process should take no work; None: its clock agrees with Redis'."""
 
@@ -35,9 +37,9 @@ class SharedTime:
         self._clock.follow(told, asked_at, self._clock.monotonic())
         error = self._clock.own_error()
         CLOCK_ERROR.set(error)
-        agreed, agrees = self.problem is None, abs(error) <= LARGEST_ERROR_SECONDS
-        self.problem = None if agrees else f"this machine's clock is {error:+.1f} s off redis' clock"
-        if agreed and not agrees:
+        agrees = abs(error) <= LARGEST_ERROR_SECONDS
+        if not agrees and self.wrong is None:
             _log.error("clock_wrong", seconds=round(error, 1))
-        elif agrees and not agreed:
+        elif agrees and self.problem is not None:
             _log.info("clock_agrees", seconds=round(error, 3))
+        self.wrong = self.problem = None if agrees else f"this machine's clock is {error:+.1f} s off redis' clock"

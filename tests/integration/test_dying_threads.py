@@ -96,14 +96,14 @@ def wait(holds: Callable[[], object], dying: Dying, seconds: float = NOTICED_SEC
 def test_a_watcher_ends_with_any_of_its_threads_and_says_with_which(rig: Rig, thread: str) -> None:
     dying = Dying(rig, "watcher")
     wait(lambda: dying.get("/readyz", dying.ports["health"])[0] == 200, dying)
-    servers = {f"http-{port}" for port in dying.ports.values()}
-    pools = {name for name in dying.live() if name.startswith("http-") and "_" in name}
-    assert dying.live() - OTHERS - servers - pools == set(WATCHER), "the list above names every thread"
+    wait(dying.live, dying)
+    servers = {name for name in dying.live() if name.startswith("http-")}
+    assert dying.live() - OTHERS - servers == set(WATCHER), "the list above names every thread"
     dying.end(thread)
     began = time.monotonic()
     while dying.process.running and time.monotonic() - began < NOTICED_SECONDS:
         dying.stir(int(time.monotonic() * 10))
-        rig.set_config(branch_eni_cooldown=str(30 + int(time.monotonic()) % 20))
+        rig.set_config(warm_ip_target=f"none {time.monotonic()}")  # Of which an event tells.
         time.sleep(0.3)
     assert dying.process.popen.wait(10) == BROKEN
     (line,) = dying.deaths_logged()
