@@ -217,6 +217,9 @@ class _Process:
         self._leader.lead()
         for problem in self._cache.problems:
             self._tell_problem(problem)
+        # Who only stands by tells nobody: the leader does, and it may have set aside before.
+        for each in self._reflectors.values():
+            each.repeat_set_aside()
 
     def _loop(self) -> None:
         self._leader.run(self._stop)

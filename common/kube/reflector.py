@@ -102,6 +102,8 @@ class Reflector:
         self._transport, self._clock, self._rng = transport, clock, rng
         self._on_event, self._on_synced, self._page_size = on_event, on_synced, page_size
         self._on_failed, self._on_set_aside = on_failed, on_set_aside
+        self._set_aside: dict[tuple[str, str], tuple[Identity, str]] = {}
+        """Objects that are there and could not be taken in, with the problem."""
         self._version: str | None = None
         """From which to watch; None: list first."""
         self._known: dict[tuple[str, str], Identity] = {}
@@ -114,6 +116,11 @@ class Reflector:
         self._heard_at = self.turned_at
         self._why = ""
         """What the last list or watch failed with; "" where it did not."""
+
+    def repeat_set_aside(self) -> None:
+        """Call `on_set_aside` once more for each object that is set aside now."""
+        for found, problem in list(self._set_aside.values()):
+            self._on_set_aside(found, problem)
 
     def problem(self) -> str | None:
         """Why what is known of the resource may be outdated; None: it was heard of within DEAF_SECONDS."""
@@ -283,12 +290,16 @@ class Reflector:
         self._pass_on("DELETED", found, AnyObject(metadata=name))
 
     def _pass_on(self, event: str, found: Identity, raw: Raw) -> None:
+        self._set_aside.pop((found.namespace, found.name), None)
         try:
             self._on_event(event, raw)
         except Exception as error:  # noqa: BLE001  # reported; one object must not stop the others
             OBJECTS_SET_ASIDE.labels(self.resource.name).inc()
             _log.exception("object_set_aside", kind=self.resource.name, namespace=found.namespace, name=found.name)
-            self._on_set_aside(found, f"{type(error).__name__}: {error}")
+            problem = f"{type(error).__name__}: {error}"
+            if event != "DELETED":
+                self._set_aside[found.namespace, found.name] = found, problem
+            self._on_set_aside(found, problem)
 
     def _heard(self) -> None:
         """The API server answered as one that serves the resource."""

@@ -110,8 +110,9 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], First]]:
         first.parent.wait(10)
 
 
-def test_sigterm_in_the_middle_of_the_start_ends_the_process(start: Callable[[str], First]) -> None:
-    first = start("watcher")
+@pytest.mark.parametrize("role", ["watcher", "worker", "webhook"])
+def test_sigterm_in_the_middle_of_the_start_ends_the_process(role: str, start: Callable[[str], First]) -> None:
+    first = start(role)
     wait_until(lambda: first.catches_sigterm, first)
     os.kill(first.pid, signal.SIGTERM)
     assert first.parent.wait(SECONDS) == 128 + signal.SIGTERM

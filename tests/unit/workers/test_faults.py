@@ -1,15 +1,26 @@
 """Nodes that a worker cannot work on: what becomes of them, and that nobody else waits."""
 
+from dataclasses import replace
+
 import pytest
 
+from common import threads
 from common.clock import SystemClock
+from common.kube.events import EventSink
+from common.metrics import REGISTRY
 from common.model.ids import NodeName
 from common.model.notice import NodeNotice
-from common.store import keys
+from common.store import Store, keys
+from tests.kit.api import cluster
+from tests.kit.clock import VirtualClock
 from tests.unit.workers.test_hanging_calls import GONE, Worker
 from workers import node_run, reconcile
 from workers.faults import FIRST_SECONDS, LONGEST_SECONDS, Faults
 from workers.node_run import Ending
+
+
+def failed_runs() -> float:
+    return REGISTRY.get_sample_value("vpc_rc_reconciles_total", {"result": "failed"}) or 0.0
 
 
 @pytest.fixture
@@ -26,10 +37,12 @@ def test_a_run_that_raises_is_reported_and_its_node_parked_with_its_lock_free(
     def broken(*_: object, **__: object) -> object:
         raise ZeroDivisionError("a bug")
 
+    before = failed_runs()
     worker.departed(GONE, 1)
     with monkeypatch.context() as patch:
         patch.setattr(node_run, "plan", broken)
         assert worker.runs.run(GONE) == Ending.FAILED
+    assert failed_runs() == before + 1
     (notice,) = worker.notices
     assert isinstance(notice, NodeNotice)
     assert (notice.node, notice.reason, notice.severity) == (GONE, "ReconcileFailed", "Warning")
@@ -38,6 +51,42 @@ def test_a_run_that_raises_is_reported_and_its_node_parked_with_its_lock_free(
     now = SystemClock().now()
     assert worker.store.wakeups.due(now + FIRST_SECONDS - 1, 10) == []
     assert worker.store.wakeups.due(now + FIRST_SECONDS + 1, 10) == [GONE]
+
+
+def test_people_learn_of_a_run_that_raises_from_an_event_of_its_node(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = cluster(VirtualClock())
+    sink = EventSink(api, clock=VirtualClock(), host="h")
+
+    def broken(*_: object, **__: object) -> object:
+        raise ZeroDivisionError("a bug")
+
+    worker.reconciler = replace(worker.reconciler, tell=sink.emit)
+    monkeypatch.setattr(node_run, "plan", broken)
+    worker.departed(GONE, 1)
+    for _ in range(2):
+        assert worker.reconciler.run(GONE) == Ending.FAILED
+        sink.drain()
+    (event,) = api.ok("GET", "/api/v1/namespaces/default/events")["items"]
+    assert (event["involvedObject"]["kind"], event["involvedObject"]["name"]) == ("Node", GONE)
+    assert (event["reason"], event["type"], event["count"]) == ("ReconcileFailed", "Warning", 2)
+    assert "ZeroDivisionError" in event["message"]
+
+
+def test_what_a_run_raises_before_it_has_its_node_is_a_failed_run_and_no_dead_thread(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(threads, "_died", {})
+    monkeypatch.setattr(Store, "acquire", broken)
+    before = failed_runs()
+    assert worker.runs.run(GONE) == Ending.FAILED
+    assert failed_runs() == before + 1
+    assert worker.runs.wait(5) == 0
+    assert threads.died() is None
 
 
 def test_pauses_grow_and_a_good_run_ends_them() -> None:

@@ -202,6 +202,20 @@ def test_a_step_that_never_returns_is_left_behind(worker: Worker, monkeypatch: p
     assert worker.store.ledgers.load(GONE) == kept, "a late outcome changes nothing"
 
 
+def test_the_slices_own_end_leaves_behind_a_step_that_never_returns(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_run, "FINISH_SECONDS", 1.0)
+    reconciler = replace(worker.reconciler, slice_seconds=1.0)
+    worker.hanging = {act.Review}
+    worker.departed(GONE, 1)
+    began = time.monotonic()
+    assert reconciler.run(GONE) == Ending.ABANDONED
+    # The end of a wait for calls is looked for each second.
+    assert 2.0 <= time.monotonic() - began < 1.0 + 1.0 + 1.5
+    assert not worker.stop.is_set()
+
+
 def test_a_process_that_ends_begins_nothing_more(worker: Worker) -> None:
     worker.departed(GONE, 1)
     worker.stop.set()
