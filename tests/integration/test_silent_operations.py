@@ -1,6 +1,7 @@
 """One operation of EC2, one node or one path of the API that never answers: pods that do not need it are served as
 fast as without, and the worker ends in time."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,9 +9,20 @@ from typing import Any
 
 import pytest
 
-from common.model.names import BRANCH_DESCRIPTION, POD_ENI, PRIVATE_IPV4
-from tests.integration.rig import Rig, running
+from common.ec2.sdk_data import OPERATIONS
+from common.model.names import (
+    BRANCH_DESCRIPTION,
+    INSTANCE_TAG,
+    OWNER_OURS,
+    OWNER_TAG,
+    POD_ENI,
+    PRIVATE_IPV4,
+    cluster_tag,
+)
+from sandbox.redis import free_port
+from tests.integration.rig import CLUSTER, ROOT, SUBNET, Rig, running
 from tests.integration.standing import annotation
+from tests.integration.unknowing import UNKNOWN
 from tests.integration.windows_churn import WINDOWS
 
 NODES, PODS_A_NODE = 6, 6
@@ -31,7 +43,21 @@ OTHERS = (
     "DeleteNetworkInterface",
     "AssignPrivateIpAddresses",
     "UnassignPrivateIpAddresses",
+    "DescribeInstanceTypes",
+    "DetachNetworkInterface",
+    "DescribeTrunkInterfaceAssociations",
 )
+NOT_OF_A_WORKER = {
+    "CreateTags": "tags are given with what is made; the name is there for permission checks",
+    "DescribeSecurityGroups": "the doctor's",
+}
+PROVOKED: dict[str, dict[str, Any]] = {
+    # A trunk that cannot be finished is taken off its instance again.
+    "DetachNetworkInterface": {
+        "action": "ModifyNetworkInterfaceAttribute", "code": "InvalidParameterValue", "status": 400, "delay": 0.0,
+    },
+}  # fmt: skip
+"""A fault without which the operation is not called."""
 PATHS: dict[str, dict[str, str]] = {
     "events": {"resource": "events"},
     "CNINodes": {"resource": "cninodes"},
@@ -61,6 +87,8 @@ class Scene:
         rig.wait_for_none("nodes", lambda: [n for n in branches if rig.capacity(n) is None])
         rig.wait_for_none("Windows nodes", lambda: [n for n in addresses if rig.capacity(n, PRIVATE_IPV4) is None])
         self._round = 0
+        rig.add_node("leaves0")
+        rig.wait("the one that leaves", lambda: rig.capacity("leaves0") is not None)
         self._add("round0")
         rig.wait_for_none("pods", lambda: self.unserved("round"))
 
@@ -72,8 +100,26 @@ class Scene:
                 self.rig.remove_pod(pod["metadata"]["name"])
         self._add(f"round{self._round}")
         for number in range(2):
-            self.rig.add_node(f"joins{self._round}-{number}", "m5.xlarge")
+            self.rig.add_node(f"joins{self._round}-{number}", UNKNOWN)
             self.rig.add_node(f"joins{self._round}-win{number}", "m5.xlarge", **WINDOWS)
+
+        self._depart(f"leaves{self._round - 1}")
+        self.rig.add_node(f"leaves{self._round}")
+
+    def _depart(self, name: str) -> None:
+        """A node goes, and leaves an interface behind: whoever cleans up asks what is on a trunk."""
+        path = "/apis/vpcresources.k8s.aws/v1alpha1/cninodes"
+        instance = self.rig.kube("GET", f"/api/v1/nodes/{name}")["spec"]["providerID"].rpartition("/")[2]
+        tags = {INSTANCE_TAG: instance, OWNER_TAG: OWNER_OURS, cluster_tag(CLUSTER): "owned"}
+        tagged = {
+            "ResourceType": "network-interface",
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+        params = {"SubnetId": SUBNET, "TagSpecifications": [tagged]}
+        self.rig.ec2("POST", "arrange", [{"action": "CreateNetworkInterface", "params": params}])
+        self.rig.kube("DELETE", f"/api/v1/nodes/{name}")
+        self.rig.ec2("POST", "terminate", {"instance_ids": [instance]})
+        self.rig.kube("DELETE", f"{path}/{name}")
 
     def limit(self, resource: str) -> float:
         """What probes take while all that is going on without a fault, and a second."""
@@ -127,7 +173,12 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    with running(tmp_path, VPC_RC_EC2_MAX_CONNECTIONS=THREADS, VPC_RC_WORKER_THREADS=CELERY_THREADS) as (rig, _):
+    limits = {"VPC_RC_EC2_MAX_CONNECTIONS": THREADS, "VPC_RC_WORKER_THREADS": CELERY_THREADS}
+    with running(tmp_path, workers=0) as (rig, _):
+        rig.environment |= limits
+        script = str(Path(__file__).with_name("unknowing.py"))
+        port = str(free_port())
+        rig.run("worker0", sys.executable, script, "worker", VPC_RC_METRICS_PORT=port).supervised = True
         # Windows probes are served from what is warm: no operation is needed while they wait.
         rig.set_config(branch_eni_cooldown="30", enable_windows_ipam="true", windows_warm_ip_target=str(2 * PROBE_PODS))
         yield Scene(rig)
@@ -144,12 +195,21 @@ def silence(rig: Rig, *rules: dict[str, Any]) -> None:
     rig.ec2("POST", "faults", [{"code": "none", "delay": 600.0, **rule} for rule in rules])
 
 
+def test_every_operation_is_in_one_of_the_lists_above() -> None:
+    assert {*NEEDED_BY_BRANCHES, *OTHERS, *NOT_OF_A_WORKER} == set(OPERATIONS)
+    product = "".join(
+        file.read_text() for package in ("common/ec2", "workers") for file in (ROOT / package).rglob("*.py")
+    )
+    assert [name for name in NOT_OF_A_WORKER if product.count(f'"{name}"') > 1] == [], "once, in the list"
+    assert all(product.count(f'"{name}"') > 1 for name in (*NEEDED_BY_BRANCHES, *OTHERS))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", [*NEEDED_BY_BRANCHES, *OTHERS])
 def test_an_operation_that_is_silent_keeps_no_pod_waiting_that_does_not_need_it(scene: Scene, operation: str) -> None:
     resource = PRIVATE_IPV4 if operation in NEEDED_BY_BRANCHES else POD_ENI
     limit = scene.limit(resource)
-    silence(scene.rig, {"action": operation})
+    silence(scene.rig, {"action": operation}, *([PROVOKED[operation]] if operation in PROVOKED else []))
     began = time.monotonic()
     scene.disturb()
     scene.rig.wait("calls hang", hangs(scene.rig, operation), 120)
@@ -182,7 +242,7 @@ def test_a_node_that_is_silent_keeps_no_other_nodes_pod_waiting(scene: Scene) ->
     for number in range(30):
         rig.add_pod(f"lost-{number}", "silent")
     rig.wait("calls hang", hangs(rig, "CreateNetworkInterface"), 120)
-    taken = scene.probe_for(30, POD_ENI, limit)
+    taken = scene.probe_for(SILENT_SECONDS, POD_ENI, limit)
     print(f"silent node: {limit - MARGIN_SECONDS:.2f} s without the fault, {max(taken):.2f} s at most with it")
     assert len(scene.unserved("lost")) == 30
 
@@ -194,7 +254,7 @@ def test_a_path_of_the_api_that_is_silent_keeps_no_pod_waiting_that_does_not_nee
     scene.rig.kube_fault("hang", 1.0, None, **PATHS[path])
     scene.disturb()
     time.sleep(10)  # Until all that can hang does.
-    taken = scene.probe_for(50, POD_ENI, limit)
+    taken = scene.probe_for(SILENT_SECONDS, POD_ENI, limit)
     print(f"{path}: {limit - MARGIN_SECONDS:.2f} s without the fault, {max(taken):.2f} s at most with it")
     scene.rig.end_kube_faults()
     scene.rig.wait_for_none("pods", lambda: scene.unserved("round"), 120)
