@@ -111,7 +111,7 @@ class Case:
         scheme = "https" if self.role == "webhook" else "http"
         return Subject(self.rig, name, f"{scheme}://127.0.0.1:{port}")
 
-    def run(self) -> Iterator[Row]:
+    def run(self, work_seconds: float) -> Iterator[Row]:
         self.proxy.set(self.fault)
         first, second = self._start("first"), self._start("second")
         self.rig.wait("probes are answered", first.answers, READY_SECONDS)
@@ -129,7 +129,7 @@ class Case:
             for number in range(PODS):
                 self.rig.add_pod(f"more-{number}", "n0")
                 self.rig.remove_pod(f"first-{number}")
-        yield second.row("work", WORK_SECONDS, back)
+        yield second.row("work", work_seconds, back)
 
     def _leads(self) -> bool:
         path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases"
@@ -205,8 +205,8 @@ def _short(text: str) -> str:
     return one_line if len(one_line) <= 110 else one_line[:107] + "..."
 
 
-def measure(role: str, dependency: str, fault: Mode) -> list[Row]:
-    """The rows of one case: start and work."""
+def measure(role: str, dependency: str, fault: Mode, work_seconds: float = WORK_SECONDS) -> list[Row]:
+    """The rows of one case: start and work. `work_seconds`: how long the fault of the second lasts."""
     with tempfile.TemporaryDirectory() as folder, RedisServer() as redis:
         rig = Rig(folder=Path(folder), redis_port=redis.port)
         try:
@@ -218,7 +218,7 @@ def measure(role: str, dependency: str, fault: Mode) -> list[Row]:
             if role == "worker":
                 rig.start_watcher()
                 rig.add_node("n0", "m5.2xlarge")
-            return list(Case(rig, role, dependency, fault).run())
+            return list(Case(rig, role, dependency, fault).run(work_seconds))
         finally:
             rig.stop()
 

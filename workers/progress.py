@@ -75,6 +75,11 @@ class Progress:
             self._trouble = why
             self._heard_at = self._moved_at = self._clock.monotonic()
 
+    def redis_away(self) -> bool:
+        """Redis did not answer the last heartbeat, or leaves one waiting."""
+        with self._lock:
+            return self._trouble is not None or self._clock.monotonic() - self._heard_at > SILENT_SECONDS
+
     def unready(self) -> str | None:
         """Why no message is taken, or nothing comes of it, now; None: it is ready."""
         with self._lock:

@@ -25,11 +25,14 @@ from workers.heartbeat import Heartbeat
 from workers.introspection import introspection
 from workers.node_run import FINISH_SECONDS
 from workers.progress import Progress
+from workers.runs import Runs
 
 WAIT_SECONDS = 2.0
 """Interval of looks whether there is by now what a process cannot begin without."""
 LAST_SECONDS = 50.0
 """From SIGTERM to the end: less than the grace period (60 s), more than runs and events take to end."""
+END_LOOK_SECONDS = 1.0
+"""Interval of looks whether there is anything left that a process that ends can save."""
 OUTSIDE = "credentials, region and account"
 NO_CREDENTIALS_YET = "NoCredentialsError"
 """Instance metadata and agents may be late; all other refusals need a person."""
@@ -61,7 +64,7 @@ def main(settings: Settings) -> int:
         context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time, name)
         progress.depends_on(context.away)
         heartbeat.when_heard = partial(_tend, context)
-        on_shutdown(partial(_end, stop))
+        on_shutdown(partial(_end, stop, progress, context.runs))
         worker = app.Worker(
             hostname=name,
             pool="threads",
@@ -121,13 +124,18 @@ def _tend(context: Context) -> None:
     context.reconciler.outages.tend()
 
 
-def _end(stop: threading.Event) -> None:
-    """The process is told to end: nothing is begun any more, and it is over soon, whatever hangs."""
+def _end(stop: threading.Event, progress: Progress, runs: Runs) -> None:
+    """The process is told to end: nothing is begun any more, and it is over soon, whatever hangs. Without Redis nothing
+    can be saved or handed back: once no run is under way it is over at once."""
     stop.set()
 
     def end() -> None:
-        time.sleep(LAST_SECONDS)  # noqa: TID251 - a daemon that nothing but the end of the process ends
-        _log.error("worker_ends_by_force", seconds=LAST_SECONDS)
+        began = time.monotonic()
+        while (lasted := time.monotonic() - began) < LAST_SECONDS:
+            time.sleep(END_LOOK_SECONDS)  # noqa: TID251 - a daemon that nothing but the end of the process ends
+            if progress.redis_away() and runs.wait(0) == 0:
+                break
+        _log.error("worker_ends_by_force", seconds=round(lasted), redis_away=progress.redis_away())
         os._exit(0)
 
     threads.start("end", end)

@@ -123,7 +123,7 @@ def test_a_worker_whose_clock_is_wrong_releases_neither_early_nor_late(rig: Rig,
 @pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_worker_alone_whose_clock_is_wrong_releases_nothing(rig: Rig, error: float) -> None:
-    """It goes on when its clock is right: late, but by no more than the time for which it was wrong."""
+    """It goes on when its clock is right, and lets the branch rest from when it learns of the pod's end."""
     wrong = Clocked(rig, "worker", "wrong")
     rig.start_watcher()
     rig.add_node("n1", "m5.4xlarge")
@@ -134,5 +134,5 @@ def test_a_worker_alone_whose_clock_is_wrong_releases_nothing(rig: Rig, error: f
     rig.remove_pod("pod")
     rig.holds("nothing is released", lambda: len(branches(rig)) == 1, COOLDOWN_SECONDS + LATE_SECONDS)
     wrong.set(0.0)
-    seconds = rig.wait("it is released", lambda: not branches(rig), 15)
+    seconds = rig.wait("it is released", lambda: not branches(rig), COOLDOWN_SECONDS + LOOK_SECONDS + LATE_SECONDS)
     print(f"released {seconds:.1f} s after the clock was right")

@@ -1,14 +1,18 @@
 """Two watchers that both believe to lead: the one that was deposed writes nothing, and ends."""
 
 import random
+from typing import Any
 
 import pytest
 
 from common.kube.lease import Lease, LeaseTerms
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
+from common.store import Store, keys
 from tests.kit.api import node, pod
-from tests.unit.watcher.bench import N1, NODES, NOW_GONE, PODS, Watch
+from tests.kit.clock import VirtualClock
+from tests.kit.fake_redis import FakeRedis
+from tests.unit.watcher.bench import N1, NODES, NOW_GONE, PODS, Published, Watch
 from watcher.announcer import NODES_A_TURN
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
@@ -115,6 +119,59 @@ def test_a_turn_announces_so_many_nodes_and_no_more() -> None:
             break
     assert before == 5 * NODES_A_TURN
     assert longest <= 2 * NODES_A_TURN, "the writer's and the ticker's share"
+
+
+class SlowRedis(FakeRedis):
+    """Takes a millisecond for each command, of the test's clock."""
+
+    clock: VirtualClock
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        self.clock.sleep(0.001)
+        return super().execute_command(*args, **options)
+
+    def pipeline(self, *args: Any, **options: Any) -> Any:
+        piped, clock = super().pipeline(*args, **options), self.clock
+        execute = piped.execute
+
+        def slow(*given: Any, **more: Any) -> Any:
+            clock.sleep(0.001 * (len(piped.command_stack) + 2))
+            return execute(*given, **more)
+
+        piped.execute = slow  # type: ignore[method-assign]
+        return piped
+
+
+class SlowPublished(Published):
+    """As a publication over Celery: three commands."""
+
+    clock: VirtualClock
+
+    def reconcile(self, node: NodeName, reason: str) -> None:
+        self.clock.sleep(0.003)
+        super().reconcile(node, reason)
+
+
+def test_no_turn_takes_longer_than_a_second_where_each_command_takes_a_millisecond() -> None:
+    """Lease, stop and probes are looked at between two turns."""
+    clock = VirtualClock()
+    client = SlowRedis()
+    client.clock = clock
+    watch = Watch(clock=clock, store=Store(client, keys.prefix("bench")))
+    watch.published.__class__, watch.published.clock = SlowPublished, clock  # type: ignore[attr-defined]
+    for number in range(5 * NODES_A_TURN):
+        watch.api.ok("POST", NODES, node(f"n{number}"))
+    watch.reflect()
+    watch.leader.lead()
+    turns = []
+    for _ in range(300):
+        began = clock.monotonic()
+        watch.leader.turn()
+        turns.append(clock.monotonic() - began)
+        clock.sleep(0.1)  # Nodes where nobody waits are announced by and by.
+    print(f"longest turn {max(turns):.3f} s")
+    assert len(watch.published.nodes) == 5 * NODES_A_TURN
+    assert 0.1 < max(turns) < 1.0
 
 
 def test_a_leader_that_is_behind_does_not_wait_for_the_next_tick() -> None:

@@ -1,6 +1,9 @@
 """Pods that run without the security groups that policies give them."""
 
+import sys
+import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -8,14 +11,17 @@ import pytest
 from common.kube.decode import policy as read_policy
 from common.kube.transport import Response
 from common.metrics import REGISTRY
+from common.model.ids import NodeName, PodUid
 from common.model.notice import PodNotice, Severity
+from common.model.pod import BarePod
 from common.model.policy import LabelSelector, Policy
 from common.rules.security_groups import PolicySet
 from common.rules.unprotected import uncovered_by
 from tests.kit.api import node, pod
+from tests.kit.clock import VirtualClock
 from tests.unit.watcher.bench import MERGE, NODES, NOW_GONE, PODS, POLICIES, Watch
 from watcher.leader import BEAT_SECONDS
-from watcher.uncovered import FRESH_SECONDS
+from watcher.uncovered import FRESH_SECONDS, UncoveredPods
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 IN_SYSTEM = PODS.replace("default", "kube-system")
@@ -191,6 +197,52 @@ def test_pods_are_forgotten_by_and_by() -> None:
     for left in (40, 20, 0):
         watch.cache.uncovered(20)
         assert len(watch.cache._uncovered._fresh) == left
+
+
+LINES_A_POD = 40
+"""Of ours, to forget it."""
+
+
+def steps(call: Callable[[], object]) -> int:
+    """Lines of Python that the call executes."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_what_a_look_does_is_bounded_however_many_pods_are_kept() -> None:
+    """In steps of ours; and relative to itself for those of the containers beneath: a plain dict searches for its first
+    entry behind all that were removed."""
+    clock, pods, limit = VirtualClock(), 100_000, 2_000
+    kept = UncoveredPods(clock)
+    kept.policies_known()
+    for number in range(pods):
+        uid = PodUid(str(number))
+        one = BarePod(uid=uid, namespace="default", name=f"p{number}", labels={"app": "p"}, created_at=clock.now())
+        kept.put_pod(uid, (NodeName("n1"), one))
+    clock.sleep(FRESH_SECONDS + 1)
+    assert steps(lambda: kept.look({}, limit)) < LINES_A_POD * limit
+    seconds = list[float]()
+    while len(kept) > limit:
+        before = time.thread_time()
+        kept.look({}, limit)
+        seconds.append(time.thread_time() - before)
+    assert steps(lambda: kept.look({}, limit)) < LINES_A_POD * limit
+    assert len(kept) == 0
+    first, last = sorted(seconds[:10])[5], sorted(seconds[-10:])[5]
+    print(f"{pods} pods forgotten in {sum(seconds):.2f} s of CPU, {max(seconds) * 1000:.1f} ms a look at most")
+    assert last < 4 * first
 
 
 def test_service_accounts_are_followed_only_while_a_policy_selects_by_them(watch: Watch) -> None:
