@@ -7,10 +7,8 @@ from typing import Any
 from celery import Celery, signals
 
 from common.logging import configure_logging
-from common.model.errors import StoreUnavailable
 from common.settings import Settings, load_settings
 from common.store.broker import MAINTENANCE, NODES, celery_app
-from common.store.transport import LOST
 from workers import celery_logging
 from workers.progress import Progress
 
@@ -77,14 +75,25 @@ def on_shutdown(call: Callable[[], None]) -> None:
     signals.worker_shutting_down.connect(ending, weak=False)
 
 
-def take_messages(app: Celery, worker: str, *, yes: bool) -> None:
-    """Have the worker of this name begin or cease to take messages off the queues. Raises StoreUnavailable."""
-    act = app.control.add_consumer if yes else app.control.cancel_consumer
-    try:
+def take_messages(worker: Any, *, yes: bool) -> None:
+    """Have this process' worker (Celery's) begin or cease to take messages off the queues, soon, in its own thread. Not
+    by Celery's remote control, whose orders are refused (workers.remote_control)."""
+    consumer = worker.consumer
+
+    def change() -> None:
+        # Between two connections there is nothing to change; the next one begins with the queues that are selected.
+        connected = consumer.task_consumer is not None
         for queue in (NODES, MAINTENANCE):
-            act(queue, destination=[worker])
-    except LOST as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            if yes and connected:
+                consumer.add_task_queue(queue)
+            elif yes:
+                consumer.app.amqp.queues.select_add(queue)
+            elif connected:
+                consumer.cancel_task_queue(queue)
+            else:
+                consumer.app.amqp.queues.deselect(queue)
+
+    consumer.call_soon(change)
 
 
 def _leave_logging(**_: Any) -> None:

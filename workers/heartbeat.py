@@ -23,18 +23,22 @@ _log = structlog.get_logger(__name__)
 
 class Takes(Protocol):
     def __call__(self, *, yes: bool) -> None:
-        """Have the process take messages or not. Raises StoreUnavailable."""
+        """Have the process take messages or not, from any thread."""
         ...
+
+
+def _nobody(*, yes: bool) -> None:
+    """There is no consumer yet."""
 
 
 class Heartbeat:
     """A process that does not get on gives itself up, so that it is started again also where nobody probes it; its
     runs' locks expire and other workers take over. One whose clock is wrong takes no messages until it is right."""
 
-    def __init__(self, store: Store, progress: Progress, shared_time: SharedTime, name: str, takes: Takes) -> None:
+    def __init__(self, store: Store, progress: Progress, shared_time: SharedTime, name: str) -> None:
         self._store, self._progress, self._time = store, progress, shared_time
         self._name = name
-        self._takes = takes
+        self.takes: Takes = _nobody
         self._took = True
         self.when_heard: Callable[[], None] = lambda: None
         """Called at each heartbeat that Redis heard; may raise StoreUnavailable."""
@@ -65,6 +69,6 @@ class Heartbeat:
         """Repeated while the clock is wrong: a consumer that connects anew takes messages again."""
         takes = self._time.problem is None
         if not takes or not self._took:
-            self._takes(yes=takes)
+            self.takes(yes=takes)
             self._took = takes
             self._progress.awaits(self._time.problem)

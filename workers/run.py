@@ -57,8 +57,7 @@ def main(settings: Settings) -> int:
         _serve(settings, store, progress, stack)
         ended = threading.Event()
         stack.callback(ended.set)
-        takes = partial(take_messages, app, name)
-        heartbeat = Heartbeat(store, progress, shared_time, name, takes)
+        heartbeat = Heartbeat(store, progress, shared_time, name)
         heartbeat.beat()  # The first one here: where Redis answers nothing waits for the thread's.
         threads.start("heartbeat", partial(heartbeat.run, ended))
         context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time, name)
@@ -74,6 +73,7 @@ def main(settings: Settings) -> int:
             without_gossip=True,
             without_mingle=True,
         )
+        heartbeat.takes = partial(take_messages, worker)
         remote_control.restrict()
         _log.info("worker_starts", worker=name, threads=settings.worker_threads)
         worker.start()

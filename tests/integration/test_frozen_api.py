@@ -1,6 +1,7 @@
 """A worker whose calls hang, be it at the API server or at EC2: however many, a run ends within its slice and the time
 for its last calls."""
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import redis
 from common.model.ids import NodeName
 from common.store import keys
 from common.store.keys import KeyPrefix
-from tests.integration.rig import CLUSTER, Rig, running
+from tests.integration.rig import CLUSTER, Process, Rig, running
 from workers.node_run import FINISH_SECONDS
 
 MARGIN_SECONDS = 2.0
@@ -46,6 +47,12 @@ def longest_runs(client: Any, seconds: float) -> dict[NodeName, float]:
     return dict(found)
 
 
+def abandoned(worker: Process) -> dict[NodeName, float]:
+    """By node, after how long a run was given up whose steps did not return: its lock expires by itself, later."""
+    entries = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    return {NodeName(one["node"]): float(one["seconds"]) for one in entries if one["event"] == "run_abandoned"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("slice_seconds", [2.0, 20.0])
 @pytest.mark.parametrize("frozen", ["EC2", "API server"])
@@ -69,10 +76,10 @@ def test_a_run_whose_calls_hang_ends_within_its_bound(rig: tuple[Rig, Any], froz
     finally:
         next(process for process in cluster.processes if process.name == "kube").go_on()
         cluster.ec2("DELETE", "faults")
+    found |= abandoned(worker)
     print(f"{frozen} hangs, slice of {slice_seconds:.0f} s: runs of {', '.join(f'{s:.1f}' for s in found.values())} s")
     assert found.keys() == set(NAMES)
     assert max(found.values()) > CALL_SECONDS / 4, "calls hung"
     assert max(found.values()) < slice_seconds + FINISH_SECONDS + MARGIN_SECONDS
-    assert max(found.values()) < slice_seconds + CALL_SECONDS + MARGIN_SECONDS, "no call lasts longer than its limit"
     assert worker.running
     cluster.wait_for_none("pods, when calls are answered again", cluster.unserved, 90)

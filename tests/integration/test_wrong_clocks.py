@@ -120,6 +120,21 @@ def test_a_worker_whose_clock_is_wrong_releases_neither_early_nor_late(rig: Rig,
     rig.wait("it works when its clock is right", wrong.ready, 10)
 
 
+def test_a_worker_whose_clock_is_wrong_takes_no_messages_until_it_is_right(rig: Rig) -> None:
+    worker = Clocked(rig, "worker", "worker")
+    rig.start_watcher()
+    rig.add_node("n1", "m5.4xlarge")
+    rig.add_pod("before", "n1")
+    rig.wait_for_none("pods", rig.unserved)
+    worker.set(600.0)
+    rig.wait("it says so", worker.says_it_is_off, 15)
+    rig.add_pod("meanwhile", "n1")
+    rig.holds("it works no more", lambda: rig.unserved() == ["meanwhile"], 6)
+    worker.set(0.0)
+    rig.wait_for_none("pods", rig.unserved, 10)
+    assert rig.restarts == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_worker_alone_whose_clock_is_wrong_releases_nothing(rig: Rig, error: float) -> None:

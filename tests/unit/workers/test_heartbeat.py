@@ -24,7 +24,8 @@ class Process:
         self.store = Store.on(FakeRedis(), keys.prefix("c"))
         self.progress = Progress(self.clock)
         self.time = SharedTime(self.store.server, self.clock)
-        self.heartbeat = Heartbeat(self.store, self.progress, self.time, "w", self.takes)
+        self.heartbeat = Heartbeat(self.store, self.progress, self.time, "w")
+        self.heartbeat.takes = self.takes
 
     def takes(self, *, yes: bool) -> None:
         self.taken.append(yes)
