@@ -2,6 +2,7 @@
 admits of them, the product's processes have to live with."""
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -61,7 +62,8 @@ def _selector() -> dict[str, Any]:
 
 
 def _kind(version: str, kind: str, **more: Any) -> dict[str, Any]:
-    metadata = {"labels": dict(LABELS), "annotations": {"note": "odd"}, "finalizers": [], "ownerReferences": []}
+    metadata: dict[str, Any] = {"labels": dict(LABELS), "annotations": {"note": "odd"}, "finalizers": []}
+    metadata["ownerReferences"] = [dict(OWNER)]
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **more}
 
 
@@ -89,9 +91,7 @@ def _pod() -> dict[str, Any]:
 def _cninode() -> dict[str, Any]:
     features = [{"name": "CustomNetworking", "value": "odd-1"}, {"name": "SecurityGroupsForPods"}]
     spec = {"features": features, "tags": {"cost": "1"}, "managedBy": "vpc-resource-controller"}
-    found = _kind("vpcresources.k8s.aws/v1alpha1", "CNINode", spec=spec)
-    found["metadata"]["ownerReferences"] = [dict(OWNER)]
-    return found
+    return _kind("vpcresources.k8s.aws/v1alpha1", "CNINode", spec=spec)
 
 
 POLICY_SPEC = {
@@ -195,6 +195,7 @@ def spoiled(likely: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
 def odd_objects(kind: OddKind, count: int) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Each field in turn; those that follow meet the next value each time."""
     fields = list(paths(kind.likely))
+    random.Random(kind.name).shuffle(fields)  # A short run has something of everything.
     for number in range(count):
         path = fields[number % len(fields)]
         # Neighbours differ also in a run that is shorter than all combinations.
