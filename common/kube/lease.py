@@ -24,6 +24,7 @@ RELEASED_SECONDS = 1
 STANDBY_SECONDS = 0.5
 """Longest between two looks of a candidate: by so much it may learn late that the holder died or the lease ran out, and
 so much longer the cluster has no leader."""
+LARGEST_TRANSITIONS = 2**31 - 1
 
 _log = get_logger(__name__)
 
@@ -103,8 +104,8 @@ class Lease:
             response = self._transport.send(Request("POST", self._collection, body=body, timeout=call_seconds))
         else:
             found = object_in(response, self._name)
-            old = found.get("spec") or {}
-            holder = old.get("holderIdentity") or ""
+            old = _spec_of(found)
+            holder = str(old.get("holderIdentity") or "")
             if holder not in ("", self.identity) and not self._ran_out(old) and not self._is_dead(holder):
                 other = Holder(holder, str(old.get("acquireTime") or ""))
                 if other != self._other:
@@ -113,7 +114,7 @@ class Lease:
                 self._held_until = float("-inf")
                 return False
             mine = holder == self.identity
-            transitions = int(old.get("leaseTransitions") or 0) + (0 if mine else 1)
+            transitions = _transitions(old) + (0 if mine else 1)
             found["spec"] = {**old, **self._spec(old if mine else {}, transitions)}
             # A PUT with the version that was read: of two candidates one gets a conflict.
             response = self._transport.send(Request("PUT", self._path, body=found, timeout=call_seconds))
@@ -131,10 +132,10 @@ class Lease:
         if response.status == 404:
             return
         found = object_in(response, self._name)
-        old = found.get("spec") or {}
+        old = _spec_of(found)
         if old.get("holderIdentity") != self.identity:
             return
-        found["spec"] = {**self._spec({}, int(old.get("leaseTransitions") or 0)), "holderIdentity": ""}
+        found["spec"] = {**self._spec({}, _transitions(old)), "holderIdentity": ""}
         found["spec"]["leaseDurationSeconds"] = RELEASED_SECONDS
         response = self._transport.send(Request("PUT", self._path, body=found, timeout=self._terms.retry))
         if response.status != 409:
@@ -188,7 +189,7 @@ class Lease:
         seen = tuple(spec.get(key) for key in ("holderIdentity", "renewTime", "acquireTime", "leaseTransitions"))
         if seen != self._seen:
             self._seen, self._seen_at = seen, now
-        return now - self._seen_at >= float(spec.get("leaseDurationSeconds") or self._terms.duration)
+        return now - self._seen_at >= (_number(spec.get("leaseDurationSeconds")) or self._terms.duration)
 
     def _spec(self, old: dict[str, Any], transitions: int) -> dict[str, Any]:
         now = datetime.fromtimestamp(self._clock.now(), tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -197,5 +198,21 @@ class Lease:
             "leaseDurationSeconds": max(1, round(self._terms.duration)),
             "acquireTime": old.get("acquireTime") or now,
             "renewTime": now,
-            "leaseTransitions": transitions,
+            # What fits no int32 the API server refuses, and the lease would be nobody's for good.
+            "leaseTransitions": min(transitions, LARGEST_TRANSITIONS),
         }
+
+
+def _spec_of(found: dict[str, Any]) -> dict[str, Any]:
+    """Of a lease that anybody may have written; what is none counts as empty."""
+    spec = found.get("spec")
+    return spec if isinstance(spec, dict) else {}
+
+
+def _transitions(spec: dict[str, Any]) -> int:
+    return int(_number(spec.get("leaseTransitions")))
+
+
+def _number(value: object) -> float:
+    """0 for what is none."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < float("inf") else 0.0

@@ -1,5 +1,6 @@
 """Leader election against the sandbox's API server, on a virtual clock."""
 
+import json
 import random
 import threading
 from typing import Any
@@ -364,3 +365,37 @@ def test_a_holder_of_which_nothing_is_known_keeps_the_lease_for_its_time(api: In
         assert not b.attempt()
         clock.sleep(1)
     assert b.attempt()
+
+
+ODD: dict[str, Any] = {
+    "no object": "x", "a list": [1], "null": None, "empty": {},
+    "numbers as text": {"holderIdentity": "b", "leaseDurationSeconds": "30", "leaseTransitions": "many"},
+    "numbers beyond reason": {"holderIdentity": "b", "leaseDurationSeconds": -1, "leaseTransitions": 2**31 - 1},
+    "no numbers": {"holderIdentity": "b", "leaseDurationSeconds": {"a": 1}, "leaseTransitions": [None]},
+    "a holder that is no name": {"holderIdentity": {"a": "b"}, "renewTime": 7, "acquireTime": ["yesterday"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_whatever_a_lease_holds_it_runs_out_and_is_taken(api: InProcess, clock: VirtualClock, odd: Any) -> None:
+    """A fault in it would end the thread that stands for it, in every watcher."""
+    candidate(api, clock, "b").attempt()
+    taken = False
+
+    def read(method: str, path: str, answer: Response) -> Response:
+        nonlocal taken
+        taken = taken or method == "PUT"
+        if method != "GET" or taken:
+            return answer
+        return Response(answer.status, json.dumps({**json.loads(answer.body), "spec": odd}).encode())
+
+    a = candidate(api, clock, "a")
+    api.after = read
+    for _ in range(8):
+        a.attempt()
+        clock.sleep(5)
+    assert a.held()
+    held = spec(api)
+    assert held["holderIdentity"] == "a"
+    assert 0 <= held["leaseTransitions"] < 2**31, "no API server takes more"
+    a.release()
