@@ -157,7 +157,7 @@ def test_no_turn_takes_longer_than_a_second_where_each_command_takes_a_milliseco
     clock = VirtualClock()
     client = SlowRedis()
     client.clock = clock
-    watch = Watch(clock=clock, store=Store(client, keys.prefix("bench")))
+    watch = Watch(clock=clock, store=Store.on(client, keys.prefix("bench")))
     watch.published.__class__, watch.published.clock = SlowPublished, clock  # type: ignore[attr-defined]
     for number in range(5 * NODES_A_TURN):
         watch.api.ok("POST", NODES, node(f"n{number}"))

@@ -10,7 +10,8 @@ from common.kube.events import EventSink
 from common.metrics import REGISTRY
 from common.model.ids import NodeName
 from common.model.notice import NodeNotice
-from common.store import Store, keys
+from common.store import keys
+from common.store.lock import NodeLock
 from tests.kit.api import cluster
 from tests.kit.clock import VirtualClock
 from tests.unit.workers.test_hanging_calls import GONE, Worker
@@ -81,7 +82,7 @@ def test_what_a_run_raises_before_it_has_its_node_is_a_failed_run_and_no_dead_th
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(threads, "_died", {})
-    monkeypatch.setattr(Store, "acquire", broken)
+    monkeypatch.setattr(NodeLock, "acquire", broken)
     before = failed_runs()
     assert worker.runs.run(GONE) == Ending.FAILED
     assert failed_runs() == before + 1
