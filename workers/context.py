@@ -6,8 +6,10 @@ import secrets
 import socket
 import threading
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
+from common import threads
 from common.clock import Clock, SystemClock
 from common.ec2.api import Ec2
 from common.ec2.client import account_id, build_invoke
@@ -117,8 +119,7 @@ def build(settings: Settings, publisher: Publisher, clock: Clock, stop: threadin
         stopping=stop.is_set,
     )
     runs = Runs(reconciler.run)
-    listening = (reconciler.dirty_check, store.wakeups, incarnation, clock)
-    threading.Thread(target=listen, args=listening, name="woken", daemon=True).start()
+    threads.start("woken", partial(listen, reconciler.dirty_check, store.wakeups, incarnation, clock))
     # Before the first run: locks name the incarnation.
     Pulse(settings.redis_url.get_secret_value(), keys.prefix(settings.cluster_name), incarnation).start()
     return Context(

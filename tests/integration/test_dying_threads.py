@@ -26,7 +26,7 @@ WATCHER = (
     *sorted(f"reflect-{resource.name}" for resource in RESOURCES.values()),
     *("events", "pulse", "leader", "usage", "lease"),
 )
-WORKER = ("heartbeat", "pulse", "events")
+WORKER = ("heartbeat", "pulse", "events", "woken")
 WEBHOOK = ("watch-configmaps", "watch-deployments", "watch-securitygrouppolicies", "watch-serviceaccounts")
 OF_CELERY = ("Timer", "ThreadPoolExecutor", "bgThread", "asynloop")
 NOTICED_SECONDS = 40.0
