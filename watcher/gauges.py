@@ -9,6 +9,9 @@ from common.rules.managed import Management, management
 from common.store.store import Store
 from watcher.cluster_cache import ClusterCache
 
+DIGITS = 9
+"""Of the largest capacity that is shown; what has more is nonsense, and beyond a float."""
+
 
 def show(cache: ClusterCache, store: Store) -> None:
     """Set the gauges. Raises StoreUnavailable."""
@@ -37,7 +40,7 @@ def show(cache: ClusterCache, store: Store) -> None:
 def _offered(node: NodeFacts) -> int:
     """Branch interfaces, by its `status.capacity`: somebody else may have written it."""
     amount = node.capacity.get(POD_ENI, "")
-    return int(amount) if amount.isdecimal() else 0
+    return int(amount) if amount.isdecimal() and len(amount) <= DIGITS else 0
 
 
 def hide() -> None:

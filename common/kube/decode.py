@@ -290,6 +290,6 @@ def _epoch(text: str | None) -> float:
     """Epoch seconds of an RFC 3339 time; 0.0 where there is none."""
     try:
         moment = datetime.fromisoformat(text or "")
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return 0.0
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -80,3 +80,14 @@ def test_what_nodes_offer_is_the_sum_of_their_capacity() -> None:
     watch.lead()
     watch.turn(10)
     assert shown("vpc_rc_branch_capacity") == 27
+
+
+def test_a_capacity_beyond_any_number_is_none() -> None:
+    """The API server takes quantities of hundreds of digits, which no float holds; Python reads none of 5,000."""
+    watch = Watch()
+    for number, amount in enumerate(("9" * 400, "9" * 5_000, "5")):
+        node = {"metadata": {"name": f"n{number}"}, "status": {"capacity": {POD_ENI: amount}}}
+        watch.api.ok("POST", NODES, {"apiVersion": "v1", "kind": "Node", **node})
+    watch.lead()
+    watch.turn(60)
+    assert shown("vpc_rc_branch_capacity") == 5
