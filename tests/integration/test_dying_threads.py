@@ -111,9 +111,8 @@ def test_a_watcher_ends_with_any_of_its_threads_and_says_with_which(rig: Rig, th
     assert f"thread {thread} died: Ended" in dying.process.log.read_text()
 
 
-@pytest.mark.parametrize(
-    "doomed", [("heartbeat",), pytest.param(("step", "run", "http", *WORKER), marks=pytest.mark.slow)], ids="+".join
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("doomed", [("step", "run", "http", *WORKER)], ids="+".join)
 def test_a_worker_that_lost_a_thread_is_unhealthy_and_says_which(rig: Rig, doomed: tuple[str, ...]) -> None:
     dying = Dying(rig, "worker")
     rig.start_watcher()

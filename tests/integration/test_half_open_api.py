@@ -48,9 +48,8 @@ def broken(rig: Rig, watcher: Process) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    "after", [0.0, pytest.param(70.0, marks=pytest.mark.slow)], ids=["in the first minute", "later"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.0, 70.0], ids=["in the first minute", "later"])
 def test_every_watch_is_begun_anew(rig: Rig, after: float) -> None:
     config = json.dumps(json.loads((rig.folder / "kubeconfig").read_text()))
     proxy = Proxy(int(urlsplit(rig.kube_url).port or 0))

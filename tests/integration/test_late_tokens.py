@@ -58,9 +58,8 @@ def probe(url: str) -> tuple[int, str]:
         return 0, str(error)
 
 
-@pytest.mark.parametrize(
-    "role", ["watcher", pytest.param("worker", marks=pytest.mark.slow), pytest.param("webhook", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["watcher", "worker", "webhook"])
 def test_a_role_waits_for_its_token(rig: Rig, role: str) -> None:
     process, url = started(rig, role)
     rig.wait("it is probed", lambda: probe(f"{url}/healthz")[0] == 200)

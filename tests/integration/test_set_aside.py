@@ -54,6 +54,7 @@ def make(rig: Rig, kind: str, name: str) -> None:
     rig.kube("POST", path, {**body, "metadata": {"name": name}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listed", [True, False], ids=["listed", "watched"])
 def test_an_object_that_a_watcher_cannot_take_in_is_reported_and_all_others_are_served(rig: Rig, listed: bool) -> None:
     make(rig, "policies", "by-account")  # With it service accounts are followed as well.

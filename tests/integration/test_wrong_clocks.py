@@ -68,7 +68,8 @@ def leads(rig: Rig, one: Clocked) -> bool:
     return rig.metric(one.process, "vpc_rc_leader") == 1
 
 
-@pytest.mark.parametrize("error", [pytest.param(-600.0, marks=pytest.mark.slow), 600.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ERRORS)
 def test_a_watcher_whose_clock_goes_wrong_leads_no_more(rig: Rig, error: float) -> None:
     first = Clocked(rig, "watcher", "first")
     rig.wait("the first leads", lambda: leads(rig, first))

@@ -230,6 +230,17 @@ def test_a_leader_that_cannot_finish_its_lists_gives_up_to_one_that_has(others: 
     assert watch.leader.leading is not gives_up
 
 
+def test_a_leader_whose_machines_clock_is_wrong_gives_up(old: Watch) -> None:
+    wrong: list[str | None] = [None]
+    old.leader._ask_time = lambda: wrong[0]
+    old.turn(60)
+    assert old.deposed == 0
+    wrong[0] = "this machine's clock is +3.0 s off redis' clock"
+    old.turn(60)
+    assert old.deposed == 1
+    assert not old.leader.leading
+
+
 def test_a_leader_that_knows_the_cluster_keeps_the_lease(old: Watch) -> None:
     known_to(old, "other", "true")
     old.turn(60)

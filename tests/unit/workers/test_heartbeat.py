@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 
 from common.clock import SharedClock, SystemClock
 from common.store import Store, keys
@@ -69,6 +70,15 @@ def test_a_process_whose_clock_is_wrong_takes_no_work_until_it_agrees(process: P
     process.heartbeat.beat()
     assert process.taken == [False, False, True]
     assert process.progress.unready() is None
+
+
+def test_a_clock_that_is_wrong_from_the_start_is_logged(process: Process) -> None:
+    process.own.error = 600.0
+    with capture_logs() as logs:
+        process.heartbeat.beat()
+        process.heartbeat.beat()
+    assert [(line["event"], line["seconds"]) for line in logs] == [("clock_wrong", 600.0)]
+    assert process.time.wrong is not None
 
 
 def test_half_of_the_round_trip_is_taken_off(process: Process) -> None:
