@@ -214,12 +214,14 @@ def test_no_process_ends_and_no_other_object_waits(which: str, count: int, tmp_p
         probing = Probing(at)
         with ThreadPoolExecutor(ACROSS) as pool:
             for kind in KINDS:
+                before = len(at.served)
                 make_all(at, pool, kind, count)
+                waited = sorted(at.served[before:]) or [0.0]
+                print(f"  pods of another node waited {waited[len(waited) // 2]:.1f} s, {waited[-1]:.1f} s at most")
                 assert probing.failure is None, probing.failure
                 assert alive(at.rig) == running, at.rig.logs()
-        (pods,) = (kind for kind in KINDS if kind.name == "Pod")
-        for _, body in odd.odd_objects(pods, count):
-            at.review(body)
+            (pods,) = (kind for kind in KINDS if kind.name == "Pod")
+            list(pool.map(at.review, [body for _, body in odd.odd_objects(pods, count)]))
         probing.end()
         at.serve("after")
         assert probing.failure is None, probing.failure
