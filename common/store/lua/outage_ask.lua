@@ -14,14 +14,15 @@ for number = 1, #ARGV - 6 do
     -- For whomever the node asks: as `outage_waits` says, else its run would begin the same call again and again.
     local its_own = state[2] == node and tonumber(state[3]) <= now
     local soon = tonumber(state[5] or 0) + apart
-    if awaited or not (its_own or (newcomer and soon <= now)) then
+    -- A newcomer does not wait for an answer that may never come: what is silent for one may answer the other.
+    if (awaited or not its_own) and not (newcomer and soon <= now) then
       redis.call('ZADD', waiting, 'NX', now, node)
       if newcomer then
         redis.call('ZADD', waiting, 0, node)
       end
-      if newcomer and not awaited and state[6] ~= '1' then
+      if newcomer and state[6] ~= '1' then
         local at = string.format('%.3f', soon)
-        redis.call('HSET', outage, 'asker', node, 'ask_at', at, 'fresh', 1)
+        redis.call('HSET', outage, 'asker', node, 'ask_at', at, 'asking', '', 'fresh', 1)
         redis.call('ZADD', KEYS[2], 'LT', at, node)
       end
       redis.call('PEXPIRE', waiting, ARGV[6])
@@ -31,6 +32,6 @@ for number = 1, #ARGV - 6 do
   end
 end
 for _, outage in ipairs(asked) do
-  redis.call('HSET', outage, 'asker', node, 'asking', node, 'ask_at', now + tonumber(ARGV[4]), 'asked_at', now)
+  redis.call('HSET', outage, 'asker', node, 'asking', node, 'ask_at', now + tonumber(ARGV[4]), 'asked_at', now, 'fresh', 0)
 end
 return 0

@@ -122,6 +122,26 @@ def test_one_that_has_not_failed_asks_at_once_but_not_more_than_one_a_second(out
     assert asks(outages, N3, "new-2", NOW + 0.1 + NEWCOMER_SECONDS)
 
 
+def test_a_call_without_an_answer_holds_those_who_have_not_failed_for_a_moment_only(
+    outages: Outages, redis: fakeredis.FakeRedis
+) -> None:
+    """What is silent for one node may answer another's."""
+    confirmed(outages)
+    first = only(outages)
+    assert asks(outages, first.asker, "pod-1", first.ask_at), "and is silent"
+    redis.delete(keys.parked(P))
+    assert not asks(outages, N3, "new", first.ask_at + 0.1)
+    assert not asks(outages, N2, "pod-2", first.ask_at + 0.2)
+    turn = first.ask_at + NEWCOMER_SECONDS
+    assert parked(redis) == pytest.approx({"n3": turn}), "it comes again"
+    assert outages.waits_for([SCOPE], N3, turn) == frozenset()
+    assert asks(outages, N3, "new", turn)
+    assert not asks(outages, N2, "pod-2", turn + 0.1), "one that has failed waits for an answer"
+    assert not asks(outages, N1, "newer", turn + 0.1)
+    assert asks(outages, N1, "newer", turn + NEWCOMER_SECONDS), "a second silent one holds nobody up either"
+    assert outages.over(SCOPE, turn, turn + 1)
+
+
 def test_when_a_call_gets_through_all_who_wait_are_looked_at(outages: Outages, redis: fakeredis.FakeRedis) -> None:
     confirmed(outages)
     assert not asks(outages, N3, "pod-1", NOW)
