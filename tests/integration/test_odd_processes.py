@@ -30,8 +30,12 @@ from webhook.certificates import self_signed
 
 OBJECTS = 12
 """Of each kind by default; the whole run makes 2,000."""
-WAITS_SECONDS = 15.0
-"""Longest wait of another pod, on a machine that makes thousands of objects meanwhile. Seen: 3 s."""
+WAITS_SECONDS = 30.0
+"""Longest wait of another pod, on a machine that makes thousands of objects meanwhile. Seen:
+24 s once, on a machine with six busy threads for each core; else 7 s."""
+CHURN_SECONDS = 60.0
+"""As long, while 2,000 times in a row something is changed that all nodes depend on (the ConfigMap, the legacy
+controller) and all are looked at each time. Seen: 43 s."""
 INSTANCE = "i-0000000000000600d"
 UNREADABLE = 599
 """A thousand unknown fields are answered with a thousand warnings, more headers than Python reads."""
@@ -217,6 +221,7 @@ def test_no_process_ends_and_no_other_object_waits(which: str, count: int, tmp_p
                 before = len(at.served)
                 make_all(at, pool, kind, count)
                 waited = sorted(at.served[before:]) or [0.0]
+                assert waited[-1] < (CHURN_SECONDS if kind.only else WAITS_SECONDS), f"{kind.name}: {waited}"
                 print(f"  pods of another node waited {waited[len(waited) // 2]:.1f} s, {waited[-1]:.1f} s at most")
                 assert probing.failure is None, probing.failure
                 assert alive(at.rig) == running, at.rig.logs()
@@ -230,5 +235,4 @@ def test_no_process_ends_and_no_other_object_waits(which: str, count: int, tmp_p
             if port := process.environment.get("VPC_RC_HEALTH_PORT"):
                 assert probe(f"http://127.0.0.1:{port}/healthz")[0] == 200
         print(f"{len(at.served)} pods of another node waited {max(at.served):.1f} s at most")
-        assert max(at.served) < WAITS_SECONDS
         assert at.rig.faults_logged() == []
