@@ -137,7 +137,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def hangs(rig: Rig, operation: str) -> Callable[[], bool]:
     """Whether calls of this operation were given up as silent."""
     worker = next(p for p in rig.processes if p.name == "worker0")
-    return lambda: rig.metric(worker, "vpc_rc_ec2_calls_total", action=operation, code="ReadTimeoutError") > 0
+    return lambda: rig.metric(worker, "vpc_rc_ec2_calls_total", operation=operation, code="ReadTimeoutError") > 0
 
 
 def silence(rig: Rig, *rules: dict[str, Any]) -> None:
