@@ -31,6 +31,11 @@ class StandView:
     accounts: Mapping[str, Account] = field(default_factory=lambda: {"default": {}})
     ipam: bool | Unreadable = False
     asked: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def alive(self) -> bool:
+        return "death" not in self.missing
 
     async def known(self) -> None:
         self.asked.append("known")
