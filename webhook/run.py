@@ -5,17 +5,13 @@ import contextlib
 import random
 import signal
 
-from common import threads
 from common.clock import SystemClock
 from common.exposition import serve_metrics
-from common.kube.api import Kube
 from common.kube.transport import connect
 from common.logging import get_logger
 from common.settings import Settings, SettingsError, listening, variable
-from webhook.review import Reviews
-from webhook.server import ReviewServer
+from webhook.build import build, view_of
 from webhook.tls import BadCertificate, Certificate
-from webhook.view import ClusterView
 
 DRAIN_SECONDS = 5.0
 """Between SIGTERM and the end of listening: until every API server has heard that this replica is not ready."""
@@ -50,14 +46,8 @@ async def serve(settings: Settings, drain_seconds: float = DRAIN_SECONDS) -> Non
         given = ", ".join(f"{variable(field)}={str(getattr(settings, field))!r}" for field in fields)
         raise SettingsError([f"{given}: {error}"]) from error
     transport = connect(kubeconfig=settings.kubeconfig, context=settings.kube_context, clock=clock)
-    view = ClusterView(transport, Kube(transport).service_account_labels, clock=clock, rng=random.Random())
-    reviews = Reviews(view, settings.service_account)
-
-    def missing() -> tuple[str, ...]:
-        problem = certificate.problem()
-        return view.missing if problem is None else (problem, *view.missing)
-
-    server = ReviewServer(reviews, clock=clock, missing=missing, unhealthy=threads.died)
+    view = view_of(transport, clock=clock, rng=random.Random())
+    server = build(view, own_account=settings.service_account, clock=clock, certificate_problem=certificate.problem)
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
         if settings.metrics_port:

@@ -1,48 +1,22 @@
 """The workers' Celery application."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from celery import Celery, signals
 
-from common.logging import configure_logging
-from common.settings import Settings, load_settings
+from common.settings import Settings
 from common.store.broker import MAINTENANCE, NODES, celery_app
 from workers import celery_logging
 from workers.progress import Progress
 
-TASKS = "workers.tasks"
-"""Imported when a worker starts; its tasks are `shared_task`s under the names in common.store.broker."""
-
-_made: list[Celery] = []
-
 
 def make_app(settings: Settings, incarnation: str = "") -> Celery:
-    """The application on the settings' broker, current for this process: shared tasks belong to it. Messages that it
-    takes are noted under the process' incarnation."""
+    """The application on the settings' broker, without tasks. Messages that it takes are noted under the process'
+    incarnation."""
     app = celery_app(settings.redis_url.get_secret_value(), incarnation)
-    app.conf.update(include=[TASKS], worker_concurrency=settings.worker_threads)
-    app.set_default()
-    app.set_current()
-    _made.append(app)
+    app.conf.update(worker_concurrency=settings.worker_threads)
     return app
-
-
-@cache
-def default_app() -> Celery:
-    """This process' application: the one that was made, else (`celery -A workers`) one with settings and logging from
-    the environment. Raises SettingsError."""
-    if _made:
-        return _made[-1]
-    settings = load_settings()
-
-    def set_up_logging(**_: Any) -> None:
-        configure_logging(settings.log_level, settings.log_format)
-        _leave_logging()
-
-    signals.setup_logging.connect(set_up_logging, weak=False)
-    return make_app(settings)
 
 
 def keep_logging() -> None:

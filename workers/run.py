@@ -1,6 +1,9 @@
 """A worker process: Celery's consumer with its pool of threads, and what it serves to people and probes."""
 
 import os
+import random
+import secrets
+import socket
 import threading
 import time
 from contextlib import ExitStack
@@ -14,18 +17,22 @@ from common.exposition import serve_metrics
 from common.model.errors import Denied, OutsideError
 from common.probes import Server
 from common.settings import Settings, listening, variable
-from common.store import Store, connect, keys
-from common.store.publisher import CeleryPublisher
+from common.store import Store, keys, open_store
+from common.store.publisher import CeleryPublisher, Publisher
+from common.store.pulse import Pulse
 from common.store.shared_time import SharedTime
 from workers import remote_control
 from workers.app import keep_logging, make_app, on_shutdown, take_messages, track
-from workers.context import Context, check, new_incarnation, prepare
+from workers.build import Worker, build, options_of, terms_of
+from workers.connections import Connections, check, connect
+from workers.dirty_check import listen
 from workers.health import health
 from workers.heartbeat import Heartbeat
 from workers.introspection import introspection
 from workers.node_run import FINISH_SECONDS
 from workers.progress import Progress
 from workers.runs import Runs
+from workers.tasks import add_tasks
 
 WAIT_SECONDS = 2.0
 """Interval of looks whether there is by now what a process cannot begin without."""
@@ -45,9 +52,7 @@ def main(settings: Settings) -> int:
     exit status: 0 after a signal; otherwise whoever started the process starts it again. Raises SettingsError."""
     check(settings)
     clock, stop = SharedClock(), threading.Event()
-    store = Store.on(
-        connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
-    )
+    store = open_store(settings)
     progress, shared_time = Progress(clock), SharedTime(store.server, clock)
     name = new_incarnation()
     app = make_app(settings, name)
@@ -60,11 +65,12 @@ def main(settings: Settings) -> int:
         heartbeat = Heartbeat(store, progress, shared_time, name)
         heartbeat.beat()  # The first one here: where Redis answers nothing waits for the thread's.
         threads.start("heartbeat", partial(heartbeat.run, ended))
-        context = _prepared(settings, CeleryPublisher(app), clock, stop, progress, shared_time, name)
-        progress.depends_on(context.away)
-        heartbeat.when_heard = partial(_tend, context)
-        on_shutdown(partial(_end, stop, progress, context.runs))
-        worker = app.Worker(
+        connections, worker = _started(settings, store, CeleryPublisher(app), clock, stop, progress, shared_time, name)
+        add_tasks(app, lambda: worker)
+        progress.depends_on(connections.away)
+        heartbeat.when_heard = partial(_tend, worker)
+        on_shutdown(partial(_end, stop, progress, worker.runs))
+        consumer = app.Worker(
             hostname=name,
             pool="threads",
             concurrency=settings.worker_threads,
@@ -73,29 +79,61 @@ def main(settings: Settings) -> int:
             without_gossip=True,
             without_mingle=True,
         )
-        heartbeat.takes = partial(take_messages, worker)
+        heartbeat.takes = partial(take_messages, consumer)
         remote_control.restrict()
         _log.info("worker_starts", worker=name, threads=settings.worker_threads)
-        worker.start()
-        if left := context.runs.wait(FINISH_SECONDS):
+        consumer.start()
+        if left := worker.runs.wait(FINISH_SECONDS):
             _log.warning("runs_left_behind", worker=name, runs=left)
-        context.events.stop()
-        status = 0 if stop.is_set() else int(worker.exitcode or 0)
+        connections.events.stop()
+        status = 0 if stop.is_set() else int(consumer.exitcode or 0)
         if status:
             _log.error("worker_ended", worker=name, status=status)
         return status
 
 
-def _prepared(
+def new_incarnation() -> str:
+    """A name for this process, unlike that of any other."""
+    return f"vpc-rc-{os.getpid()}-{secrets.token_hex(4)}@{socket.gethostname()}"
+
+
+def start(
+    settings: Settings, store: Store, publisher: Publisher, clock: Clock, stop: threading.Event, incarnation: str
+) -> tuple[Connections, Worker]:
+    """Connect to everything, and send heartbeats from now on. Raises as `connect`."""
+    connections = connect(settings, clock)
+    connections.events.start()
+    worker = build(
+        ec2=connections.ec2,
+        account=connections.account,
+        kube=connections.kube,
+        store=store,
+        publisher=publisher,
+        emit=connections.events.emit,
+        clock=clock,
+        rng=random.SystemRandom(),
+        incarnation=incarnation,
+        options=options_of(settings),
+        terms=terms_of(settings),
+        stopping=stop.is_set,
+    )
+    threads.start("woken", partial(listen, worker.reconciler.dirty_check, store.wakeups, incarnation, clock))
+    # Before the first run: locks name the incarnation.
+    Pulse(settings.redis_url.get_secret_value(), keys.prefix(settings.cluster_name), incarnation).start()
+    return connections, worker
+
+
+def _started(
     settings: Settings,
-    publisher: CeleryPublisher,
+    store: Store,
+    publisher: Publisher,
     clock: Clock,
     stop: threading.Event,
     progress: Progress,
     shared_time: SharedTime,
     incarnation: str,
-) -> Context:
-    """When Redis has told the time, and there are credentials: until then the process waits, and says for what."""
+) -> tuple[Connections, Worker]:
+    """When Redis has given the time, and there are credentials: until then the process waits, and says for what."""
     said = ""
     while True:
         waits_for = shared_time.problem
@@ -104,14 +142,14 @@ def _prepared(
             if not said:
                 _log.info("worker_asks", asks_for=OUTSIDE)
             try:
-                context = prepare(settings, publisher, clock, stop, incarnation)
+                started = start(settings, store, publisher, clock, stop, incarnation)
             except OutsideError as error:
                 if isinstance(error, Denied) and error.code != NO_CREDENTIALS_YET:
                     raise
                 waits_for = str(error)
             else:
                 progress.awaits(None)
-                return context
+                return started
         progress.awaits(f"waits for: {waits_for}")
         if waits_for != said:
             _log.warning("worker_waits", waits_for=waits_for)
@@ -119,9 +157,9 @@ def _prepared(
         clock.sleep(WAIT_SECONDS)
 
 
-def _tend(context: Context) -> None:
-    context.reconciler.lost.give_up()
-    context.reconciler.outages.tend()
+def _tend(worker: Worker) -> None:
+    worker.reconciler.lost.give_up()
+    worker.reconciler.outages.tend()
 
 
 def _end(stop: threading.Event, progress: Progress, runs: Runs) -> None:

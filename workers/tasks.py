@@ -8,29 +8,50 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from celery import current_task, shared_task
+from celery import Celery
 
 from common.logging import get_logger
 from common.model.errors import OutsideError, StoreUnavailable
 from common.model.ids import NodeName
-from common.model.reservation import Urgency
 from common.store.broker import LOAD_INSTANCES, RECONCILE_NODE, SWEEP_LEAKS
 from common.store.transport import MESSAGE
-from workers.context import context
-from workers.maintenance.load import load_instances as load
-from workers.maintenance.sweep import sweep_leaks as sweep
+from workers.build import Worker
 
 _log = get_logger(__name__)
 
 
-def _may_end_early(task: Callable[[], int]) -> Callable[[], int]:
+def add_tasks(app: Celery, worker: Callable[[], Worker]) -> None:
+    """Have the application carry out its messages with this process' worker."""
+
+    @app.task(name=RECONCILE_NODE, bind=True)
+    def reconcile_node(task: Any, node: str, reason: str) -> str:
+        """Bring what this node has nearer to what is desired. `reason` is for people."""
+        return worker().runs.run(NodeName(node), _message(task))
+
+    load = _alone(lambda: worker().load_instances())
+
+    @app.task(name=LOAD_INSTANCES, bind=True)
+    @_may_end_early
+    def load_instances(task: Any) -> int:
+        """Read the instances that nodes have asked for, many with a few calls. One that is under way comes back for
+        what is asked for meanwhile."""
+        return load() if worker().ports.store.messages.begin_load(_message(task)) else 0
+
+    @app.task(name=SWEEP_LEAKS, bind=True)
+    @_may_end_early
+    def sweep_leaks(task: Any) -> int:
+        """One pass over the VPC for interfaces that belong to nothing."""
+        return worker().sweep_leaks().deleted if worker().ports.store.messages.begin_sweep(_message(task)) else 0
+
+
+def _may_end_early(task: Callable[..., int]) -> Callable[..., int]:
     """Where Redis, EC2 or the API server fails in the middle the task is over: what it had in hand is asked for again,
     or the next pass finds it."""
 
     @wraps(task)
-    def guarded() -> int:
+    def guarded(*args: Any) -> int:
         try:
-            return task()
+            return task(*args)
         except StoreUnavailable as error:
             _log.warning("task_ended_early", task=task.__name__, code="StoreUnavailable", error=str(error))
         except OutsideError as error:
@@ -45,7 +66,6 @@ def _alone(task: Callable[[], int]) -> Callable[[], int]:
     that runs need."""
     under_way = threading.Lock()
 
-    @wraps(task)
     def alone() -> int:
         if not under_way.acquire(blocking=False):
             return 0
@@ -57,48 +77,6 @@ def _alone(task: Callable[[], int]) -> Callable[[], int]:
     return alone
 
 
-def _message() -> str:
-    """Id of the message that began the current task; empty where it was put by a version that does not count them."""
-    request: Any = current_task.request
-    return str(request.get(MESSAGE) or "")
-
-
-@shared_task(name=RECONCILE_NODE)
-def reconcile_node(node: str, reason: str) -> str:
-    """Bring what this node has nearer to what is wished. `reason` is for people."""
-    return context().runs.run(NodeName(node), _message())
-
-
-@shared_task(name=LOAD_INSTANCES)
-@_may_end_early
-def load_instances() -> int:
-    """Read the instances that nodes have asked for, many with a few calls."""
-    return _load() if context().ports.store.messages.begin_load(_message()) else 0
-
-
-@_alone
-def _load() -> int:
-    """One that is under way comes back for what is asked for meanwhile."""
-    shared = context()
-    ports, known_types = shared.ports, shared.reconciler.options.limits
-    ec2 = shared.maintenance_ec2(Urgency.NODE)
-    return load(ports.store, ec2, ports.publisher, ports.clock, known_types, stopping=shared.stop.is_set)
-
-
-@shared_task(name=SWEEP_LEAKS)
-@_may_end_early
-def sweep_leaks() -> int:
-    """One pass over the VPC for interfaces that belong to nothing."""
-    shared, settings = context(), context().settings
-    if not shared.ports.store.messages.begin_sweep(_message()):
-        return 0
-    ended = sweep(
-        shared.ports.store,
-        shared.maintenance_ec2(),
-        shared.ports.kube,
-        shared.ports.clock,
-        settings.cluster_name,
-        settings.vpc_id,
-        interval=settings.sweep_seconds,
-    )
-    return ended.deleted
+def _message(task: Any) -> str:
+    """Id of the message that began the task; empty where it was put by a version that does not count them."""
+    return str(task.request.get(MESSAGE) or "")

@@ -27,7 +27,7 @@ from common.model.errors import OutsideError, StoreUnavailable
 from common.model.limits import load_limits
 from common.rules.managed import eni_config_name
 from common.settings import Settings, unknown_settings, variable
-from common.store import Store, connect, keys
+from common.store import connect, open_store
 from common.store.link import Link
 
 
@@ -71,15 +71,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(area="Settings", what=name, state=State.UNKNOWN, advice=advice)
 
 
-def _store(settings: Settings) -> Store:
-    client = connect(settings.redis_url.get_secret_value())
-    return Store.on(client, keys.prefix(settings.cluster_name), settings.ec2_rates)
-
-
 def _processes(settings: Settings, transport: HttpTransport | None, clock: Clock) -> Iterator[Finding]:
     if not settings.cluster_name:
         return
-    store = _store(settings)
+    store = open_store(settings)
     yield from guarded(processes.AREA, "heartbeats", lambda: processes.check_beats(store, settings.cluster_name))
     if transport is None:
         return

@@ -17,7 +17,7 @@ from common.clock import Clock, SystemClock
 from common.logging import configure_logging
 from common.model.limits import load_limits
 from common.settings import load_settings, require
-from common.store import Store, connect, keys
+from common.store import open_store
 
 WATCH_SECONDS = 1.0
 
@@ -43,9 +43,7 @@ def status(what: str | None, watch: bool, output: str, as_json: bool, only: tupl
     configure_logging("warning", "console")
     warn_of_unknown_settings()
     require(settings, "cluster_name")
-    store = Store.on(
-        connect(settings.redis_url.get_secret_value()), keys.prefix(settings.cluster_name), settings.ec2_rates
-    )
+    store = open_store(settings)
     limits = load_limits(settings.instance_limits_file)
 
     def read() -> tuple[msgspec.Struct, Show]:

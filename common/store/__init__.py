@@ -4,6 +4,6 @@ The only place that knows Redis keys. Redis is disposable: where it was emptied 
 """
 
 from common.store.connect import connect
-from common.store.store import Store
+from common.store.store import Store, open_store
 
-__all__ = ["Store", "connect"]
+__all__ = ["Store", "connect", "open_store"]

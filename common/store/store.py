@@ -6,7 +6,9 @@ from typing import Self
 
 import redis
 
+from common.settings import Settings
 from common.store import keys
+from common.store.connect import connect
 from common.store.desired import DesiredState
 from common.store.heartbeats import Heartbeats
 from common.store.ledger import Ledgers
@@ -66,3 +68,9 @@ class Store:
             term=term,
             server=server,
         )
+
+
+def open_store(settings: Settings) -> Store:
+    """Does not connect yet."""
+    client = connect(settings.redis_url.get_secret_value())
+    return Store.on(client, keys.prefix(settings.cluster_name), settings.ec2_rates)

@@ -158,8 +158,8 @@ def test_cleanup_keeps_running_when_disabled(scene: Scene) -> None:
     scene.web()
     uid = scene.pod("pod")
     scene.served("pod")
-    worker = scene.cluster.worker
-    scene.cluster.worker = replace(worker, options=replace(worker.options, disabled=True))
+    options = scene.cluster.worker.reconciler.options
+    scene.cluster.change_worker(options=replace(options, disabled=True))
     scene.pod("waits")
     scene.run(30)
     assert scene.annotation("waits") is None

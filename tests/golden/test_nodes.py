@@ -85,8 +85,8 @@ def test_node_unknown_type(scene: Scene, facts: Facts) -> None:
     scene.run(60)
     matches(facts, {"interfaces": sight.left(scene), "node": sight.node(scene)})
     cluster = scene.cluster
-    options = replace(cluster.worker.options, limits=cluster.ec2._state.limits)
-    cluster.worker = replace(cluster.worker, options=options)
+    options = replace(cluster.worker.reconciler.options, limits=cluster.ec2._state.limits)
+    cluster.change_worker(options=options)
     cluster.queue.tasks.append(("reconcile", "node"))
     scene.until("capacity", lambda: cluster.capacity("node") == "9")
 

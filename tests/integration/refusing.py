@@ -11,7 +11,7 @@ if __name__ == "__main__":
     from cli.__main__ import main
     from common.kube.decode import identity
     from common.kube.lenient import Raw
-    from watcher import run
+    from watcher import build
     from watcher.cluster_cache import ClusterCache
     from watcher.kinds import Kind
 
@@ -22,5 +22,5 @@ if __name__ == "__main__":
                 raise RecursionError("too deep")
             super().apply(kind, event, raw)
 
-    setattr(run, "ClusterCache", Refusing)  # noqa: B010  # no name that it exports
+    setattr(build, "ClusterCache", Refusing)  # noqa: B010  # no name that it exports
     main()

@@ -29,9 +29,10 @@ from tests.unit.webhook.stand import EVERYTHING, OWN_ACCOUNT, StandView, pod, po
 from webhook import bodies
 from webhook import server as server_module
 from webhook.bodies import LARGEST_BODY
+from webhook.build import build
 from webhook.certificates import self_signed
 from webhook.facts import Account
-from webhook.review import MUTATE_POD, VALIDATE_NODE, VALIDATE_POD, Reviews
+from webhook.review import MUTATE_POD, VALIDATE_NODE, VALIDATE_POD
 from webhook.server import ReviewServer
 from webhook.tls import BadCertificate, Certificate
 
@@ -66,18 +67,12 @@ async def running(folder: Path, view: StandView | None = None) -> AsyncIterator[
     ca = write_pair(folder)
     certificate = Certificate(folder / "tls.crt", folder / "tls.key")
     view = view or StandView()
-    missing = list[str]()
-    server = ReviewServer(
-        Reviews(view, OWN_ACCOUNT),
-        clock=SystemClock(),
-        missing=lambda: missing,
-        unhealthy=lambda: "dead" if "death" in missing else None,
-    )
+    server = build(view, own_account=OWN_ACCOUNT, clock=SystemClock(), unhealthy=lambda: view.death)
     port = await server.start("127.0.0.1", 0, certificate.context)
     trust = ssl.create_default_context(cadata=ca.decode())
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as client:
         try:
-            yield Running(port, certificate, server, view, missing, client)
+            yield Running(port, certificate, server, view, view.missing, client)
         finally:
             await server.close(0.0, 1.0)
 
@@ -144,7 +139,7 @@ def test_methods_and_paths(tmp_path: Path) -> None:
                 assert (answer.status, await answer.text()) == (503, "policies: Forbidden\n")
             async with at.client.get(at.url + "/healthz") as answer:
                 assert answer.status == 200
-            at.missing.append("death")
+            at.view.death = "a thread died"
             async with at.client.get(at.url + "/healthz") as answer:
                 assert answer.status == 503
             async with at.client.get(at.url + "/metrics") as answer:
@@ -496,9 +491,7 @@ def test_an_expired_certificate_is_counted_and_said_and_a_new_one_takes_over(tmp
     assert (REGISTRY.get_sample_value("vpc_rc_webhook_certificate_days_left") or 0) < 0
 
     async def scenario() -> None:
-        server = ReviewServer(
-            Reviews(StandView(), OWN_ACCOUNT), clock=SystemClock(), missing=list, unhealthy=lambda: None
-        )
+        server = build(StandView(), own_account=OWN_ACCOUNT, clock=SystemClock())
         port = await server.start("127.0.0.1", 0, certificate.context)
         before = REGISTRY.get_sample_value("vpc_rc_webhook_expired_handshakes_total") or 0
         await asyncio.to_thread(served_serial, port, None)
@@ -587,9 +580,7 @@ def test_with_a_clients_ca_reviews_want_a_certificate_and_probes_do_not(
                 return probe.status, review.status
 
     async def scenario() -> None:
-        server = ReviewServer(
-            Reviews(StandView(), OWN_ACCOUNT), clock=SystemClock(), missing=list, unhealthy=lambda: None
-        )
+        server = build(StandView(), own_account=OWN_ACCOUNT, clock=SystemClock())
         port = await server.start("127.0.0.1", 0, certificate.context)
         assert await asked(port, ssl.create_default_context(cadata=ca.decode())) == (200, 403)
         known = ssl.create_default_context(cadata=ca.decode())

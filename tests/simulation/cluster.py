@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,11 @@ import yaml
 from common.ec2.api import Ec2
 from common.ec2.gate import OpenGate
 from common.kube.api import Kube
-from common.model.actions import Action
 from common.model.errors import OutsideError, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
-from common.model.outcome import Outcome
-from common.model.reservation import Urgency
 from common.node.state import Options
 from common.store import Store, keys
 from common.store.heartbeats import GONE_SECONDS
@@ -40,16 +37,9 @@ from tests.simulation.crashes import Crash, CrashPoints
 from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.outside import KubeInProcess, TaskQueue, invoker
 from tests.simulation.watcher import PumpedWatcher
-from workers.callers import caller, gate_for, urgency
-from workers.lookups import LookupCache
+from workers.build import Terms, Worker, build
 from workers.lost_runs import LostRuns
-from workers.maintenance.load import load_instances
-from workers.maintenance.sweep import sweep_leaks
 from workers.outages import KnownOutages
-from workers.reconcile import Reconciler
-from workers.rooms import Rooms
-from workers.steps import Ports, carry_out
-from workers.waking import wake
 
 CLUSTER = "simulated"
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
@@ -105,8 +95,7 @@ class Cluster:
     _peek: Any = field(init=False)
     """Redis, not counted."""
     rng: random.Random = field(init=False)
-    worker: Reconciler = field(init=False)
-    ports: Ports = field(init=False)
+    worker: Worker = field(init=False)
     crashes: int = 0
     longest_pause: float = 5.0
     """Seconds that pass at most where nothing is to be done."""
@@ -164,41 +153,25 @@ class Cluster:
 
     def start_worker(self) -> None:
         """A fresh process: nothing remembered but what the worlds hold."""
-        self.worker, self.ports = self.new_worker()
+        self.worker = self.new_worker()
         self.beat()
 
-    def new_worker(self) -> tuple[Reconciler, Ports]:
+    def new_worker(self) -> Worker:
         if self.count_redis:
             self.redis.points = self.points
         if self.watcher_writes:
             self.points.before_each = self.pump
-        store = Store.on(self.redis, keys.prefix(CLUSTER))
-        kube = Kube(KubeInProcess(self.kube, self.clock, self.points))
-        ec2 = Ec2(invoker(self.ec2, self.clock, self.points), OpenGate(), vpc=VPC)
-        ports = Ports(
-            ec2=ec2,
-            kube=kube,
-            store=store,
-            publisher=self.queue,
-            lookups=LookupCache(kube, self.clock),
-            clock=self.clock,
-            cluster=CLUSTER,
-            account=ACCOUNT,
-        )
-
-        def perform(action: Action) -> Outcome:
-            gate = gate_for(store, self.clock, caller(action), urgency(action))
-            return carry_out(action, ports.through(gate))
-
-        rooms = Rooms(THREADS, lambda node: wake(store, self.queue, self.clock, node))
         incarnation = f"worker-{self.rng.getrandbits(32)}"
-        reconciler = Reconciler(
-            store=store,
+        worker = build(
+            ec2=Ec2(invoker(self.ec2, self.clock, self.points), OpenGate(), vpc=VPC),
+            account=ACCOUNT,
+            kube=Kube(KubeInProcess(self.kube, self.clock, self.points)),
+            store=Store.on(self.redis, keys.prefix(CLUSTER)),
             publisher=self.queue,
-            outages=KnownOutages(store.outages, self.clock),
-            lost=LostRuns(self.plain, self.queue, self.clock.now, incarnation),
-            executor=lambda: SimulatedExecutor(rooms, perform, self.clock, self.rng, eager=self.eager),
-            tell=self.notices.append,
+            emit=self.notices.append,
+            clock=self.clock,
+            rng=self.rng,
+            incarnation=incarnation,
             options=Options(
                 cluster=CLUSTER,
                 version="simulated",
@@ -206,21 +179,24 @@ class Cluster:
                 audit_first=60.0 if self.audits else NEVER_SECONDS,
                 audit_longest=900.0 if self.audits else NEVER_SECONDS,
             ),
-            clock=self.clock,
-            rng=self.rng,
-            owner=incarnation,
-            lock_seconds=LOCK_SECONDS,
-            slice_seconds=self.slice_seconds,
+            terms=Terms(vpc=VPC, threads=THREADS, lock_seconds=LOCK_SECONDS, slice_seconds=self.slice_seconds),
+            executor=lambda rooms, perform: SimulatedExecutor(rooms, perform, self.clock, self.rng, eager=self.eager),
         )
-        return reconciler, ports
+        # The heartbeat's thread gives up what was lost: no crash point of the one thread here.
+        lost = LostRuns(self.plain, self.queue, self.clock.now, incarnation)
+        return replace(worker, reconciler=replace(worker.reconciler, lost=lost))
+
+    def change_worker(self, **fields: Any) -> None:
+        """The worker goes on with other fields of its Reconciler."""
+        self.worker = replace(self.worker, reconciler=replace(self.worker.reconciler, **fields))
 
     def overtaken(self) -> None:
         """The worker stands still and sends no heartbeats; another does its work meanwhile."""
-        worker, ports, points = self.worker, self.ports, self.points
+        worker, points = self.worker, self.points
         self.points = CrashPoints()
         self.start_worker()
         self.run(GONE_SECONDS + 30.0)
-        self.worker, self.ports, self.points = worker, ports, points
+        self.worker, self.points = worker, points
         self.redis.points = points
 
     def lose_redis(self) -> None:
@@ -307,18 +283,14 @@ class Cluster:
     def _handle(self, task: tuple[str, ...]) -> None:
         match task:
             case ("reconcile", node):
-                self.worker.run(NodeName(node))
+                self.worker.reconciler.run(NodeName(node))
             # A task that cannot go on ends (workers.tasks); what it was for comes again.
             case ("load",):
                 with suppress(OutsideError, StoreUnavailable):
-                    load_instances(self.ports.store, self._maintenance_ec2(), self.queue, self.clock, self.limits)
+                    self.worker.load_instances()
             case _:
                 with suppress(OutsideError, StoreUnavailable):
-                    sweep_leaks(self.ports.store, self._maintenance_ec2(), self.ports.kube, self.clock, CLUSTER, VPC)
-
-    def _maintenance_ec2(self) -> Ec2:
-        store = self.ports.store
-        return self.ports.ec2.with_gate(gate_for(store, self.clock, "maintenance", Urgency.RELEASE, defers=False))
+                    self.worker.sweep_leaks()
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let so much time pass, or less where `until` holds sooner; whether it does."""
@@ -339,8 +311,8 @@ class Cluster:
 
     def beat(self) -> None:
         """The worker that lives sends its heartbeats all the time, and Redis hears them without a gap."""
-        self.plain.heartbeats.beat(self.worker.owner)
-        self.worker.lost.give_up()
+        self.plain.heartbeats.beat(self.worker.reconciler.owner)
+        self.worker.reconciler.lost.give_up()
         self._tended.tend()
         self._peek.persist(keys.heard(keys.prefix(CLUSTER)))
 

@@ -47,7 +47,7 @@ def test_one_that_stood_still_without_heartbeats_writes_nothing_more(simulate: S
     cluster.points.meanwhile = cluster.overtaken
     cluster.add_node("n1", "m5.large")
     assert cluster.run(120, until=lambda: cluster.capacity("n1") is not None)
-    frozen = cluster.worker
+    frozen = cluster.worker.reconciler
     cluster.add_pod("p", "n1", app="web")
     cluster.watcher.pump()
     assert cluster.queue.take(lambda n: 0) == ("reconcile", "n1")

@@ -1,7 +1,6 @@
 """An instance is replaced under the same node name at every outside call of the making of its trunk, branches and
 addresses: what was made for the old one is never taken for the new one's, and nothing of either stays."""
 
-import dataclasses
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -75,8 +74,8 @@ def replace(cluster: Cluster, old: str, *, windows: bool, pods: tuple[str, ...],
 
 def live(cluster: Cluster, late: float, *, windows: bool, terminate: bool, number: int | None = None) -> list[str]:
     """The outside calls of two pods' first interfaces or addresses; replaced before call `number`, if one is given."""
-    points, executor = cluster.points, cluster.worker.executor
-    cluster.worker = dataclasses.replace(cluster.worker, executor=lambda: LateExecutor(executor(), cluster.clock, late))
+    points, executor = cluster.points, cluster.worker.reconciler.executor
+    cluster.change_worker(executor=lambda: LateExecutor(executor(), cluster.clock, late))
     if windows:
         cluster.configure({"enable-windows-ipam": "true"})
     old = cluster.add_node("n1", windows=windows)

@@ -272,6 +272,6 @@ def test_a_clean_up_that_was_planned_before_auto_mode_took_the_cninode_does_noth
         DeleteCniNode(subject="cninode", node=name),
     ]
     for step in steps:
-        assert carry_out(step, cluster.ports) == Done()
+        assert carry_out(step, cluster.worker.ports) == Done()
     assert cluster.cninode("n1")["metadata"]["finalizers"] == finalizers
     assert "deletionTimestamp" not in cluster.cninode("n1")["metadata"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from common.model.errors import Unsure
 from common.model.ids import NodeName
 from common.model.notice import NodeNotice
 from common.store.outages import LONGEST_SECONDS
@@ -248,15 +249,13 @@ def test_an_eniconfig_with_another_subnet_is_felt(simulate: Simulate) -> None:
 
 def test_the_api_server_that_answers_500_to_annotations(simulate: Simulate) -> None:
     cluster = ready(simulate())
-    kube: Any = cluster.ports.kube
+    kube: Any = cluster.worker.ports.kube
     real = kube.annotate_pod
     calls = 0
 
     def fails(*args: Any, **named: Any) -> None:
         nonlocal calls
         calls += 1
-        from common.model.errors import Unsure
-
         raise Unsure("InternalError", "away")
 
     kube.annotate_pod = fails

@@ -103,10 +103,10 @@ def test_a_sweep_spares_what_a_run_brings_into_use_after_its_look(simulate: Simu
 
     def recover() -> None:
         cluster.ec2.clear_faults()
-        worker, ports = cluster.worker, cluster.ports
+        worker = cluster.worker
         cluster.start_worker()
         done(cluster, cluster.all_served, "the pod is served while the sweep stands still")
-        cluster.worker, cluster.ports = worker, ports
+        cluster.worker = worker
 
     points.then, points.armed, points.lists = recover, True, 0
     cluster.queue.sweep()

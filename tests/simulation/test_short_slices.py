@@ -1,7 +1,6 @@
 """Runs that are cut short all the time get on as others do, and repeat nothing."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -18,7 +17,7 @@ EVEN = {"latencies": {"describe": (0.3, 0.3), "mutate": (0.3, 0.3)}, "attach_del
 @pytest.mark.parametrize("pods", [8])
 def test_each_call_is_made_once(pods: int, simulate: Callable[..., Cluster]) -> None:
     cluster = simulate(behaviour=Ec2Behaviour().changed(EVEN))
-    cluster.worker = replace(cluster.worker, slice_seconds=SLICE_SECONDS)
+    cluster.change_worker(slice_seconds=SLICE_SECONDS)
     instance = cluster.add_node("n1")
     for number in range(pods):
         cluster.add_pod(f"p{number}", "n1")
@@ -37,7 +36,7 @@ def test_each_call_is_made_once(pods: int, simulate: Callable[..., Cluster]) -> 
 
 def test_a_run_whose_reading_alone_outlasts_its_slice_gets_on(simulate: Callable[..., Cluster]) -> None:
     cluster = simulate()
-    cluster.worker = replace(cluster.worker, slice_seconds=0.0)
+    cluster.change_worker(slice_seconds=0.0)
     cluster.add_node("n1")
     cluster.add_pod("p", "n1")
     served(cluster)

@@ -154,11 +154,11 @@ def test_a_sweep_spares_what_came_into_use_after_its_look(simulate: Simulate) ->
 
     def meanwhile(cluster: Cluster) -> None:
         cluster.ec2.clear_faults()
-        worker, ports, points = cluster.worker, cluster.ports, cluster.points
+        worker, points = cluster.worker, cluster.points
         cluster.points = CrashPoints()
         cluster.start_worker()
         cluster.run(900.0, lambda: not worlds.waiting(cluster))
-        cluster.worker, cluster.ports, cluster.points = worker, ports, points
+        cluster.worker, cluster.points = worker, points
         cluster.redis.points = points
 
     calls = life(None).points.calls[: moments[0]]

@@ -121,7 +121,7 @@ def clean_up_planned_before_the_node_was_back(simulate: Simulate, _: int | None)
         DeleteCniNode(subject="cninode", node=name),
     ]
     for step in steps:
-        assert carry_out(step, cluster.ports) == Done()
+        assert carry_out(step, cluster.worker.ports) == Done()
     left = cluster.cninode("n1")["metadata"]
     assert left.get("finalizers") == cninode["finalizers"], "the finalizer of a living node's CNINode was taken away"
     assert "deletionTimestamp" not in left, "the CNINode of a living node was deleted"

@@ -24,7 +24,7 @@ def test_a_trunk_with_pods_stays_when_an_older_record_undoes_it(simulate: Callab
     leave = warrant(Evidence(eni_id=eni, complete=True, claimed=False, made=True, used=False), cluster.clock.now())
     assert isinstance(leave, Warrant)
     undo = UndoTrunk(subject="trunk", eni_id=eni, instance_id=InstanceId(instance), warrant=leave)
-    outcome = carry_out(undo, cluster.ports)
+    outcome = carry_out(undo, cluster.worker.ports)
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error, Conflict)
     (after,) = cluster.ours(TRUNK_DESCRIPTION)

@@ -7,12 +7,9 @@ from sandbox.kube.world import KubeWorld
 from tests.kit.api import InProcess
 from tests.kit.clock import VirtualClock
 from tests.simulation.outside import TaskQueue
-from watcher.announcer import Announcer
-from watcher.cluster_cache import ClusterCache
+from watcher.build import Terms, build
 from watcher.kinds import Kind
-from watcher.reflecting import reflector
-from watcher.ticker import Intervals, Ticker
-from watcher.writer import Writer
+from watcher.ticker import Intervals
 
 NEVER_SECONDS = 1e12
 """Sweeps are the lives' own to begin."""
@@ -29,13 +26,17 @@ class PumpedWatcher:
         clock: VirtualClock,
     ) -> None:
         self._world = world
-        rng, transport = random.Random(0), InProcess(world)
-        self._cache = ClusterCache(clock=clock, prefix_feature=True)
-        announcer = Announcer(store, queue, clock)
-        self._writer = Writer(self._cache, store, announcer, clock=clock, rng=rng)
-        intervals = Intervals(sweep=NEVER_SECONDS)
-        self._ticker = Ticker(store, queue, announcer, self._writer, clock=clock, rng=rng, intervals=intervals)
-        self._reflectors = {kind: reflector(kind, transport, self._cache, clock=clock, rng=rng) for kind in Kind}
+        parts = build(
+            transport=InProcess(world),
+            store=store,
+            publisher=queue,
+            clock=clock,
+            rng=random.Random(0),
+            identity="",
+            terms=Terms(prefix_feature=True, intervals=Intervals(sweep=NEVER_SECONDS)),
+        )
+        self._cache, self._writer, self._ticker = parts.cache, parts.writer, parts.ticker
+        self._reflectors = parts.reflectors
         self._seen: dict[Kind, int] = {}
         """The world's version when each kind was last looked at."""
         self.silent: dict[Kind, float] = {}

@@ -5,7 +5,6 @@ from typing import Any
 
 import fakeredis
 
-from common.kube.reflector import Reflector
 from common.model.desired import Desired
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
@@ -14,13 +13,7 @@ from common.store import Store, keys
 from tests.kit.api import InProcess, cluster
 from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
-from watcher.announcer import Announcer
-from watcher.cluster_cache import ClusterCache
-from watcher.kinds import Kind
-from watcher.leader import Leader
-from watcher.reflecting import reflector
-from watcher.ticker import Intervals, Ticker
-from watcher.writer import Writer
+from watcher.build import Terms, build
 
 N1, N2 = NodeName("n1"), NodeName("n2")
 PODS = "/api/v1/namespaces/default/pods"
@@ -81,27 +74,21 @@ class Watch:
         self.notices: list[Notice] = []
         self.held = True
         self.deposed = 0
-        rng = random.Random(seed)
-        self.cache = ClusterCache(clock=self.clock, on_problem=self.problems.append, **settings)
-        self.announcer = Announcer(self.store, self.published, self.clock)
-        self.writer = Writer(self.cache, self.store, self.announcer, clock=self.clock, rng=rng)
-        self.ticker = Ticker(
-            self.store,
-            self.published,
-            self.announcer,
-            self.writer,
+        parts = build(
+            transport=self.api,
+            store=self.store,
+            publisher=self.published,
             clock=self.clock,
-            rng=rng,
-            intervals=Intervals(),
+            rng=random.Random(seed),
             identity="w",
+            terms=Terms(page_size=2, **settings),
+            emit=self.notices.append,
+            on_problem=self.problems.append,
+            on_deposed=self._deposed,
+            held=lambda: self.held,
         )
-        self.leader = Leader(
-            self.cache, self.store, self.writer, self.ticker, clock=self.clock, identity="w",
-            held=lambda: self.held, tick_seconds=0.1, tell=self.notices.append, on_deposed=self._deposed,
-        )  # fmt: skip
-        self.reflectors: dict[Kind, Reflector] = {
-            kind: reflector(kind, self.api, self.cache, clock=self.clock, rng=rng, page_size=2) for kind in Kind
-        }
+        self.cache, self.announcer, self.writer = parts.cache, parts.announcer, parts.writer
+        self.ticker, self.leader, self.reflectors = parts.ticker, parts.leader, parts.reflectors
 
     def _deposed(self) -> None:
         self.deposed += 1

@@ -31,6 +31,10 @@ class StandView:
     accounts: Mapping[str, Account] = field(default_factory=lambda: {"default": {}})
     ipam: bool | Unreadable = False
     asked: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    death: str | None = None
+    """What only a restart of the process would cure."""
 
     async def known(self) -> None:
         self.asked.append("known")

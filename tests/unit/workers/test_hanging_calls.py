@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,14 +25,10 @@ from common.node.state import Options
 from common.store import Store, keys
 from tests.kit.fake_redis import FakeRedis
 from workers import node_run
+from workers.build import Terms, build
 from workers.executor import ThreadExecutor
-from workers.lost_runs import LostRuns
 from workers.node_run import Ending
-from workers.outages import KnownOutages
-from workers.reconcile import Reconciler
-from workers.rooms import Rooms
-from workers.runs import CONTINUES, Runs
-from workers.waking import wake
+from workers.runs import CONTINUES
 
 THREADS = 8
 """Two of them for releases."""
@@ -62,24 +59,23 @@ class Worker:
         self.go_on = threading.Event()
         self.begun: list[Action] = []
         self.stop = threading.Event()
-        clock = SystemClock()
-        self.rooms = Rooms(THREADS, lambda node: wake(self.store, self.published, clock, node))
-        self.reconciler = Reconciler(
+        none: Any = None
+        worker = build(
+            ec2=none,
+            account="",
+            kube=none,
             store=self.store,
             publisher=self.published,
-            outages=KnownOutages(self.store.outages, clock),
-            lost=LostRuns(self.store, self.published, clock.now, "w"),
-            executor=lambda: ThreadExecutor(self.rooms, self.perform),
-            tell=self.notices.append,
-            options=Options(cluster="c", version="v", limits=load_limits(), release_delay=0.0),
-            clock=clock,
+            emit=self.notices.append,
+            clock=SystemClock(),
             rng=random.Random(1),
-            owner="w",
-            lock_seconds=15.0,
-            slice_seconds=20.0,
+            incarnation="w",
+            options=Options(cluster="c", version="v", limits=load_limits(), release_delay=0.0),
+            terms=Terms(vpc="vpc-1", threads=THREADS, lock_seconds=15.0, slice_seconds=20.0),
             stopping=self.stop.is_set,
+            executor=lambda rooms, _: ThreadExecutor(rooms, self.perform),
         )
-        self.runs = Runs(self.reconciler.run)
+        self.reconciler, self.runs, self.rooms = worker.reconciler, worker.runs, worker.rooms
 
     def perform(self, action: Action) -> Outcome:
         self.begun.append(action)

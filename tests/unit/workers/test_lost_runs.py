@@ -1,6 +1,7 @@
 """Locks that name a process whose run is over: one lost Redis in the middle, or Redis came back as it was before."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,9 @@ from common.store.ledger import Ledgers
 from common.store.lock import NodeLock
 from tests.kit.fake_redis import FakeRedis
 from tests.unit.workers.test_hanging_calls import Published
-from workers.executor import ActionExecutor
+from workers.build import Terms, build
 from workers.lost_runs import LostRuns
 from workers.node_run import Ending
-from workers.outages import KnownOutages
-from workers.reconcile import Reconciler
 
 NODE = NodeName("n1")
 
@@ -35,26 +34,22 @@ NODE = NodeName("n1")
 def test_its_node_is_free_and_looked_at_when_redis_is_back(
     part: type, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, published, clock = Store.on(FakeRedis(), keys.prefix("c")), Published(), SystemClock()
-    runs = LostRuns(store, published, clock.now, "w")
-
-    def executor() -> ActionExecutor:
-        raise NotImplementedError
-
-    reconciler = Reconciler(
+    store, published = Store.on(FakeRedis(), keys.prefix("c")), Published()
+    none: Any = None
+    reconciler = build(
+        ec2=none,
+        account="",
+        kube=none,
         store=store,
         publisher=published,
-        outages=KnownOutages(store.outages, clock),
-        lost=runs,
-        executor=executor if lost == "load" else lambda: None,  # type: ignore[arg-type,return-value]  # starts nothing
-        tell=lambda _: None,
-        options=Options(cluster="c", version="v", limits=load_limits()),
-        clock=clock,
+        emit=lambda _: None,
+        clock=SystemClock(),
         rng=random.Random(1),
-        owner="w",
-        lock_seconds=60.0,
-        slice_seconds=20.0,
-    )
+        incarnation="w",
+        options=Options(cluster="c", version="v", limits=load_limits()),
+        terms=Terms(vpc="vpc-1", threads=1, lock_seconds=60.0, slice_seconds=20.0),
+    ).reconciler
+    runs = reconciler.lost
 
     def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("away")

@@ -1,12 +1,21 @@
 """What tasks make of trouble before Celery sees it."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from common.model.errors import Denied, StoreUnavailable, Unsure
+from common.store.broker import LOAD_INSTANCES, RECONCILE_NODE, SWEEP_LEAKS
 from workers.tasks import _alone, _may_end_early
+
+
+def test_celerys_own_commands_find_the_application_with_its_tasks() -> None:
+    code = "from celery.app.utils import find_app; print(*find_app('workers').tasks)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {RECONCILE_NODE, LOAD_INSTANCES, SWEEP_LEAKS} <= set(found)
 
 
 @pytest.mark.parametrize(
