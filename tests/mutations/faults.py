@@ -23,7 +23,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("branch: anybody may own it", "may_own", 'return branch.made_for in ("", pod)', "return True"),
     Fault("branch: a word without a look", "evidence_of", "looked_at=branch.looked_at", "looked_at=1e12"),
     Fault("branch: a look without a word", "evidence_of", "word_at=branch.word_at", "word_at=1e12"),
-    Fault("branch: used ones count as never used", "evidence_of", "used=not branch.unwanted", "used=False"),
+    Fault(
+        "branch: used ones count as never used", "evidence_of", "None if branch.unwanted else branch.pod_uid", "None"
+    ),
     Fault("pod: gone whatever the API server says", "confirm_gone", "return facts is None or", "return True or"),
     Fault(
         "pod: a successor counts as the pod", "confirm_gone", "facts.uid != action.pod_uid or facts.finished", "False"

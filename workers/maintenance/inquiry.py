@@ -7,9 +7,9 @@ from common.clock import Clock
 from common.ec2.api import Ec2
 from common.model.ec2 import Interface
 from common.model.errors import LedgerUnreadable, NotFound, OutsideError, Throttled, Unsure
-from common.model.ids import EniId, InstanceId, NodeName
+from common.model.ids import EniId, InstanceId, NodeName, PodUid
 from common.model.ledger import Ledger
-from common.model.names import INSTANCE_TAG
+from common.model.names import INSTANCE_TAG, POD_UID_TAG
 from common.model.node import NodeFacts
 from common.model.pod import PodRequest
 from common.model.warrant import Warrant
@@ -50,7 +50,7 @@ class Inquiry:
             complete=self._store.desired.is_complete(),
             claimed=claimed,
             made=False,
-            used=True,
+            owner=PodUid(shown.tags.get(POD_UID_TAG, "")),
             in_use_at=idle_since,
             rest=rest,
             word_at=began,
