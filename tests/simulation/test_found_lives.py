@@ -7,6 +7,7 @@ import pytest
 from tests.simulation import happenings as it
 from tests.simulation.explore import relive
 from tests.simulation.shrink import Step
+from watcher.kinds import Kind
 
 
 def test_an_address_rests_though_redis_came_back_older_than_its_pod(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,4 +46,18 @@ def test_a_review_while_a_node_is_away_takes_nothing_from_its_pods(monkeypatch: 
         Step(it.NodeAway("n2", 20.0), 10.0),
     ]
     _, wrong = relive(30101, steps)
+    assert wrong is None, wrong
+
+
+def test_a_pod_gets_no_address_of_the_instance_before_though_the_watch_of_nodes_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time", time.time)
+    steps = [
+        Step(it.PodComes("a", "w1"), 65.0),
+        Step(it.WatchSilent(100.0, (Kind.NODES,)), 10.0),
+        Step(it.InstanceReplaced("w1"), 3.0),
+        Step(it.PodComes("b", "w1"), 1.0),
+    ]
+    _, wrong = relive(40388, steps)
     assert wrong is None, wrong

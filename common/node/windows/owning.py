@@ -130,6 +130,7 @@ def annotate(state: Planning, instance: InstanceFacts) -> None:
                     name=pod.name,
                     annotation=PRIVATE_IPV4,
                     value=f"{address.ip}/{length}",
+                    instance_id=instance.instance_id,
                 )
             )
 
