@@ -12,9 +12,248 @@ class Fault(NamedTuple):
     """Its name, or `Class.method`; a file of Lua by its path's end; "" for a module's own level."""
     old: str
     new: str
+    by: str = ""
+    """Arguments of pytest: the narrowest tests that should notice."""
+    also: tuple[tuple[str, str, str], ...] = ()
+    """Function, old and new text of what else is replaced."""
 
+
+WORLD = "tests/simulation/test_worlds.py -k"
+S = "tests/simulation/"
+
+W = "tests/unit/node/test_windows_pods.py"
+
+FORMER: tuple[Fault, ...] = (
+    # --- what the product once did to living pods, to nodes and to Windows pools, put back
+    Fault(
+        "former: a clean-up without the grace",
+        "let_cninode_go",
+        "and not _long_gone(state)",
+        "and False",
+        f"{WORLD} 'nothing_is_lost and node-away-2s'",
+        (("clean_instance", "idle_since=gone_since, rest=rest", "idle_since=1.0, rest=0.0"),),
+    ),
+    Fault(
+        "former: two names of an instance know nothing of each other",
+        "settle",
+        "if serves is not None and serves != state.ledger.node:",
+        "if False:",
+        f"{WORLD} 'nothing_is_lost and two-nodes-one-instance'",
+        (
+            ("settle", "return serves is None or _take_over(state, instance_id)", "return True"),
+            (
+                "pods_of_instance",
+                "if names(sharer.view, instance_id) or _about(sharer.ledger, instance_id)",
+                "if False",
+            ),
+        ),
+    ),
+    Fault(
+        "former: the sweep asks nobody right before it deletes",
+        "Inquiry.about",
+        "claimed = (",
+        "claimed = False and (",
+        f"{WORLD} 'nothing_is_lost and sweep-beside-recovery'",
+    ),
+    Fault(
+        "former: strays cool without a question to the API server",
+        "warrant",
+        "if evidence.word_at == 0.0 or evidence.word_at < evidence.in_use_at:",
+        "if False:",
+        f"{WORLD} 'nothing_is_lost and redis-lost and silent-watch'",
+    ),
+    Fault(
+        "former: an annotation that cannot be read is absence",
+        "owner_of",
+        "if problem or not any(entry.eni_id in own for entry in entries):",
+        "if False:",
+        f"{WORLD} 'nothing_is_lost and forged-then-redis-lost'",
+        (("_owners", "unclear.add(pod.uid)", "pass"),),
+    ),
+    Fault(
+        "former: results of an earlier instance are applied (Windows)",
+        "moved_on",
+        "return action.made_for",
+        "return False and action.made_for",
+        f"{WORLD} 'nothing_is_lost and windows-instance-replaced'",
+    ),
+    Fault(
+        "former: what is found after a loss of Redis does not rest",
+        "_branch_of",
+        "else BranchState.COOLING",
+        "else BranchState.DISASSOCIATED",
+        f"{WORLD} 'nothing_is_lost and redis-lost-with-lag'",
+    ),
+    Fault(
+        "former: VLAN ids of finished pods stay reserved",
+        "vlans_reserved",
+        "if not is_live(pod):",
+        "if False:",
+        f"{WORLD} 'nothing_is_lost and finished-pods-stay'",
+    ),
+    Fault(
+        "former: results of an earlier trunk are applied",
+        "moved_on",
+        "return action.made_for",
+        "return False and action.made_for",
+        f"{WORLD} 'nothing_is_lost and instance-replaced'",
+    ),
+    Fault(
+        "former: a run dies of a ledger that it does not understand",
+        "NodeRun._plan",
+        "fresh, told = set_aside(",
+        "raise\n            fresh, told = set_aside(",
+        f"{S}test_broken_ledgers.py",
+    ),
+    Fault(
+        "former: type, groups and subnet are kept for ever",
+        "learn",
+        "state.change(instance=facts)",
+        "pass",
+        f"{WORLD} 'nothing_is_lost and type-changed'",
+    ),
+    Fault(
+        "former: pods of one pass those of more",
+        "serve",
+        "if first is not None or pod.branches > places:",
+        "if pod.branches > places:",
+        f"{S}test_situations.py -k starve",
+    ),
+    Fault(
+        "former: a claim stays annotated though its pod has nothing",
+        "_waits",
+        "if claim.annotated and subjects.annotate(pod.uid) not in state.busy",
+        "if False and subjects.annotate(pod.uid) not in state.busy",
+        "tests/unit/node/test_branch.py -k annotation_is_gone",
+    ),
+    Fault(
+        "former: an instance that is not found is asked for without a pause",
+        "_adopt",
+        "attempts=attempts + 1",
+        "attempts=0",
+        f"{S}test_situations.py -k unknown_instance",
+    ),
+    Fault(
+        "former: intervals overflow",
+        "grown",
+        "min(attempts, MOST_DOUBLINGS)",
+        "attempts",
+        "tests/unit/node/test_retry.py",
+    ),
+    Fault(
+        "former: a CNINode is repaired every second",
+        "done",
+        "grown(WATCH_SECONDS, LONGEST_REPAIR_SECONDS, earlier.attempts)",
+        "WATCH_SECONDS",
+        f"{S}test_situations.py {S}test_nodes_go_on.py -k os_label",
+    ),
+    Fault(
+        "former: CNINodes of EKS auto mode are ours",
+        "management",
+        "or (spec is not None and spec.of_another)",
+        "",
+        f"{S}test_situations.py -k auto_mode",
+    ),
+    Fault(
+        "former: an Unassign with unknown outcome is repeated beside an Assign",
+        "give_back",
+        "if not state.desired.complete or releasing(pool) or pool.assigning or state.busy & set(ASK.values()):",
+        "lost = frozenset(releasing(pool)) if RELEASE not in state.busy else frozenset()\n"
+        "    state.set_pool(kept_back(pool, lost, state.now))\n    pool = pool_of(state)\n    if releasing(pool):",
+        f"{S}test_windows_worlds.py {S}test_situations.py -k 'killed_worker or killed_beside'",
+        (("ask", "{RELEASE, *ASK.values()} or releasing(pool)", "set(ASK.values())"),),
+    ),
+    Fault(
+        "former: two names of a Windows instance know nothing of each other",
+        "settle",
+        "if serves is not None and serves != state.ledger.node:",
+        "if False:",
+        f"{WORLD} 'nothing_is_lost and two-windows-nodes-one-instance'",
+        (
+            ("settle", "return serves is None or _take_over(state, instance_id)", "return True"),
+            (
+                "pods_of_instance",
+                "if names(sharer.view, instance_id) or _about(sharer.ledger, instance_id)",
+                "if False",
+            ),
+        ),
+    ),
+    Fault(
+        "former: an address known to be missing is given to the next pod",
+        "_warm",
+        "and address.ip not in pool.missing",
+        "",
+        f"{S}test_windows_worlds.py -k moved_to_another",
+        (
+            ("_rests", "if is_lost(pool, address):", "if False:"),
+            ("_missed", "out -= {a.ip for a in taken}", "out -= set(pool.addresses)"),
+        ),
+    ),
+    Fault(
+        "former: as much is asked for as was refused",
+        "_asked_for",
+        "if not refused or wanted < refused:",
+        "if True:",
+        f"{S}test_windows_worlds.py -k nearly_full",
+    ),
+    Fault(
+        "former: what could not be given back stays unusable",
+        "not_begun",
+        "state.set_pool(kept_back(pool, frozenset(_named(action)), pool.released_at))",
+        "pass",
+        f"{S}test_windows_worlds.py -k could_not_be_given_back",
+    ),
+    Fault(
+        "former: a look puts the pool in doubt and takes the Assign's turn",
+        "look",
+        "elif state.may(LOOK):\n        state.start(InspectPool(subject=LOOK",
+        "elif state.may('pool'):\n        state.set_pool(msgspec.structs.replace(pool, suspect=True, suspect_since="
+        "state.now))\n        state.start(InspectPool(subject='pool'",
+        f"{S}test_windows_pace.py {S}test_windows_worlds.py -k 'no_time or cannot_be_looked_at'",
+    ),
+    Fault(
+        "former: an Assign with unknown outcome is repeated at once",
+        "failed",
+        "if isinstance(error, Throttled | Unavailable):",
+        "if isinstance(error, Throttled | Unavailable | Unsure):\n        state.set_backoff(action.subject, None)",
+        f"{S}test_windows_worlds.py -k storm",
+    ),
+    Fault(
+        "former: prefixes and addresses share a backoff",
+        "ask",
+        "pool_of(state), ASK[targets.mode]",
+        "pool_of(state), 'pool'",
+        f"{S}test_windows_worlds.py tests/unit/node/test_windows_pods.py -k 'pause_of'",
+    ),
+    Fault(
+        "former: one look that does not show something is believed",
+        "is_believed",
+        "first + SECOND_LOOK_SECONDS",
+        "first",
+        f"{S}test_windows_worlds.py -k no_false_alarm",
+        (
+            ("_missed", "(first is not None or at <= began - LAG_SECONDS)", "True"),
+            ("_missed", "began >= at + SECOND_LOOK_SECONDS", "True"),
+        ),
+    ),
+    Fault(
+        "former: two pods with one annotation take an address from each other",
+        "observe_annotations",
+        "owner = _owner(state, ip, pods)",
+        "owner = pods[int(state.now * 10) % len(pods)]",
+        f"{S}test_situations.py {S}test_windows_worlds.py -k 'one_annotation or one_and_the_same'",
+    ),
+    Fault(
+        "former: questions about ended pods take every place of a node",
+        "release_ended",
+        "if asked < state.options.in_flight // 2:",
+        "if True:",
+        "tests/unit/node/test_windows_pods.py -k leaves_room",
+    ),
+)
 
 FAULTS: tuple[Fault, ...] = (
+    *FORMER,
     # --- what may be taken away
     Fault("gate: incomplete lists suffice", "warrant", "evidence.complete", "True"),
     Fault("gate: claimed things go", "warrant", "evidence.claimed", "False"),
@@ -64,6 +303,71 @@ FAULTS: tuple[Fault, ...] = (
     Fault("sweep: changed ones are the same", "Inquiry.about", "not unchanged(seen, shown)", "False"),
     Fault("sweep: associated ones go", "Inquiry.about", "or seen.eni_id in self._associations()", ""),
     Fault("sweep: EKS auto mode's go", "_foreign", "found |= foreign_instances(desired.view)", "pass"),
+    # --- the evidence on which Windows addresses are given back
+    Fault(
+        "evidence of addresses: nobody claims them", "evidence_of", "claimed=not had", "claimed=False and not had", W
+    ),
+    Fault("evidence of addresses: no other name has them", "_had", "if s.ledger is not None and", "if False and", W),
+    Fault("evidence of addresses: found ones were made here", "evidence_of", "made=not use.found", "made=True", W),
+    Fault("evidence of addresses: nobody ever had them", "evidence_of", "owner=use.pod_uid if", "owner=None if", W),
+    Fault("evidence of addresses: never in use", "evidence_of", "in_use_at=use.at", "in_use_at=0.0", W),
+    Fault("evidence of addresses: they need no rest", "evidence_of", "rest=REST_SECONDS", "rest=0.0", W),
+    Fault("evidence of addresses: no word is needed", "evidence_of", "word_at=use.word_at", "word_at=1e12", W),
+    Fault(
+        "evidence of addresses: no look is needed",
+        "evidence_of",
+        "looked_at=0.0 if key in pool.missing else pool.looked_at",
+        "looked_at=1e12",
+        W,
+    ),
+    Fault(
+        "evidence of addresses: unknown ones were made here", "last_use", "LastUse(found=True", "LastUse(found=False", W
+    ),
+    Fault(
+        "evidence of addresses: a pod's use is not noted",
+        "put",
+        "noted(pool, address, address.pod_uid, state.now)",
+        "pool",
+        W,
+    ),
+    Fault("evidence of addresses: an end is no word", "_rests", "now, word_at=now)", "now)", W),
+    Fault(
+        "evidence of addresses: a word about what a pod has",
+        "reviewed",
+        "and had.isdisjoint(",
+        "and set().isdisjoint(",
+        W,
+    ),
+    Fault(
+        "windows: assigned beside a release",
+        "ask",
+        "{RELEASE, *ASK.values()} or releasing(pool)",
+        "set(ASK.values())",
+        W,
+    ),
+    Fault(
+        "windows: given back beside an assignment",
+        "give_back",
+        " or pool.assigning or state.busy & set(ASK.values())",
+        "",
+        W,
+    ),
+    Fault(
+        "windows: an address of an instance that was replaced is given",
+        "annotate",
+        "if action.instance_id is not None:",
+        "if False:",
+        f"{S}test_found_lives.py -k instance_before",
+    ),
+    Fault("gate: no rest", "warrant", "now < rested_at", "False", "tests/unit/rules/test_release_gate.py"),
+    Fault("gate: no look", "warrant", "if not evidence.made:", "if False:", "tests/unit/rules/test_release_gate.py"),
+    Fault(
+        "sweep: ledgers that cannot be read claim nothing",
+        "_claimed_in_kubernetes",
+        "if self._unreadable - {ended}:",
+        "if False:",
+        "tests/unit/maintenance/test_sweep.py",
+    ),
     # --- what is made and given
     Fault("VLAN: of a cooling branch", "free_vlans", "_on_trunk(state)", "[]"),
     Fault("VLAN: finished pods reserve", "vlans_reserved", "if not is_live(pod):", "if False:"),
