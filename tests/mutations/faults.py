@@ -21,6 +21,7 @@ class Fault(NamedTuple):
 WORLD = "tests/simulation/test_worlds.py -k"
 S = "tests/simulation/"
 
+SLOW = "tests/unit/watcher/test_slow_workers.py"
 W = "tests/unit/node/test_windows_pods.py"
 
 FORMER: tuple[Fault, ...] = (
@@ -31,7 +32,10 @@ FORMER: tuple[Fault, ...] = (
         "and not _long_gone(state)",
         "and False",
         f"{WORLD} 'nothing_is_lost and node-away-2s'",
-        (("clean_instance", "idle_since=gone_since, rest=rest", "idle_since=1.0, rest=0.0"),),
+        (
+            ("clean_instance", "idle_since=gone_since, rest=rest", "idle_since=1.0, rest=0.0"),
+            ("Inquiry.about", "claimed = (", "claimed = ended is None and ("),
+        ),
     ),
     Fault(
         "former: two names of an instance know nothing of each other",
@@ -53,7 +57,7 @@ FORMER: tuple[Fault, ...] = (
         "Inquiry.about",
         "claimed = (",
         "claimed = False and (",
-        f"{WORLD} 'nothing_is_lost and sweep-beside-recovery'",
+        f"{S}test_release_gate.py {S}test_situations.py -k sweep_spares",
     ),
     Fault(
         "former: strays cool without a question to the API server",
@@ -61,6 +65,7 @@ FORMER: tuple[Fault, ...] = (
         "if evidence.word_at == 0.0 or evidence.word_at < evidence.in_use_at:",
         "if False:",
         f"{WORLD} 'nothing_is_lost and redis-lost and silent-watch'",
+        (("warrant", "if not evidence.made:", "if False:"),),
     ),
     Fault(
         "former: an annotation that cannot be read is absence",
@@ -75,7 +80,7 @@ FORMER: tuple[Fault, ...] = (
         "moved_on",
         "return action.made_for",
         "return False and action.made_for",
-        f"{WORLD} 'nothing_is_lost and windows-instance-replaced'",
+        f"{S}test_instance_replaced.py",
     ),
     Fault(
         "former: what is found after a loss of Redis does not rest",
@@ -359,6 +364,7 @@ FAULTS: tuple[Fault, ...] = (
         "if False:",
         f"{S}test_found_lives.py -k instance_before",
     ),
+    Fault("due: what waits in the queue does not count", "due.lua", "- redis.call('LLEN', KEYS[7])", "", SLOW),
     Fault("gate: no rest", "warrant", "now < rested_at", "False", "tests/unit/rules/test_release_gate.py"),
     Fault("gate: no look", "warrant", "if not evidence.made:", "if False:", "tests/unit/rules/test_release_gate.py"),
     Fault(
