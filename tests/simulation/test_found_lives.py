@@ -49,6 +49,25 @@ def test_a_review_while_a_node_is_away_takes_nothing_from_its_pods(monkeypatch: 
     assert wrong is None, wrong
 
 
+def test_what_an_older_redis_forgot_is_not_its_pods_where_that_has_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interface was made for a pod, and Redis comes back from before it: the pod gets others, and the first rests."""
+    monkeypatch.setattr(time, "time", time.time)
+    steps = [
+        Step(it.PodGoes("nobody"), 3.0),
+        Step(it.PodComes("a", "n2"), 3.0, within=71, cut=139),
+        Step(it.RedisEmptied(), 65.0),
+        Step(it.PodComes("b", "n1", 2), 65.0),
+        Step(it.SecondNode("n2-again", "n1"), 10.0),
+        Step(it.WorkersAway(120.0), 3.0, within=64),
+        Step(it.RedisRestored(60.0), 65.0, cut=111),
+        Step(it.RedisRestored(1.0), 0.2, within=54),
+        Step(it.PodComes("c", "n1", 2), 3.0),
+        Step(it.PodComes("d", "n2-again", 2), 65.0),
+    ]
+    _, wrong = relive(40205, steps)
+    assert wrong is None, wrong
+
+
 def test_a_pod_gets_no_address_of_the_instance_before_though_the_watch_of_nodes_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
