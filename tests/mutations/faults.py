@@ -101,7 +101,7 @@ FORMER: tuple[Fault, ...] = (
         "moved_on",
         "return action.made_for",
         "return False and action.made_for",
-        f"{WORLD} 'nothing_is_lost and instance-replaced'",
+        f"{S}test_instance_replaced.py",
     ),
     Fault(
         "former: a run dies of a ledger that it does not understand",

@@ -50,7 +50,7 @@ def test_a_review_while_a_node_is_away_takes_nothing_from_its_pods(monkeypatch: 
 
 
 def test_what_an_older_redis_forgot_is_not_its_pods_where_that_has_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interface was made for a pod, and Redis comes back from before it: the pod gets others, and the first rests."""
+    """Redis comes back from before an interface was made: its pod gets others, and this one rests."""
     monkeypatch.setattr(time, "time", time.time)
     steps = [
         Step(it.PodGoes("nobody"), 3.0),
