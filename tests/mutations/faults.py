@@ -560,7 +560,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "epoch: any run of Redis is compared",
-        "Store.epoch",
+        "DesiredState.epoch",
         "else None",
         "else now",
         "tests/unit/store tests/unit/watcher/test_watching.py",
@@ -568,7 +568,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "writer: never compared",
         "Writer._finish",
-        "self._store.mark_compared(self._server)",
+        "self._store.desired.mark_compared(self._server)",
         "pass",
         "tests/unit/watcher",
     ),
@@ -576,7 +576,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "writer: losses unnoticed",
         "Writer.check_redis",
-        "and not self._store.is_complete()",
+        "and not self._store.desired.is_complete()",
         "and False",
         "tests/unit/watcher",
     ),
@@ -598,8 +598,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "ticker: due nodes forgotten",
         "Ticker.tick",
-        "self._announce(self._store.due(",
-        "list(self._store.due(",
+        "self._announce(self._store.wakeups.due(",
+        "list(self._store.wakeups.due(",
         "tests/unit/watcher",
     ),
     Fault("cache: deleted pods stay", "ClusterCache._put_pod", "self._remove_wish(uid)", "pass", "tests/unit/watcher"),

@@ -224,7 +224,7 @@ class Cluster:
 
     def _new_watcher(self) -> PumpedWatcher:
         """Its terms are its own."""
-        store = Store(self._peek, keys.prefix(CLUSTER))
+        store = Store.on(self._peek, keys.prefix(CLUSTER))
         return PumpedWatcher(self.kube, store, self.queue, self.clock)
 
     def lead_anew(self) -> PumpedWatcher:

@@ -45,7 +45,7 @@ def test_a_place_in_the_limiters_line_is_kept_over_the_ends_of_slices(simulate: 
     assert cluster.run(120, lambda: cluster.capacity("n1") == "9")
     cluster.worker = replace(cluster.worker, slice_seconds=0.0)
     for other in range(OTHERS):
-        cluster.plain.reserve(CREATE, f"other-{other}")
+        cluster.plain.limiter.reserve(CREATE, f"other-{other}")
     tickets: dict[str, float] = {}
     cut_while_waiting = 0
 

@@ -51,7 +51,7 @@ def use_up(cluster: Cluster) -> None:
     other = cluster.ec2.arrange("CreateNetworkInterface", {"SubnetId": SUBNET, "Groups": [GROUP]})
     other_id = other["NetworkInterface"]["NetworkInterfaceId"]
     for number in range(USED_UP):
-        cluster.plain.reserve(ASSIGN, f"other-{number}")
+        cluster.plain.limiter.reserve(ASSIGN, f"other-{number}")
         cluster.ec2.call(ASSIGN, {"NetworkInterfaceId": other_id, "SecondaryPrivateIpAddressCount": 1})
 
 

@@ -46,8 +46,8 @@ class Workers:
         for ended in [one for one in self.running if one[0] <= now]:
             self.running.remove(ended)
             _, name, message, token = ended
-            self.watch.store.park(name, now + LOOK_AGAIN_SECONDS)
-            if self.watch.store.release(name, message, token):
+            self.watch.store.wakeups.park(name, now + LOOK_AGAIN_SECONDS)
+            if self.watch.store.lock.release(name, message, token):
                 self.publish(name, "again")
             broker.acknowledge(self.client, message)
         while len(self.running) < RUNS_AT_ONCE and (message := broker.pop(self.client)) is not None:
@@ -60,8 +60,8 @@ class Workers:
         name = NodeName(message.partition("/")[2])
         broker.register(self.client, name, message)
         self.runs += 1
-        token = self.watch.store.acquire(name, message, 30.0, message)
-        if token is None or not self.watch.store.clear_dirty(name):
+        token = self.watch.store.lock.acquire(name, message, 30.0, message)
+        if token is None or not self.watch.store.wakeups.clear_dirty(name):
             self.for_nothing += 1
         if token is None:
             broker.acknowledge(self.client, message)
@@ -79,7 +79,7 @@ class Workers:
 @pytest.mark.parametrize("count", [150, pytest.param(600, marks=pytest.mark.slow)])
 def test_new_pods_do_not_wait_behind_nodes_whose_time_has_come(count: int) -> None:
     client = FakeRedis(server=fakeredis.FakeServer())
-    watch = Watch(store=Store(client, keys.prefix("bench")))
+    watch = Watch(store=Store.on(client, keys.prefix("bench")))
     workers = Workers(watch, client)
     watch.published.reconcile = workers.publish  # type: ignore[method-assign]
     nodes = [f"n{number}" for number in range(count)]
