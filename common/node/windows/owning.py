@@ -197,7 +197,8 @@ def reviewed(state: NodeState, found: Reviewed) -> None:
             pool = noted(pool, address, pod.uid, state.now)
     had = {*named, *(ip for ip, a in addresses.items() if a.state is AddressState.ASSIGNED)}
     uses = dict(pool.uses)
-    for key in (*(ip for ip, a in addresses.items() if a.prefix is None), *pool.prefixes):
+    free: list[Ipv4 | Prefix] = [*(ip for ip, a in addresses.items() if a.prefix is None), *pool.prefixes]
+    for key in free:
         use = last_use(pool, key)
         if use.word_at < use.at <= found.began_at and had.isdisjoint(_within(pool, key)):
             uses[key] = msgspec.structs.replace(use, word_at=found.began_at)
