@@ -31,7 +31,7 @@ FORMER: tuple[Fault, ...] = (
         "let_cninode_go",
         "and not _long_gone(state)",
         "and False",
-        f"{WORLD} 'nothing_is_lost and node-away-2s'",
+        f"{S}test_release_gate.py -k away_for_two_seconds",
         (
             ("clean_instance", "idle_since=gone_since, rest=rest", "idle_since=1.0, rest=0.0"),
             ("Inquiry.about", "claimed = (", "claimed = ended is None and ("),

@@ -187,18 +187,19 @@ def reviewed(state: NodeState, found: Reviewed) -> None:
     named = reserved({pod.uid: pod for pod in found.pods if not pod.finished}, pool.addresses.keys(), pool.prefixes)
     addresses = dict(pool.addresses)
     for ip, address in pool.addresses.items():
-        pod = named.get(ip)
-        if not address.unasked or address.since > found.began_at:
-            continue
-        if pod is None:
+        if address.unasked and address.since <= found.began_at and ip not in named:
             addresses[ip] = msgspec.structs.replace(address, unasked=False)
-        else:
-            addresses[ip] = owned(address, pod, state.now, annotated=True)
-            pool = noted(pool, address, pod.uid, state.now)
-    had = {*named, *(ip for ip, a in addresses.items() if a.state is AddressState.ASSIGNED)}
+    on_record = {a.pod_uid: ip for ip, a in addresses.items() if a.state is AddressState.ASSIGNED}
+    for ip, pod in named.items():
+        known = addresses.get(ip) or Address(ip=ip, prefix=prefix_of(ip, pool.prefixes))
+        free = known.unasked or known.state is AddressState.WARM
+        if free and (ip in addresses or known.prefix is not None) and on_record.get(pod.uid, ip) == ip:
+            addresses[ip] = owned(known, pod, state.now, annotated=True)
+            pool = noted(pool, known, pod.uid, state.now)
+    had = {ip for ip, a in addresses.items() if a.state is AddressState.ASSIGNED}
     uses = dict(pool.uses)
-    free: list[Ipv4 | Prefix] = [*(ip for ip, a in addresses.items() if a.prefix is None), *pool.prefixes]
-    for key in free:
+    free_ones: list[Ipv4 | Prefix] = [*(ip for ip, a in addresses.items() if a.prefix is None), *pool.prefixes]
+    for key in free_ones:
         use = last_use(pool, key)
         if use.word_at < use.at <= found.began_at and had.isdisjoint(_within(pool, key)):
             uses[key] = msgspec.structs.replace(use, word_at=found.began_at)

@@ -78,7 +78,8 @@ def _seek(state: Planning, eni_id: EniId, refusals: Iterable[Refusal]) -> None:
         elif refusal.lack is Lack.WORD:
             review(state, [])
         elif refusal.lack is Lack.LOOK:
-            state.set_pool(msgspec.structs.replace(pool_of(state), look_at=state.now))
+            if not 0.0 < pool_of(state).look_at <= state.now:
+                state.set_pool(msgspec.structs.replace(pool_of(state), look_at=state.now))
             look(state, eni_id)
 
 

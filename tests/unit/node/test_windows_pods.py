@@ -374,7 +374,19 @@ def test_a_review_is_the_word_about_what_no_living_pod_has() -> None:
     found = Reviewed(began_at=NOW - 1, pods=(alive,), interfaces=())
     after = apply(of_windows(unknown), asked, Done(value=found), now=NOW, jitter=0.5).ledger.pool
     assert after is not None
-    assert {key: use.word_at for key, use in after.uses.items()} == {A: NOW - 1, P: NOW - 1}
+    assert {key: use.word_at for key, use in after.uses.items()} == {A: NOW - 1, P: NOW - 1, B: 0.0}
+    assert after.addresses[B].pod_uid == alive.uid, "the watch has not shown it yet"
+
+
+def test_a_review_gives_a_pod_that_has_an_address_no_second_one() -> None:
+    """Its annotation names another, which anybody may have written."""
+    forged = windows_pod(ip_annotation=f"{B}/19")
+    before = pool(owned(A, forged, annotated=True), Address(ip=B, since=1.0), uses={})
+    asked = act.Review(subject="review", nodes=(NODE,), eni_ids=())
+    found = Reviewed(began_at=NOW - 1, pods=(forged,), interfaces=())
+    after = apply(of_windows(before), asked, Done(value=found), now=NOW, jitter=0.5).ledger.pool
+    assert after is not None
+    assert (after.addresses, after.uses[B].word_at) == (before.addresses, NOW - 1)
 
 
 def test_the_pool_is_filled_up_when_a_burst_is_over_and_at_once_where_a_pod_waits() -> None:
