@@ -39,7 +39,7 @@ def full(client: Client) -> Callable[[], object]:
 
 def unsaved(client: Client) -> Callable[[], object]:
     """MISCONF: the last snapshot could not be written, for its place is taken."""
-    place = Path(client.config_get("dir")["dir"]) / client.config_get("dbfilename")["dbfilename"]
+    place = Path(str(client.config_get("dir")["dir"])) / str(client.config_get("dbfilename")["dbfilename"])
     place.mkdir()
     client.config_set("save", "3600 1")
     client.bgsave()

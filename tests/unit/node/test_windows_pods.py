@@ -258,7 +258,9 @@ SURPLUS = {
 
 def surplus(which: str, use: LastUse | None, **fields: Any) -> Pool:
     addresses, prefixes, key = SURPLUS[which]
-    uses = {**{ip: LastUse(at=1.0) for ip in (A, B, C)}, **({key: use} if use is not None else {})}
+    uses: dict[str, LastUse] = dict.fromkeys((A, B, C), LastUse(at=1.0))
+    if use is not None:
+        uses[key] = use
     return pool(*addresses, prefixes=prefixes, uses=uses, looked_at=LOOKED, **fields)
 
 
