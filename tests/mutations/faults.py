@@ -64,7 +64,7 @@ FORMER: tuple[Fault, ...] = (
         "warrant",
         "if evidence.word_at == 0.0 or evidence.word_at < evidence.in_use_at:",
         "if False:",
-        f"{WORLD} 'nothing_is_lost and redis-lost and silent-watch'",
+        f"{S}test_release_gate.py -k silent_watch",
         (("warrant", "if not evidence.made:", "if False:"),),
     ),
     Fault(
@@ -570,7 +570,7 @@ FAULTS: tuple[Fault, ...] = (
         "Writer._finish",
         "self._store.desired.mark_compared(self._server)",
         "pass",
-        "tests/unit/watcher",
+        f"{WORLD} 'nothing_is_lost and windows-redis-restored-5s-old'",
     ),
     Fault("writer: restarts unnoticed", "Writer.check_redis", "!= self._server", "is self", "tests/unit/watcher"),
     Fault(

@@ -1,6 +1,7 @@
 """Runs that are cut short all the time get on as others do, and repeat nothing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_a_place_in_the_limiters_line_is_kept_over_the_ends_of_slices(simulate: 
     cluster = simulate()
     cluster.add_node("n1")
     assert cluster.run(120, lambda: cluster.capacity("n1") == "9")
-    cluster.worker = replace(cluster.worker, slice_seconds=0.0)
+    cluster.change_worker(slice_seconds=0.0)
     for other in range(OTHERS):
         cluster.plain.limiter.reserve(CREATE, f"other-{other}")
     tickets: dict[str, float] = {}
@@ -51,8 +52,8 @@ def test_a_place_in_the_limiters_line_is_kept_over_the_ends_of_slices(simulate: 
 
     def look() -> None:
         nonlocal cut_while_waiting
-        line = cluster.redis.zrange(keys.rate_line(keys.prefix(CLUSTER), CREATE), 0, -1, withscores=True)
-        now = {who.decode(): ticket for who, ticket in line if who.startswith(b"branch/")}
+        line: Any = cluster.redis.zrange(keys.rate_line(keys.prefix(CLUSTER), CREATE), 0, -1, withscores=True)
+        now: dict[str, float] = {who.decode(): ticket for who, ticket in line if who.startswith(b"branch/")}
         behind = {who for who, ticket in now.items() if ticket > tickets.get(who, ticket)}
         assert not behind, f"{behind} went to the end of the line"
         tickets.update(now)

@@ -15,6 +15,8 @@ NODES, WAVES, PODS = 36, 3, 3
 WAVE_SECONDS = 2.0
 USED_UP = 105
 """Calls that others made just before: nothing is left of EC2's burst."""
+AUDITS_SECONDS = 40.0
+"""After that the first routine looks are due, spread over 30 s."""
 OVERHEAD, START_SECONDS = 1.15, 4.0
 """Over what EC2's refill alone needs."""
 
@@ -27,7 +29,7 @@ def test_looks_take_no_time_from_what_pods_wait_for(failing: bool, simulate: Cal
     for name in names:
         cluster.add_node(name, windows=True)
     assert cluster.run(120.0, lambda: all(cluster.held(name) == (1, 0) for name in names))
-    cluster.run(30.0)
+    cluster.run(AUDITS_SECONDS)
     if failing:
         cluster.ec2.inject(FaultRule(action=LOOK, code="InternalError"))
     use_up(cluster)

@@ -105,6 +105,10 @@ def test_a_killed_worker_takes_no_address_from_a_living_pod(mode: str, seed: int
         shrinking_life(cluster, *SHRINKING[mode])
 
 
+def arrange(cluster: Cluster, params: dict[str, Any]) -> None:
+    cluster.ec2.arrange(UNASSIGN, params)
+
+
 def side_by_side(cluster: Cluster) -> list[str]:
     """Assigns that began while an Unassign's outcome was not known to anybody, and the other way round."""
     kinds = {ASSIGN: UNASSIGN, UNASSIGN: ASSIGN}
@@ -134,7 +138,7 @@ def test_a_killed_workers_call_that_takes_effect_late_takes_nothing_from_a_livin
         params = dict(call.params)
 
         def lands(cluster: Cluster = cluster, params: dict[str, Any] = params) -> None:
-            cluster.later(late, lambda: cluster.ec2.arrange(UNASSIGN, params))
+            cluster.later(late, lambda: arrange(cluster, params))
 
         cluster.points.pause_before, cluster.points.meanwhile = number, lands
         shrinking_life(cluster, *SHRINKING[mode])

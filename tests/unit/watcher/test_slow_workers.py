@@ -38,8 +38,8 @@ class Workers:
     most: int = 0
     """Messages that stood in the queue at once."""
 
-    def publish(self, name: NodeName, _: str) -> None:
-        broker.put(self.client, name, f"m{next(self.numbers)}/{name}")
+    def publish(self, node: NodeName, reason: str) -> None:
+        broker.put(self.client, node, f"m{next(self.numbers)}/{node}")
 
     def turn(self) -> None:
         now = self.watch.clock.now()
@@ -50,8 +50,8 @@ class Workers:
             if self.watch.store.lock.release(name, message, token):
                 self.publish(name, "again")
             broker.acknowledge(self.client, message)
-        while len(self.running) < RUNS_AT_ONCE and (message := broker.pop(self.client)) is not None:
-            self._begin(message, now)
+        while len(self.running) < RUNS_AT_ONCE and (taken := broker.pop(self.client)) is not None:
+            self._begin(taken, now)
         waiting = [number.partition("/")[2] for number in (*broker.queued(self.client), *broker.taken(self.client))]
         assert len(set(waiting)) >= len(waiting) - len(self.running), "a node has two messages"
         self.most = max(self.most, len(broker.queued(self.client)))
