@@ -65,7 +65,7 @@ FORMER: tuple[Fault, ...] = (
         "if evidence.word_at == 0.0 or evidence.word_at < evidence.in_use_at:",
         "if False:",
         f"{S}test_release_gate.py -k silent_watch",
-        (("warrant", "if not evidence.made:", "if False:"),),
+        (("warrant", "if not evidence.made:", "if False:"), ("annotated", "give_back(state, branch, has)", "pass")),
     ),
     Fault(
         "former: an annotation that cannot be read is absence",
