@@ -18,7 +18,7 @@ TOGETHER := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test pure served explore replay lint format types imports runtime runtime-environment \
-	runtime-tests integration e2e bench manifests helm check audit lock
+	runtime-tests integration e2e bench chaos soak manifests helm check audit lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
