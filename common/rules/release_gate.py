@@ -4,10 +4,11 @@ Whatever chapter wants to take something from EC2 brings its evidence as a value
 that follows from it. Absence of evidence is a refusal, which says what is lacking and when it is worth asking again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from common.model.ids import EniId, Ipv4, Prefix
+from common.model.ids import EniId, Ipv4, PodUid, Prefix
 from common.model.warrant import Ground, Warrant
 
 EC2_LAG_SECONDS = 10.0
@@ -42,8 +43,9 @@ class Evidence:
     """Somebody living has it: by an annotation, another ledger, or another Node object of the instance."""
     made: bool
     """Made by the ledger that asks, each of its calls with its outcome recorded; False: found in EC2."""
-    used: bool
-    """A pod's annotation names it or may name it, or something was carried by it."""
+    owner: PodUid | None
+    """Who had it last, by ledger, tag or annotation: a pod, whose annotation names it or may name it, or somebody not
+    known (""). None: nobody had it since it was made."""
     in_use_at: float = 0.0
     """Last known in use, or found."""
     rest: float = 0.0
@@ -67,7 +69,7 @@ def warrant(evidence: Evidence, now: float) -> Warrant | Refusal:
         return Refusal(lack=Lack.LISTS)
     if evidence.claimed:
         return Refusal(lack=Lack.CLAIMED)
-    if evidence.made and not evidence.used:
+    if evidence.made and evidence.owner is None:
         return _warrant(evidence, Ground.UNUSED)
     rested_at = evidence.in_use_at + evidence.rest
     if now < rested_at:
@@ -81,6 +83,17 @@ def warrant(evidence: Evidence, now: float) -> Warrant | Refusal:
         if evidence.looked_at < shown_at:
             return Refusal(lack=Lack.LOOK)
     return _warrant(evidence, Ground.ENDED)
+
+
+def joined(warrants: Sequence[Warrant]) -> Warrant:
+    """One call's, out of those for its addresses or prefixes, one at least, all of one interface."""
+    (eni_id,) = {one.eni_id for one in warrants}
+    return Warrant(
+        eni_id=eni_id,
+        ground=Ground.ENDED if any(one.ground is Ground.ENDED for one in warrants) else Ground.UNUSED,
+        addresses=tuple(ip for one in warrants for ip in one.addresses),
+        prefixes=tuple(prefix for one in warrants for prefix in one.prefixes),
+    )
 
 
 def _warrant(evidence: Evidence, ground: Ground) -> Warrant:

@@ -51,17 +51,18 @@ def cluster(shared: Cluster) -> Iterator[Cluster]:
 class Watchers:
     """Watcher processes of one cluster and one Redis."""
 
-    def __init__(self, cluster: Cluster, server: RedisServer) -> None:
-        self.cluster, self.server = cluster, server
-        self.client = redis.Redis.from_url(server.url)
-        self.store = Store.on(connect_redis(server.url), keys.prefix("it"))
+    def __init__(self, cluster: Cluster, url: str, server: RedisServer) -> None:
+        """`url`: where they find the server, or what stands before it."""
+        self.cluster, self.url, self.server = cluster, url, server
+        self.client = redis.Redis.from_url(url)
+        self.store = Store.on(connect_redis(url), keys.prefix("it"))
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> tuple[subprocess.Popen[bytes], int]:
         port = free_port()
         settings = {
             "VPC_RC_KUBECONFIG": str(self.cluster.kubeconfig),
-            "VPC_RC_REDIS_URL": self.server.url,
+            "VPC_RC_REDIS_URL": self.url,
             "VPC_RC_CLUSTER_NAME": "it",
             "VPC_RC_LISTEN_ADDRESS": "127.0.0.1",
             "VPC_RC_HEALTH_PORT": str(port),
@@ -109,7 +110,8 @@ def get(port: int, path: str) -> tuple[int, str]:
 @pytest.fixture
 def watchers(cluster: Cluster) -> Iterator[Watchers]:
     with ExitStack() as stack:
-        found = Watchers(cluster, stack.enter_context(RedisServer()))
+        server = stack.enter_context(RedisServer())
+        found = Watchers(cluster, server.url, server)
         yield found
         for process in found.processes:
             if process.poll() is None:

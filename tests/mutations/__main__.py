@@ -1,11 +1,12 @@
 """`python -m tests.mutations`: each fault in a copy of the product, and who notices it; `--check` only finds places.
 
-Prints a line for each: caught by unit tests or simulation and after how many seconds, or SURVIVED.
+Prints a line for each: which tests caught it and after how many seconds, or SURVIVED.
 """
 
 import argparse
 import ast
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,21 +30,25 @@ UNIT = {
 LONGEST_SECONDS = 900
 
 
-def places(fault: Fault, root: Path) -> list[tuple[Path, int, int]]:
-    """Files that have the fault's text in its function, each with the span of characters."""
+def edits(fault: Fault) -> tuple[tuple[str, str, str], ...]:
+    return ((fault.function, fault.old, fault.new), *fault.also)
+
+
+def places(function: str, old: str, root: Path) -> list[tuple[Path, int, int]]:
+    """Files that have the text in that function, each with the span of characters."""
     found = []
     for file in (file for folder in PRODUCT for file in sorted((root / folder).rglob("*"))):
-        if fault.function.endswith(".lua") and file.name == fault.function:
+        if function.endswith(".lua") and file.name == function:
             spans: Iterator[tuple[int, int]] = iter([(0, len(file.read_text()))])
-        elif file.suffix == ".py" and not fault.function.endswith(".lua"):
-            spans = _functions(file.read_text(), fault.function)
+        elif file.suffix == ".py" and not function.endswith(".lua"):
+            spans = _functions(file.read_text(), function)
         else:
             continue
         text = file.read_text()
         for begin, end in spans:
-            at = text.find(fault.old, begin, end)
+            at = text.find(old, begin, end)
             if at >= 0:
-                found.append((file, at, at + len(fault.old)))
+                found.append((file, at, at + len(old)))
     return found
 
 
@@ -67,7 +72,8 @@ def tests_of(file: Path, root: Path) -> str:
 
 
 def notices(tests: str, root: Path) -> bool:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    command += shlex.split(tests)
     try:
         ended = subprocess.run(command, cwd=root, capture_output=True, timeout=LONGEST_SECONDS, check=False)
     except subprocess.TimeoutExpired:
@@ -76,31 +82,37 @@ def notices(tests: str, root: Path) -> bool:
 
 
 def tried(fault: Fault, root: Path, stages: list[str]) -> str:
-    found = places(fault, root)
-    if not found:
-        return "NOT FOUND"
-    file, begin, end = found[0]
-    before = file.read_text()
-    file.write_text(before[:begin] + fault.new + before[end:])
+    before: dict[Path, str] = {}
     try:
-        for stage in stages:
+        for function, old, new in edits(fault):
+            found = places(function, old, root)
+            if not found:
+                return "NOT FOUND"
+            file, begin, end = found[0]
+            text = file.read_text()
+            before.setdefault(file, text)
+            file.write_text(text[:begin] + new + text[end:])
+        named = {"named": fault.by, "unit": tests_of(next(iter(before)), root), "simulation": "tests/simulation"}
+        asked = [named[stage] for stage in stages if named[stage]]
+        for tests in asked:
             began = time.monotonic()
-            if notices(tests_of(file, root) if stage == "unit" else "tests/simulation", root):
-                return f"{stage} | {time.monotonic() - began:.0f} s"
+            if notices(tests, root):
+                return f"`{tests}` | {time.monotonic() - began:.0f} s"
     finally:
-        file.write_text(before)
-    return "SURVIVED " + " and ".join(stages)
+        for file, text in before.items():
+            file.write_text(text)
+    return "SURVIVED " + " and ".join(asked)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say which faults find no place")
     parser.add_argument("--only", default="", help="faults whose names contain this")
-    parser.add_argument("--stages", default="unit,simulation", help="which tests, in this order")
+    parser.add_argument("--stages", default="named,unit,simulation", help="which tests, in this order")
     given = parser.parse_args()
     chosen = [fault for fault in FAULTS if given.only in fault.name]
     if given.check:
-        lost = [fault.name for fault in chosen if not places(fault, ROOT)]
+        lost = [fault.name for fault in chosen if not all(places(f, old, ROOT) for f, old, _ in edits(fault))]
         print("\n".join(lost) or f"all {len(chosen)} faults have their places")
         return int(bool(lost))
     with tempfile.TemporaryDirectory() as folder:

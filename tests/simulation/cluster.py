@@ -146,7 +146,7 @@ class Cluster:
         self._peek = CountedRedis(server=self.server)
         self.plain = Store.on(self._peek, prefix)
         self._tended = KnownOutages(self.plain.outages, self.clock)
-        self.watcher = PumpedWatcher(self.kube, self.plain, self.queue, self.clock)
+        self.watcher = self._new_watcher()
         self.start_worker()
 
     # --- workers
@@ -221,6 +221,16 @@ class Cluster:
     def copy_redis(self) -> None:
         """A copy of what Redis has at this moment."""
         self.copies.append((self.clock.now(), self._peek.copied()))
+
+    def _new_watcher(self) -> PumpedWatcher:
+        """Its terms are its own."""
+        store = Store.on(self._peek, keys.prefix(CLUSTER))
+        return PumpedWatcher(self.kube, store, self.queue, self.clock)
+
+    def lead_anew(self) -> PumpedWatcher:
+        """Another process leads from now on; the one before it."""
+        before, self.watcher = self.watcher, self._new_watcher()
+        return before
 
     def say_gone(self, node: str, *, nodes: bool) -> None:
         """An older view is written to Redis: without the node's pods, and without its Node."""

@@ -3,12 +3,17 @@
 Nothing here knows the product: it is what people, Kubernetes, EC2, Redis and machines do.
 """
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
+from common.model.errors import StaleTerm
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from sandbox.ec2.behaviour import FaultRule
 from tests.simulation.cluster import MERGE, Cluster
+from tests.simulation.watcher import PumpedWatcher
 from watcher.kinds import Kind
 
 
@@ -149,6 +154,22 @@ class PodFinishes:
 
 
 @dataclass(frozen=True, slots=True)
+class FinishedPodsStay:
+    """So many pods ran here and are done; their objects keep their annotations, each with a VLAN id of its own."""
+
+    node: str
+    count: int
+
+    def happen(self, cluster: Cluster) -> None:
+        for number in range(1, self.count + 1):
+            name = f"done{number}"
+            entry = {"eniId": f"eni-{number:017x}", "ifAddress": "", "privateIp": "", "vlanId": number}
+            cluster.add_pod(name, self.node)
+            cluster.finish_pod(name)
+            Annotated(name, json.dumps([entry])).happen(cluster)
+
+
+@dataclass(frozen=True, slots=True)
 class PodReplaced:
     """A successor of the same name on the same node, as a StatefulSet makes it."""
 
@@ -251,6 +272,21 @@ class WorkerOvertaken:
 
     def happen(self, cluster: Cluster) -> None:
         cluster.overtaken()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderOvertaken:
+    """The leader stands still; another leads, and the first writes all that it knows some seconds later."""
+
+    seconds: float
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.later(self.seconds, partial(self._goes_on, cluster.lead_anew()))
+
+    @staticmethod
+    def _goes_on(old: PumpedWatcher) -> None:
+        with suppress(StaleTerm):
+            old.say_what_it_knows()
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,6 +299,7 @@ def test_a_cninode_of_eks_auto_mode_is_left_alone(simulate: Simulate) -> None:
     cluster.put_node("n1", instance, labels={"vpc.amazonaws.com/has-trunk-attached": None})
     cluster.run(120.0)
     assert cluster.cninode("n1") == made
+    assert not calls_of(cluster, "CreateNetworkInterface"), "nor does its instance get a trunk"
     cluster.delete_node_object("n1")
     cluster.run(120.0)
     assert not cluster.excess

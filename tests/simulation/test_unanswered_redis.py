@@ -47,6 +47,7 @@ def test_nothing_comes_of_an_answer_that_does_not_come(name: str, simulate: Simu
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", LIVES)
 def test_nothing_comes_of_any_answer_that_does_not_come(name: str, simulate: Simulate) -> None:
     assert went_wrong(LIVES[name], simulate) == []

@@ -21,7 +21,7 @@ def test_a_trunk_with_pods_stays_when_an_older_record_undoes_it(simulate: Callab
     served(cluster)
     (trunk,) = cluster.ours(TRUNK_DESCRIPTION)
     eni = EniId(trunk["NetworkInterfaceId"])
-    leave = warrant(Evidence(eni_id=eni, complete=True, claimed=False, made=True, used=False), cluster.clock.now())
+    leave = warrant(Evidence(eni_id=eni, complete=True, claimed=False, made=True, owner=None), cluster.clock.now())
     assert isinstance(leave, Warrant)
     undo = UndoTrunk(subject="trunk", eni_id=eni, instance_id=InstanceId(instance), warrant=leave)
     outcome = carry_out(undo, cluster.worker.ports)

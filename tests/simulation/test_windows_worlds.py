@@ -19,6 +19,8 @@ Simulate = Callable[..., Cluster]
 IPAM = {"enable-windows-ipam": "true"}
 PREFIXES = {**IPAM, "enable-windows-prefix-delegation": "true"}
 ASSIGN, UNASSIGN = "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"
+FIRST_OF_MANY = 1
+"""Calls of a life that are cut; the others are the same again."""
 SOON = 30.0
 """Virtual seconds."""
 
@@ -101,6 +103,47 @@ def test_a_killed_worker_takes_no_address_from_a_living_pod(mode: str, seed: int
     for point in [2 * n + 1 for n in numbers]:
         cluster = lagging(simulate, seed=seed, points=CrashPoints(cut=frozenset({point})))
         shrinking_life(cluster, *SHRINKING[mode])
+
+
+def arrange(cluster: Cluster, params: dict[str, Any]) -> None:
+    cluster.ec2.arrange(UNASSIGN, params)
+
+
+def side_by_side(cluster: Cluster) -> list[str]:
+    """Assigns that began while an Unassign's outcome was not known to anybody, and the other way round."""
+    kinds = {ASSIGN: UNASSIGN, UNASSIGN: ASSIGN}
+    calls = [c for c in cluster.ec2.journal.calls if c.action in kinds]
+    return [
+        f"{a.action} at {a.time:.2f} beside {b.action} at {b.time:.2f}"
+        for a in calls
+        for b in calls
+        if b.action == kinds[a.action] and b.time <= a.time < b.time + b.latency
+    ]
+
+
+@pytest.mark.parametrize("late", [0.5, 50.0])
+@pytest.mark.parametrize("mode", SHRINKING)
+def test_a_killed_workers_call_that_takes_effect_late_takes_nothing_from_a_living_pod(
+    mode: str, late: float, simulate: Simulate
+) -> None:
+    """The worker dies as it sends an Unassign, EC2 carries it out later and hands out at once what it got back; pods
+    come meanwhile."""
+    whole = lagging(simulate)
+    shrinking_life(whole, *SHRINKING[mode])
+    sent = whole.ec2.journal.of(UNASSIGN)
+    numbers = [n for n, call in enumerate(whole.points.calls) if call.endswith(UNASSIGN)]
+    assert numbers
+    for number, call in list(zip(numbers, sent, strict=True))[:FIRST_OF_MANY]:
+        cluster = lagging(simulate, points=CrashPoints(cut=frozenset({2 * number})))
+        params = dict(call.params)
+
+        def lands(cluster: Cluster = cluster, params: dict[str, Any] = params) -> None:
+            cluster.later(late, lambda: arrange(cluster, params))
+
+        cluster.points.pause_before, cluster.points.meanwhile = number, lands
+        shrinking_life(cluster, *SHRINKING[mode])
+        assert cluster.crashes == 1
+        assert side_by_side(cluster) == []
 
 
 @pytest.mark.parametrize("action", [ASSIGN, UNASSIGN])

@@ -66,6 +66,11 @@ class PumpedWatcher:
         self._writer.rewrite("simulated")
         self.pump()
 
+    def say_what_it_knows(self) -> None:
+        """The same, by what it has seen so far."""
+        self._writer.rewrite("simulated")
+        self._writer.flush()
+
     def tick(self) -> None:
         """What is due is published."""
         self._ticker.tick()

@@ -11,6 +11,7 @@ from tests.simulation import happenings as it
 from tests.simulation.cluster import Cluster
 from tests.simulation.happenings import Happening, happen
 from tests.simulation.lives import Life
+from watcher.kinds import Kind
 
 PATIENCE_SECONDS = 400.0
 """Within which peace must bring what is wished."""
@@ -84,6 +85,58 @@ def windows_joining(cluster: Cluster) -> None:
     begin(cluster, it.NodeJoins("w1", windows=True), it.PodComes("a", "w1"), it.PodComes("b", "w1"))
     cluster.run(8.0)
     happen(cluster, it.PodComes("c", "w1"))
+    peace(cluster)
+
+
+def full(cluster: Cluster) -> None:
+    """A full node on which pods of one make room for larger ones."""
+    cluster.configure({"branch-eni-cooldown": "30"})
+    begin(cluster, it.NodeJoins("n1"), *(it.PodComes(f"p{number}", "n1") for number in range(9)))
+    cluster.run(20.0, cluster.all_served)
+    for count in (5, 9):
+        happen(cluster, *(it.PodGoes(name) for name in cluster.pod_names()[:count]))
+        happen(cluster, it.PodComes(f"of-{count}", "n1", count))
+        cluster.run(60.0, cluster.all_served)
+        happen(cluster, *(it.PodGoes(name) for name in cluster.pod_names() if count == 5 and name != "of-5"))
+    peace(cluster)
+
+
+def beside_finished(cluster: Cluster) -> None:
+    """All VLAN ids stand in annotations of pods that are done."""
+    begin(cluster, it.NodeJoins("n1"), it.FinishedPodsStay("n1", 120), it.PodComes("a", "n1"))
+    cluster.run(20.0, cluster.all_served)
+    happen(cluster, it.PodGoes("a"), it.PodComes("b", "n1", 2), it.PodFinishes("done1"))
+    cluster.run(70.0)
+    peace(cluster)
+
+
+def hour(cluster: Cluster) -> None:
+    """A life that goes on for more than an hour, with pods that come, end and are replaced meanwhile."""
+    begin(cluster, it.NodeJoins("n1"), it.NodeJoins("n2"), it.PodComes("a", "n1"), it.PodComes("b", "n2"))
+    cluster.run(20.0, cluster.all_served)
+    for number in range(6):
+        happen(
+            cluster,
+            it.PodComes(f"p{number}", ("n1", "n2")[number % 2]),
+            it.PodReplaced("a"),
+            it.PodGoes(f"p{number - 3}"),
+        )
+        cluster.run(620.0)
+    assert cluster.most_messages <= 1, f"{cluster.most_messages} messages waited for one node"
+    peace(cluster)
+
+
+def swept(cluster: Cluster) -> None:
+    """An interface is idle in two passes of the sweep, for associating fails, and comes into use beside the second."""
+    begin(cluster, it.NodeJoins("n1"), it.PodComes("a", "n1"))
+    cluster.run(20.0, cluster.all_served)
+    happen(cluster, it.Ec2Fails("AssociateTrunkInterface"), it.PodComes("b", "n1"))
+    cluster.run(30.0)
+    happen(cluster, it.SweepComes())
+    cluster.run(1810.0)
+    happen(cluster, it.SweepComes())
+    cluster.ec2.clear_faults()
+    cluster.run(30.0)
     peace(cluster)
 
 
@@ -173,11 +226,38 @@ def steady(cluster: Cluster) -> None:
 
 # --- the worlds
 
+OTHERS: dict[str, Happening] = {
+    "a-silent-watch": it.WatchSilent(100.0),
+    "an-old-leader": it.LeaderOvertaken(5.0),
+    "an-old-worker": it.WorkerOvertaken(),
+}
+"""Who knows, or does, what is not so any more."""
+
+
+def beside_others() -> dict[str, World]:
+    """Redis comes back empty or older, and before or after that somebody goes on with what he knew."""
+    found: dict[str, World] = {}
+    for other, also in OTHERS.items():
+        for age in (None, 1.0, 5.0, 60.0):
+            redis: Happening = it.RedisEmptied() if age is None else it.RedisRestored(age)
+            what = "redis-lost" if age is None else f"redis-{age:.0f}s-old"
+            copies = {} if age is None else {"copies_every": min(age, 5.0)}
+            found[f"{what}-beside-{other}"] = World(
+                life=linux, happening=(also, it.Later(2.0, redis)), also=copies, moments=1
+            )
+            if age == 5.0:
+                found[f"{what}-before-{other}"] = World(life=linux, happening=(redis, also), also=copies, moments=1)
+                found[f"windows-{what}-beside-{other}"] = World(
+                    life=windows, happening=(also, it.Later(2.0, redis)), also=copies, moments=1
+                )
+    return found
+
+
 REPLACED = (it.InstanceReplaced("n1"), it.PodComes("new", "n1"))
 JUNK = "what is this"
 WORLDS: dict[str, World] = {
     "undisturbed": World(life=linux, happening=(), moments=1),
-    "node-away-2s": World(life=linux, happening=(it.NodeAway("n1"),), moments=48),
+    "node-away-2s": World(life=linux, happening=(it.NodeAway("n1"),), moments=32),
     "windows-node-away-2s": World(life=windows, happening=(it.NodeAway("w1"),)),
     "two-nodes-one-instance": World(
         life=linux, happening=(it.SecondNode("n1-again", "n1"), it.PodComes("z", "n1-again"))
@@ -223,4 +303,16 @@ WORLDS: dict[str, World] = {
     "annotation-copied": World(life=linux, happening=(it.AnnotationCopied("d", "c"),)),
     "windows-annotation-copied": World(life=windows, happening=(it.AnnotationCopied("c", "b"),)),
     "overtaken": World(life=linux, happening=(it.WorkerOvertaken(),)),
+    "leader-overtaken": World(life=linux, happening=(it.LeaderOvertaken(5.0),), moments=2),
+    "windows-type-changed": World(life=windows_joining, happening=(it.TypeChanged("w1", "c5.xlarge"),), moments=4),
+    "windows-instance-replaced-beside-a-silent-watch": World(
+        life=windows,
+        happening=(it.WatchSilent(60.0, (Kind.NODES,)), it.InstanceReplaced("w1"), it.PodComes("new", "w1")),
+        moments=4,
+    ),
+    "full-node": World(life=full, happening=(it.PodReplaced("of-5"), it.PodGoes("p8")), moments=2),
+    "finished-pods-stay": World(life=beside_finished, happening=(it.RedisEmptied(),), moments=2),
+    "no-workers-for-an-hour": World(life=hour, happening=(it.WorkersAway(3600.0),), moments=1),
+    "sweep-beside-recovery": World(life=swept, happening=(it.RedisEmptied(), it.SweepComes()), moments=2),
+    **beside_others(),
 }

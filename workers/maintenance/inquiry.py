@@ -5,17 +5,20 @@ from typing import Protocol
 
 from common.clock import Clock
 from common.ec2.api import Ec2
+from common.logging import get_logger
 from common.model.ec2 import Interface
 from common.model.errors import LedgerUnreadable, NotFound, OutsideError, Throttled, Unsure
-from common.model.ids import EniId, InstanceId, NodeName
+from common.model.ids import EniId, InstanceId, NodeName, PodUid
 from common.model.ledger import Ledger
-from common.model.names import INSTANCE_TAG
+from common.model.names import INSTANCE_TAG, POD_UID_TAG
 from common.model.node import NodeFacts
 from common.model.pod import PodRequest
 from common.model.warrant import Warrant
 from common.rules.leaks import claimed_by_ledgers, claimed_by_pods, unchanged
 from common.rules.release_gate import Evidence, Refusal, warrant
 from common.store import Store
+
+_log = get_logger(__name__)
 
 
 class InquiryKube(Protocol):
@@ -30,6 +33,7 @@ class Inquiry:
         self._store, self._ec2, self._kube, self._clock = store, ec2, kube, clock
         self._associated: frozenset[EniId] | None = None
         self._ledgers: Mapping[NodeName, Ledger] | None = None
+        self._unreadable: set[NodeName] = set()
 
     def about(self, seen: Interface, *, idle_since: float, rest: float = 0.0, ended: NodeName | None = None) -> (
         Warrant | Refusal
@@ -50,7 +54,7 @@ class Inquiry:
             complete=self._store.desired.is_complete(),
             claimed=claimed,
             made=False,
-            used=True,
+            owner=PodUid(shown.tags.get(POD_UID_TAG, "")),
             in_use_at=idle_since,
             rest=rest,
             word_at=began,
@@ -66,7 +70,9 @@ class Inquiry:
     def _claimed_in_kubernetes(self, shown: Interface, now: float, ended: NodeName | None) -> bool:
         """By a ledger, by a pod, or by a node of the instance whose ledger does not know the instance yet."""
         if self._ledgers is None:
-            self._ledgers = self._store.ledgers.all()
+            self._ledgers = self._store.ledgers.all(self._not_read)
+        if self._unreadable - {ended}:
+            return True  # What they claim is not known; a run of their nodes sets them aside.
         others = (ledger for name, ledger in self._ledgers.items() if name != ended)
         if claimed_by_ledgers(shown, others):
             return True
@@ -85,6 +91,10 @@ class Inquiry:
             if claimed_by_pods(shown, self._kube.list_pods_on(name, now)):
                 return True
         return False
+
+    def _not_read(self, name: NodeName, error: LedgerUnreadable) -> None:
+        _log.warning("nothing is deleted beside a ledger that cannot be read", node=name, error=str(error))
+        self._unreadable.add(name)
 
     def _associations(self) -> frozenset[EniId]:
         """Branches on trunks, as far as EC2 shows them: to assumed roles it does not."""

@@ -38,7 +38,8 @@ def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
 @step(Annotate)
 def annotate(action: Annotate, ports: Ports) -> str:
     """The annotation that the pod has afterwards: ours, or the one that it had already, which is never overwritten.
-    Raises NotFound or Conflict where the pod is gone or another of the same name."""
+    Raises NotFound or Conflict where the pod is gone, another of the same name, or on another instance than is known:
+    an address is given without a call to EC2 that would tell."""
     for last in (*[False] * (CONFLICTS - 1), True):
         facts = ports.kube.get_pod(action.namespace, action.name)
         if facts is None:
@@ -48,6 +49,10 @@ def annotate(action: Annotate, ports: Ports) -> str:
         stands = facts.eni_annotation if action.annotation == POD_ENI else facts.ip_annotation
         if stands is not None:
             return stands
+        if action.instance_id is not None:
+            node = ports.kube.get_node(facts.node_name) if facts.node_name is not None else None
+            if node is None or node.instance_id != action.instance_id:
+                raise Conflict("InstanceReplaced", f"{facts.node_name} of {action.namespace}/{action.name}")
         try:
             ports.kube.annotate_pod(
                 action.namespace,

@@ -9,6 +9,7 @@ from common.model.ids import FIRST_VLAN, LAST_VLAN, UNKNOWN_VLAN, BranchKey, Eni
 from common.model.ledger import Branch, BranchState, Claim, Ledger
 from common.model.names import BRANCH_DESCRIPTION, OWNER_OURS, OWNER_TAG, POD_UID_TAG
 from common.model.pod import BranchAnnotation, PodRequest, is_live
+from common.node.branch.owning import may_own
 from common.rules.leaks import being_made
 from common.rules.pod_eni import interfaces_named
 
@@ -35,7 +36,7 @@ def adopt_branches(
     older than its association. A pod that such a stray was made for gets a generation of its own, so that its client
     tokens meet no old interface."""
     interfaces = [i for i in interfaces if is_branch(i, trunk)]
-    owners = _owners(interfaces, pods)
+    owners = _owners(interfaces, pods, ledger.branches.values())
     known = {branch.eni_id for branch in ledger.branches.values()}
     branches, claims = dict(ledger.branches), dict(ledger.claims)
     for interface in interfaces:
@@ -62,20 +63,25 @@ def adopt_branches(
 Owner = tuple[PodRequest, BranchAnnotation | None]
 
 
-def _owners(interfaces: Iterable[Interface], pods: dict[PodUid, PodRequest]) -> dict[EniId, Owner]:
+def _owners(
+    interfaces: Iterable[Interface], pods: dict[PodUid, PodRequest], known: Iterable[Branch]
+) -> dict[EniId, Owner]:
     """Which living pod has each interface. An annotation counts for an interface whose tag names its pod; for one
     without that tag (made by the reference) the oldest pod that names it counts. A pod whose annotation cannot be read,
-    or names nothing of its own, has what was made for it: that is not absence."""
+    or names nothing of its own, of these interfaces or the `known` ones, has what was made for it: that is not
+    absence."""
     shown = {interface.eni_id: _tagged(interface) for interface in interfaces}
     owners: dict[EniId, Owner] = {}
-    unclear = set()
+    unclear, known = set(), list(known)
     for pod in sorted(pods.values(), key=lambda pod: (pod.scheduled_at, pod.uid)):
         if not is_live(pod) or pod.eni_annotation is None:
             continue
-        own = [e for e in interfaces_named(pod)[0] if e.eni_id in shown and shown[e.eni_id] in ("", pod.uid)]
+        named = interfaces_named(pod)[0]
+        own = [e for e in named if e.eni_id in shown and shown[e.eni_id] in ("", pod.uid)]
+        has = {b.eni_id for b in known if may_own(b, pod.uid)}
         for entry in own:
             owners.setdefault(entry.eni_id, (pod, entry))
-        if not own:
+        if not own and not any(e.eni_id in has for e in named):
             unclear.add(pod.uid)
     for eni_id, tagged in shown.items():
         if tagged in unclear:

@@ -77,7 +77,7 @@ def evidence_of(state: Planning, branch: Branch) -> Evidence:
         complete=state.desired.complete,
         claimed=_claimed(state, branch),
         made=not branch.found,
-        used=not branch.unwanted,
+        owner=None if branch.unwanted else branch.pod_uid,
         in_use_at=0.0 if off else branch.since,
         rest=0.0 if off else cooldown(state),
         word_at=branch.word_at,

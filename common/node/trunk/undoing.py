@@ -31,7 +31,7 @@ def undo(state: Planning, instance: InstanceFacts) -> None:
             complete=state.desired.complete,
             claimed=carries(state),
             made=not trunk.adopted,
-            used=False,
+            owner=None,
         ),
         state.now,
     )

@@ -1,5 +1,7 @@
 """Addresses and prefixes that a pool lacks are asked of EC2, one call at a time for as many as are wanted, or as EC2 is
-likely to have after it refused more. A call whose outcome is not known is followed by a look before the next."""
+likely to have after it refused more. A call whose outcome is not known is followed by a look before the next. None is
+made beside an UnassignPrivateIpAddresses that is under way or may yet take effect: what that one takes EC2 could hand
+out to this one (docs/adr/0015)."""
 
 from typing import Any
 
@@ -8,13 +10,14 @@ import msgspec
 from common.model.actions import Assign, AssignAddresses, AssignPrefixes
 from common.model.errors import Denied, LimitExceeded, OutsideError, SubnetExhausted, Throttled, Unavailable, Unsure
 from common.model.ids import EniId, Ipv4, SubnetId
-from common.model.ledger import Address, AddressState, Pool
+from common.model.ledger import Address, AddressState, LastUse, Pool
 from common.model.notice import EventReason, NodeNotice, Severity
 from common.model.pod import PodRequest
 from common.node.retry import NO_FREE_BLOCK
 from common.node.state import NodeState, Planning
+from common.node.windows.contents import releasing
 from common.node.windows.pool import ADDRESSES_PER_PREFIX, PoolMode, WarmTargets, deviation
-from common.node.windows.subjects import ASK, pool_of
+from common.node.windows.subjects import ASK, RELEASE, pool_of
 
 BURST_SECONDS = 0.5
 """Pods that come closer together than this are one burst."""
@@ -30,7 +33,7 @@ def ask(
     """One call at a time, for as many as are wanted, or as EC2 is likely to have after it refused more."""
     pool, subject = pool_of(state), ASK[targets.mode]
     wanted = deviation(pool, targets, slots, len(waiting), names)
-    if wanted <= 0 or pool.suspect or state.busy & set(ASK.values()):
+    if wanted <= 0 or pool.suspect or state.busy & {RELEASE, *ASK.values()} or releasing(pool):
         return
     due = _asked_at(state, subject, waiting) if waiting else _burst_over(pool)
     if due > state.now:
@@ -77,6 +80,8 @@ def why_none(state: Planning, mode: PoolMode, rested_at: float | None) -> str:
     pool, backoff = pool_of(state), state.backoff(ASK[mode])
     if backoff.code:
         return f"EC2 gave none ({backoff.code}), asked again in {max(1, round(backoff.not_before - state.now))}s"
+    if releasing(pool):
+        return "Warm pool is currently empty, EC2 is asked for more once it is known what it has got back"
     if pool.assigning or pool.suspect:
         return "Warm pool is currently empty, addresses are being created"
     if rested_at is not None:
@@ -108,14 +113,16 @@ def failed(state: NodeState, action: Assign, error: OutsideError) -> None:
 def _assigned(pool: Pool, action: Assign, keys: tuple[Any, ...], now: float) -> Pool:
     """What EC2 names in its answer is the node's at this moment, whatever was known of it: what was to be given back
     has been, and came again. An address that a pod has stays the pod's; one that rests goes on resting."""
-    addresses, prefixes = dict(pool.addresses), dict(pool.prefixes)
+    addresses, prefixes, uses = dict(pool.addresses), dict(pool.prefixes), dict(pool.uses)
     if isinstance(action, AssignPrefixes):
+        uses |= {prefix: LastUse(at=now) for prefix in keys if prefix not in prefixes}
         prefixes |= {prefix: prefixes.get(prefix, now) for prefix in keys}
     else:
         for ip in keys:
             known = addresses.get(ip)
             if known is None or known.state in (AddressState.WARM, AddressState.RELEASING):
                 addresses[ip] = Address(ip=ip, state=AddressState.WARM, since=now)
+                uses[ip] = LastUse(at=now)
     fewer = len(keys) < action.count
     refused = pool.refused.get(action.subject, 0)
     return msgspec.structs.replace(
@@ -127,6 +134,7 @@ def _assigned(pool: Pool, action: Assign, keys: tuple[Any, ...], now: float) -> 
         suspect=pool.suspect or fewer,
         suspect_since=now if fewer else pool.suspect_since,
         fresh={**pool.fresh, **dict.fromkeys(keys, now)},
+        uses=uses,
         missing={k: at for k, at in pool.missing.items() if k not in keys},
         given_back={k: at for k, at in pool.given_back.items() if k not in keys},
         refused={**pool.refused, action.subject: refused} if action.count * 2 < refused else _but(pool, action),

@@ -8,7 +8,7 @@ import msgspec
 
 from common.model.ec2 import Interface
 from common.model.ids import Ipv4, PodUid, Prefix
-from common.model.ledger import Address, AddressState, Pool
+from common.model.ledger import Address, AddressState, LastUse, Pool
 from common.model.pod import PodRequest
 from common.node.windows.pool import addresses_of
 
@@ -78,7 +78,8 @@ def adopted_pool(primary: Interface, pods: Mapping[PodUid, PodRequest], now: flo
     for prefix in prefixes:
         for ip in addresses_of(prefix):
             addresses[ip] = _taken(ip, prefix, named.get(ip), now)
-    return Pool(addresses=addresses, prefixes=prefixes, suspect=False)
+    uses = {str(key): LastUse(found=True, at=now) for key in (*primary.secondary_ips, *prefixes)}
+    return Pool(addresses=addresses, prefixes=prefixes, suspect=False, uses=uses)
 
 
 def known_in(pool: Pool, epoch: str, now: float) -> Pool:
@@ -104,6 +105,7 @@ def known_in(pool: Pool, epoch: str, now: float) -> Pool:
         pool,
         addresses={**out_of_prefixes, **pool.addresses, **free},
         missing={**pool.missing, **dict.fromkeys(unshown, now)},
+        uses={**pool.uses, **{str(key): LastUse(found=True, at=now) for key in unshown}},
         look_at=now + LOOK_AGAIN_SECONDS,
         released_at=now if releasing(pool) else pool.released_at,
         epoch=epoch,
@@ -181,6 +183,29 @@ def releasing(pool: Pool) -> tuple[str, ...]:
 
 def held(pool: Pool) -> set[str]:
     return {*pool.addresses, *pool.prefixes}
+
+
+def last_use(pool: Pool, key: Ipv4 | Prefix) -> LastUse:
+    """Of an address or prefix on record. Where nothing is known of it, it counts as found when it came."""
+    address = pool.addresses.get(Ipv4(key))
+    came = address.since if address is not None else pool.prefixes.get(Prefix(key), 0.0)
+    return pool.uses.get(key) or LastUse(found=True, at=came)
+
+
+def noted(pool: Pool, address: Address, uid: PodUid, at: float, *, word_at: float = 0.0) -> Pool:
+    """The pool with what is known of an address, or of its prefix: the pod has it, or had it until the API server's
+    word."""
+    key = address.prefix or address.ip
+    use = msgspec.structs.replace(last_use(pool, key), pod_uid=uid, at=at, word_at=word_at)
+    return msgspec.structs.replace(pool, uses={**pool.uses, key: use})
+
+
+def without_what_left(pool: Pool) -> Pool:
+    """The pool without uses of what is not on record any more."""
+    on_record = {*held(pool), *pool.releasing_prefixes}
+    if pool.uses.keys() <= on_record:
+        return pool
+    return msgspec.structs.replace(pool, uses={key: use for key, use in pool.uses.items() if key in on_record})
 
 
 def kept_back(pool: Pool, keys: AbstractSet[str], since: float) -> Pool:
@@ -263,14 +288,16 @@ def _found(
     unknown = [ip for ip in primary.secondary_ips if ip not in pool.addresses]
     unknown_prefixes = sorted(set(primary.prefixes) - known, key=IPv4Network)
     odd = bool(unknown or unknown_prefixes)
-    addresses, prefixes = {**pool.addresses}, {**pool.prefixes}
+    addresses, prefixes, uses = {**pool.addresses}, {**pool.prefixes}, {**pool.uses}
     for ip in unknown:
         if ip not in hidden and not expecting:
             addresses[ip] = Address(ip=ip, state=AddressState.COOLING, since=now, unasked=True)
+            uses[ip] = LastUse(found=True, at=now)
     for prefix in unknown_prefixes:
         if prefix not in hidden and not expecting:
             prefixes[prefix] = now
+            uses[prefix] = LastUse(found=True, at=now)
             for ip in addresses_of(prefix):
                 found = Address(ip=ip, prefix=prefix, state=AddressState.COOLING, since=now, unasked=True)
                 addresses.setdefault(ip, found)
-    return msgspec.structs.replace(pool, addresses=addresses, prefixes=prefixes), odd
+    return msgspec.structs.replace(pool, addresses=addresses, prefixes=prefixes, uses=uses), odd

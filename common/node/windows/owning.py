@@ -7,7 +7,7 @@ import msgspec
 
 from common.model.actions import Annotate
 from common.model.errors import Conflict, NotFound, OutsideError
-from common.model.ids import Ipv4, PodUid
+from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, InstanceFacts, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.notice import EventReason, Severity
@@ -16,14 +16,26 @@ from common.model.pod import PodRequest, is_live
 from common.node.confirming import ask_about_pod
 from common.node.retry import PASSING
 from common.node.state import NodeState, Planning
-from common.node.windows.contents import address_named, address_of, is_lost, named_by, prefix_of, reserved
+from common.node.windows.contents import (
+    address_named,
+    address_of,
+    is_lost,
+    last_use,
+    named_by,
+    noted,
+    prefix_of,
+    reserved,
+)
+from common.node.windows.pool import addresses_of
 from common.node.windows.subjects import pool_of
 from common.rules import subjects
 
 
 def put(state: Planning, address: Address) -> None:
+    """On record as its pod's."""
     pool = pool_of(state)
-    state.set_pool(msgspec.structs.replace(pool, addresses={**pool.addresses, address.ip: address}))
+    pool = msgspec.structs.replace(pool, addresses={**pool.addresses, address.ip: address})
+    state.set_pool(noted(pool, address, address.pod_uid, state.now))
 
 
 def owned(address: Address, pod: PodRequest, now: float, *, annotated: bool) -> Address:
@@ -118,6 +130,7 @@ def annotate(state: Planning, instance: InstanceFacts) -> None:
                     name=pod.name,
                     annotation=PRIVATE_IPV4,
                     value=f"{address.ip}/{length}",
+                    instance_id=instance.instance_id,
                 )
             )
 
@@ -150,7 +163,8 @@ def _is_of(address: Address, uid: PodUid) -> bool:
 
 
 def _rests(pool: Pool, uid: PodUid, now: float, but: AbstractSet[str] = frozenset()) -> Pool:
-    """The pod's addresses begin to rest, all `but` some; those that are not the node's any more leave the record."""
+    """The pod's addresses begin to rest, all `but` some, by the API server's word; those that are not the node's any
+    more leave the record."""
     addresses = dict(pool.addresses)
     for ip, address in pool.addresses.items():
         if not _is_of(address, uid) or ip in but:
@@ -159,26 +173,41 @@ def _rests(pool: Pool, uid: PodUid, now: float, but: AbstractSet[str] = frozense
             del addresses[ip]
         else:
             addresses[ip] = Address(ip=ip, prefix=address.prefix, state=AddressState.COOLING, since=now)
+            pool = noted(pool, address, uid, now, word_at=now)
     missing = {k: at for k, at in pool.missing.items() if k in addresses or k in pool.prefixes}
     return msgspec.structs.replace(pool, addresses=addresses, missing=missing)
 
 
 def reviewed(state: NodeState, found: Reviewed) -> None:
-    """Addresses that were found in EC2: a living pod's are its own, the others are nobody's."""
+    """Addresses that were found in EC2: a living pod's are its own, the others are nobody's. What is free and no living
+    pod has may be given back by this word."""
     pool = state.ledger.pool
-    if pool is None or not any(a.unasked for a in pool.addresses.values()):
+    if pool is None:
         return
     named = reserved({pod.uid: pod for pod in found.pods if not pod.finished}, pool.addresses.keys(), pool.prefixes)
     addresses = dict(pool.addresses)
     for ip, address in pool.addresses.items():
-        pod = named.get(ip)
-        if not address.unasked or address.since > found.began_at:
-            continue
-        if pod is None:
+        if address.unasked and address.since <= found.began_at and ip not in named:
             addresses[ip] = msgspec.structs.replace(address, unasked=False)
-        else:
-            addresses[ip] = owned(address, pod, state.now, annotated=True)
-    state.set_pool(msgspec.structs.replace(pool, addresses=addresses))
+    on_record = {a.pod_uid: ip for ip, a in addresses.items() if a.state is AddressState.ASSIGNED}
+    for ip, pod in named.items():
+        known = addresses.get(ip) or Address(ip=ip, prefix=prefix_of(ip, pool.prefixes))
+        free = known.unasked or known.state is AddressState.WARM
+        if free and (ip in addresses or known.prefix is not None) and on_record.get(pod.uid, ip) == ip:
+            addresses[ip] = owned(known, pod, state.now, annotated=True)
+            pool = noted(pool, known, pod.uid, state.now)
+    had = {ip for ip, a in addresses.items() if a.state is AddressState.ASSIGNED}
+    uses = dict(pool.uses)
+    free_ones: list[Ipv4 | Prefix] = [*(ip for ip, a in addresses.items() if a.prefix is None), *pool.prefixes]
+    for key in free_ones:
+        use = last_use(pool, key)
+        if use.word_at < use.at <= found.began_at and had.isdisjoint(_within(pool, key)):
+            uses[key] = msgspec.structs.replace(use, word_at=found.began_at)
+    state.set_pool(msgspec.structs.replace(pool, addresses=addresses, uses=uses))
+
+
+def _within(pool: Pool, key: Ipv4 | Prefix) -> tuple[Ipv4, ...]:
+    return addresses_of(Prefix(key)) if key in pool.prefixes else (Ipv4(key),)
 
 
 def not_annotated(state: NodeState, action: Annotate, error: OutsideError) -> None:

@@ -12,7 +12,7 @@ from common.node.branch.reviewing import review
 from common.node.capacity import advertise
 from common.node.state import NEVER, Planning
 from common.node.windows.assigning import ask, why_none
-from common.node.windows.contents import known_in, reserved
+from common.node.windows.contents import known_in, reserved, without_what_left
 from common.node.windows.looking import look
 from common.node.windows.owning import annotate, observe_annotations, owned, put, release_ended
 from common.node.windows.pool import (
@@ -55,7 +55,7 @@ def keep_windows(state: Planning, node: NodeFacts) -> None:
         # Who has which address is not known: none is given to a pod or to EC2.
         state.look_at(state.now + COMPARED_SECONDS)
         return
-    state.set_pool(rested(known_in(state.ledger.pool or Pool(), epoch, state.now), state.now))
+    state.set_pool(rested(without_what_left(known_in(state.ledger.pool or Pool(), epoch, state.now)), state.now))
     observe_annotations(state)
     _ask_about_found(state)
     pool = pool_of(state)

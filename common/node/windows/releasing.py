@@ -1,7 +1,9 @@
-"""What a pool has above its targets is given back to EC2. An UnassignPrivateIpAddresses is never repeated before EC2
-was looked at so late that the first cannot take effect any more, for EC2 may have handed the same addresses out again
-meanwhile."""
+"""What a pool has above its targets is given back to EC2, each address and prefix by what is known of its last use. An
+UnassignPrivateIpAddresses is never repeated before EC2 was looked at so late that the first cannot take effect any
+more, for EC2 may have handed the same addresses out again meanwhile; and none is made beside an
+AssignPrivateIpAddresses whose outcome is not known."""
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -11,58 +13,88 @@ from common.model.errors import Invalid, NotFound, OutsideError, Unsure
 from common.model.ids import EniId, Ipv4, Prefix
 from common.model.ledger import AddressState, Pool
 from common.model.warrant import Warrant
+from common.node.branch.reviewing import review
 from common.node.state import NodeState, Planning
-from common.node.windows.contents import held, kept_back, releasing
-from common.node.windows.pool import GiveBack, WarmTargets, addresses_of, releasable
-from common.node.windows.subjects import RELEASE, pool_of
-from common.rules.release_gate import Evidence, warrant
+from common.node.windows.contents import held, kept_back, last_use, releasing
+from common.node.windows.looking import look
+from common.node.windows.pool import REST_SECONDS, GiveBack, WarmTargets, addresses_of, releasable
+from common.node.windows.subjects import ASK, RELEASE, pool_of
+from common.rules.release_gate import Evidence, Lack, Refusal, joined, warrant
 
 
 def give_back(
     state: Planning, eni_id: EniId, targets: WarmTargets, slots: int, waiting: int, names: frozenset[Ipv4]
 ) -> None:
-    """What is above the targets; nothing while an earlier call may yet take effect."""
+    """What is above the targets and the gate gives leave for; nothing while an earlier call may yet take effect."""
     pool = pool_of(state)
-    if not state.desired.complete or releasing(pool):
+    if not state.desired.complete or releasing(pool) or pool.assigning or state.busy & set(ASK.values()):
         return
     excess = releasable(pool, targets, slots, waiting, names)
     if excess == GiveBack() or not state.may(RELEASE):
         return
-    prefixes = () if excess.addresses else excess.prefixes
-    leave = warrant(
-        Evidence(
-            eni_id=eni_id,
-            addresses=excess.addresses,
-            prefixes=prefixes,
-            complete=state.desired.complete,
-            claimed=_claimed(pool, excess.addresses, prefixes, names),
-            made=True,
-            used=False,  # What is free in the record has rested, and its last owner was asked about.
-        ),
-        state.now,
-    )
-    if isinstance(leave, Warrant):
-        _unassign(state, eni_id, excess, leave)
-
-
-def _claimed(pool: Pool, ips: tuple[Ipv4, ...], prefixes: tuple[Prefix, ...], names: frozenset[Ipv4]) -> bool:
-    """Whether a living pod of the instance, by its annotation or our record, has one of them."""
-    had = names | {a.ip for a in pool.addresses.values() if a.state is AddressState.ASSIGNED}
-    return not had.isdisjoint(ips) or any(not had.isdisjoint(addresses_of(prefix)) for prefix in prefixes)
-
-
-def _unassign(state: Planning, eni_id: EniId, excess: GiveBack, leave: Warrant) -> None:
-    pool = msgspec.structs.replace(pool_of(state), released_at=state.now)
+    had = names | _had(state)
     if excess.addresses:
+        found = [warrant(evidence_of(state, eni_id, ip, had), state.now) for ip in excess.addresses]
+    else:
+        found = [warrant(evidence_of(state, eni_id, prefix, had), state.now) for prefix in excess.prefixes]
+    leaves = [one for one in found if isinstance(one, Warrant)]
+    if leaves:
+        _unassign(state, joined(leaves))
+    _seek(state, eni_id, [one for one in found if isinstance(one, Refusal)])
+
+
+def evidence_of(state: Planning, eni_id: EniId, key: Ipv4 | Prefix, had: AbstractSet[Ipv4]) -> Evidence:
+    """Of an address or prefix that is free on record. `had`: addresses of living pods."""
+    pool = pool_of(state)
+    use = last_use(pool, key)
+    prefix = Prefix(key) if key in pool.prefixes else None
+    return Evidence(
+        eni_id=eni_id,
+        addresses=(Ipv4(key),) if prefix is None else (),
+        prefixes=() if prefix is None else (prefix,),
+        complete=state.desired.complete,
+        claimed=not had.isdisjoint((Ipv4(key),) if prefix is None else addresses_of(prefix)),
+        made=not use.found,
+        owner=use.pod_uid if use.pod_uid or use.found else None,
+        in_use_at=use.at,
+        rest=REST_SECONDS,
+        word_at=use.word_at,
+        looked_at=0.0 if key in pool.missing else pool.looked_at,
+    )
+
+
+def _had(state: Planning) -> set[Ipv4]:
+    """Addresses that pods have by our record, or by that of another node name of the instance."""
+    others = (s.ledger for s in state.desired.sharers if s.ledger is not None and not s.ledger.yielded)
+    pools = [pool_of(state), *(other.pool for other in others if other.pool is not None)]
+    return {a.ip for pool in pools for a in pool.addresses.values() if a.state is AddressState.ASSIGNED}
+
+
+def _seek(state: Planning, eni_id: EniId, refusals: Iterable[Refusal]) -> None:
+    """What the gate found lacking, where there is somebody to ask."""
+    for refusal in refusals:
+        if refusal.until > state.now:
+            state.look_at(refusal.until)
+        elif refusal.lack is Lack.WORD:
+            review(state, [])
+        elif refusal.lack is Lack.LOOK:
+            if not 0.0 < pool_of(state).look_at <= state.now:
+                state.set_pool(msgspec.structs.replace(pool_of(state), look_at=state.now))
+            look(state, eni_id)
+
+
+def _unassign(state: Planning, leave: Warrant) -> None:
+    pool = msgspec.structs.replace(pool_of(state), released_at=state.now)
+    if leave.addresses:
         addresses = {**pool.addresses}
-        for ip in excess.addresses:
+        for ip in leave.addresses:
             addresses[ip] = msgspec.structs.replace(addresses[ip], state=AddressState.RELEASING, since=state.now)
         state.set_pool(msgspec.structs.replace(pool, addresses=addresses))
-        state.start(UnassignAddresses(subject=RELEASE, eni_id=eni_id, addresses=excess.addresses, warrant=leave))
+        state.start(UnassignAddresses(subject=RELEASE, eni_id=leave.eni_id, addresses=leave.addresses, warrant=leave))
     else:
-        left = {p: since for p, since in pool.prefixes.items() if p not in excess.prefixes}
-        state.set_pool(msgspec.structs.replace(pool, prefixes=left, releasing_prefixes=excess.prefixes))
-        state.start(UnassignPrefixes(subject=RELEASE, eni_id=eni_id, prefixes=excess.prefixes, warrant=leave))
+        left = {p: since for p, since in pool.prefixes.items() if p not in leave.prefixes}
+        state.set_pool(msgspec.structs.replace(pool, prefixes=left, releasing_prefixes=leave.prefixes))
+        state.start(UnassignPrefixes(subject=RELEASE, eni_id=leave.eni_id, prefixes=leave.prefixes, warrant=leave))
 
 
 def done(state: NodeState, action: Unassign) -> None:

@@ -103,9 +103,9 @@ class Pods:
         return self.pods.get(node, [])
 
 
-def whole_store() -> Store:
+def whole_store(client: FakeRedis | None = None) -> Store:
     """Everything was listed."""
-    store = Store.on(FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
+    store = Store.on(client or FakeRedis(server=fakeredis.FakeServer()), keys.prefix("blue"))
     store.desired.begin_full_list()
     store.desired.finish_full_list()
     return store
@@ -119,9 +119,9 @@ def clean(cloud: Cloud) -> int:
 
 
 class Sweeps:
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self.cloud, self.clock = Cloud(), VirtualClock()
-        self.store = whole_store()
+        self.store = store or whole_store()
         self.kube = Pods()
 
     def run(self, *, after: float = 1800.0) -> tuple[int, int, bool]:
@@ -234,6 +234,21 @@ def test_gone_or_in_use_meanwhile_is_fine_and_holds_up_no_other() -> None:
     assert "eni-4" not in one.cloud.left()
     one.cloud.refuse = lambda _: None
     assert one.run() == (4, 4, False)
+
+
+def test_nothing_is_deleted_beside_a_ledger_that_cannot_be_read() -> None:
+    """Nobody knows what it claims, not even of which instance it is."""
+    client = FakeRedis(server=fakeredis.FakeServer())
+    one = Sweeps(store=whole_store(client))
+    one.cloud.put("eni-1", OURS)
+    one.run()
+    spot, ledgers = keys.ledger(keys.prefix("blue"), NodeName("odd")), keys.ledgers(keys.prefix("blue"))
+    client.set(spot, b"\xc1")
+    client.sadd(ledgers, "odd")
+    assert one.run() == (1, 0, False)
+    assert one.cloud.left() == {"eni-1"}
+    client.delete(spot)
+    assert one.run() == (1, 1, False)
 
 
 def test_throttled_the_pass_ends_and_the_next_goes_on() -> None:

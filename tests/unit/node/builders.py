@@ -391,7 +391,7 @@ def leave(eni: EniId, *, addresses: tuple[Ipv4, ...] = (), prefixes: tuple[Prefi
     """To take away what was made here and never used."""
     found = warrant(
         Evidence(
-            eni_id=eni, addresses=addresses, prefixes=prefixes, complete=True, claimed=False, made=True, used=False
+            eni_id=eni, addresses=addresses, prefixes=prefixes, complete=True, claimed=False, made=True, owner=None
         ),
         NOW,
     )

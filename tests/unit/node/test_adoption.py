@@ -343,6 +343,17 @@ def test_a_pod_whose_annotation_cannot_be_read_keeps_what_was_made_for_it() -> N
     assert [(b.state, b.pod_uid) for b in after.branches.values()] == [(BranchState.ASSIGNED, "uid-a")]
 
 
+def test_what_was_made_for_a_pod_whose_annotation_names_others_on_record_rests() -> None:
+    """Redis came back from before it was made, and the pod got others: nobody else will ever name it."""
+    has = branch("a")
+    found = branch_interface("a", eni_id=EniId("eni-forgotten"))
+    after = adopted(ledger(has), found, pods=(pod("a", eni_annotation=names(has)),))
+    assert {b.eni_id: b.state for b in after.branches.values()} == {
+        has.eni_id: BranchState.ASSIGNED,
+        found.eni_id: BranchState.COOLING,
+    }
+
+
 @pytest.mark.parametrize("tagged", [None, "0", "121", "5000", "x"])
 def test_what_is_found_without_a_vlan_that_exists_makes_a_ledger_that_can_be_read_again(tagged: str | None) -> None:
     """By its tag or by a forged annotation: the record would be set aside at each run."""

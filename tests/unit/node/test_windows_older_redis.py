@@ -8,7 +8,7 @@ import pytest
 from common.model import actions as act
 from common.model.config import ClusterConfig
 from common.model.ids import Ipv4, PodUid, Prefix
-from common.model.ledger import Address, AddressState, Pool
+from common.model.ledger import Address, AddressState, LastUse, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.pod import PodRequest
 from common.node.windows.contents import LOOK_AGAIN_SECONDS, compared, known_in
@@ -84,7 +84,8 @@ def test_a_pod_gets_no_address_that_an_older_record_calls_free() -> None:
 
 def test_before_everything_is_compared_nothing_is_given_to_pods_or_to_ec2() -> None:
     warm = {ip: Address(ip=ip, since=1.0) for ip in (Ipv4(f"10.0.3.{n}") for n in range(20, 28))}
-    given_back = kept(old_pool(addresses=warm), epoch=BEFORE).actions
+    nobodys = {ip: LastUse(at=1.0) for ip in warm}
+    given_back = kept(old_pool(addresses=warm, uses=nobodys), epoch=BEFORE).actions
     assert [a for a in given_back if isinstance(a, act.UnassignAddresses)]
     done = kept(old_pool(addresses=warm), pod("a", 0, addresses=1), epoch=None)
     assert done.actions == ()

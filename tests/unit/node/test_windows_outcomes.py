@@ -9,7 +9,7 @@ from common.model import actions as act
 from common.model import errors
 from common.model.errors import OutsideError
 from common.model.ids import Ipv4, PodUid, Prefix
-from common.model.ledger import Address, AddressState, Pool
+from common.model.ledger import Address, AddressState, LastUse, Pool
 from common.model.names import PRIVATE_IPV4
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.node.planner import Applied, apply
@@ -69,8 +69,14 @@ def after(result: Applied) -> Pool:
 
 def test_what_ec2_gave_is_warm_and_looked_for() -> None:
     got = after(done(pool(assigning=2), ASSIGN, (A, B)))
-    assert got == pool(addresses={ip: Address(ip=ip, since=NOW) for ip in (A, B)}, fresh={A: NOW, B: NOW})
-    assert after(done(pool(assigning=1), ASSIGN_PREFIX, (P,))) == pool(prefixes={P: NOW}, fresh={P: NOW})
+    nobodys = LastUse(at=NOW)
+    assert got == pool(
+        addresses={ip: Address(ip=ip, since=NOW) for ip in (A, B)},
+        fresh={A: NOW, B: NOW},
+        uses={A: nobodys, B: nobodys},
+    )
+    got = after(done(pool(assigning=1), ASSIGN_PREFIX, (P,)))
+    assert got == pool(prefixes={P: NOW}, fresh={P: NOW}, uses={P: nobodys})
 
 
 def test_what_ec2_gives_again_while_it_is_given_back_stays() -> None:
@@ -157,7 +163,9 @@ def test_a_pods_annotation_is_recorded_and_told() -> None:
 
 def test_an_address_that_somebody_elses_annotation_does_not_name_rests() -> None:
     result = done(pool(addresses={A: OWNED}), ANNOTATE, f"{B}/19")
-    assert result.ledger.pool == pool(addresses={A: Address(ip=A, state=AddressState.COOLING, since=NOW)})
+    resting = Address(ip=A, state=AddressState.COOLING, since=NOW)
+    use = LastUse(found=True, pod_uid=UID, at=NOW, word_at=NOW)
+    assert result.ledger.pool == pool(addresses={A: resting}, uses={A: use})
     assert result.notices == ()
 
 

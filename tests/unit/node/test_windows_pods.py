@@ -7,14 +7,22 @@ import pytest
 
 from common.model import actions as act
 from common.model.config import ClusterConfig
-from common.model.ids import Ipv4, Prefix
-from common.model.ledger import Address, AddressState, Backoff, Ledger, Pool
+from common.model.desired import Sharer
+from common.model.ids import Ipv4, NodeName, PodUid, Prefix
+from common.model.ledger import Address, AddressState, Backoff, LastUse, Ledger, Pool
 from common.model.names import PRIVATE_IPV4
+from common.model.node import NodeView
+from common.model.outcome import Done, Reviewed
 from common.model.pod import PodRequest
-from common.node.state import ANNOTATION_SEEN_SECONDS
+from common.model.warrant import Ground
+from common.node.planner import apply
+from common.node.state import ANNOTATION_SEEN_SECONDS, Planning
 from common.node.windows.assigning import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
-from common.node.windows.contents import SETTLED_SECONDS, adopted_pool
+from common.node.windows.contents import SETTLED_SECONDS, adopted_pool, compared, releasing
+from common.node.windows.pool import REST_SECONDS, PoolMode, targets_for
+from common.node.windows.releasing import give_back
 from tests.unit.node.builders import (
+    NODE,
     NOW,
     PRIMARY,
     cninode,
@@ -42,7 +50,10 @@ def windows_pod(name: str = "a", **fields: Any) -> PodRequest:
 
 
 def pool(*addresses: Address, **fields: Any) -> Pool:
-    return Pool(**{"addresses": {a.ip: a for a in addresses}, "suspect": False, **fields})
+    """Nobody has had what is free."""
+    came = {**{a.ip: a.since for a in addresses if a.prefix is None}, **fields.get("prefixes", {})}
+    uses = {key: LastUse(at=at) for key, at in came.items()}
+    return Pool(**{"addresses": {a.ip: a for a in addresses}, "suspect": False, "uses": uses, **fields})
 
 
 def warm(*ips: Ipv4) -> list[Address]:
@@ -205,9 +216,179 @@ def test_a_release_is_not_repeated_while_the_first_may_take_effect(unsettled: Po
     assert kinds(kept(late).actions) == ["InspectPool"], "and then EC2 says whether it has"
 
 
-def test_pods_get_new_addresses_while_a_release_is_unsettled_but_looked_at() -> None:
-    releasing = pool(Address(ip=D, state=AddressState.RELEASING), released_at=NOW - 5, looked_at=NOW - 4)
-    assert kinds(kept(releasing, windows_pod()).actions) == ["AssignAddresses"]
+@pytest.mark.parametrize("unsettled", UNSETTLED)
+def test_nothing_is_asked_for_beside_a_release_whose_outcome_is_not_known(unsettled: Pool) -> None:
+    """One look, while the call may yet take effect, settles nothing: EC2 would hand out what that call takes."""
+    waits = [windows_pod(name) for name in "abcd"]
+    looked = msgspec.structs.replace(unsettled, released_at=NOW - 5, looked_at=NOW - 4)
+    done = kept(looked, *waits)
+    assert kinds(done.actions) == ["Annotate"] * 3, "what is there is given"
+    assert done.look_again == NOW - 5 + SETTLED_SECONDS
+    assert ["known what it has got back" in notice.message for notice in done.notices] == [True]
+    gone = compared(looked, primary(secondary_ips=(A, B, C)), NOW - 4, NOW - 4).pool
+    assert "AssignAddresses" in kinds(kept(gone, *waits).actions), "a look that shows that it took effect settles it"
+    kept_on = primary(secondary_ips=(A, B, C, D), prefixes=(P,))
+    late = compared(looked, kept_on, NOW - 5 + SETTLED_SECONDS, NOW - 5 + SETTLED_SECONDS).pool
+    assert releasing(late) == (), "and so does one so late that it cannot take effect any more"
+
+
+@pytest.mark.parametrize("config", [IPAM, PREFIX_MODE])
+def test_nothing_is_asked_for_beside_a_release_under_way(config: ClusterConfig) -> None:
+    assert kinds(kept(pool(), windows_pod(), config=config, busy=["pool/release"]).actions) == []
+
+
+@pytest.mark.parametrize("asking", ["pool", "pool/prefixes"])
+def test_nothing_is_given_back_beside_an_assignment(asking: str) -> None:
+    assert kept(pool(*warm(A, B, C, D, E), assigning=1), busy=[asking]).actions == ()
+    assert kept(pool(*warm(A, B, C, D, E)), busy=[asking]).actions == ()
+    assert kinds(kept(pool(*warm(A, B, C, D, E), assigning=1)).actions) == ["InspectPool"], "nor where it was lost"
+
+
+# --- what is given back is given back on evidence
+
+HAD = LastUse(pod_uid=PodUid("uid-gone"), at=NOW - 40, word_at=NOW - 40)
+"""A pod had it, and the API server said that it ended."""
+FOUND = LastUse(found=True, at=NOW - 40, word_at=NOW - 5)
+LOOKED = NOW - 20
+SURPLUS = {
+    "an address": ((*warm(A, B, C), Address(ip=D, since=2.0)), {}, D),
+    "a prefix": (warm(A, B, C), {P: 1.0}, P),
+}
+
+
+def surplus(which: str, use: LastUse | None, **fields: Any) -> Pool:
+    addresses, prefixes, key = SURPLUS[which]
+    uses: dict[str, LastUse] = dict.fromkeys((A, B, C), LastUse(at=1.0))
+    if use is not None:
+        uses[key] = use
+    return pool(*addresses, prefixes=prefixes, uses=uses, looked_at=LOOKED, **fields)
+
+
+def unassigned(done: Any) -> list[str]:
+    return [
+        key
+        for a in done.actions
+        if isinstance(a, act.UnassignAddresses | act.UnassignPrefixes)
+        for key in (a.addresses if isinstance(a, act.UnassignAddresses) else a.prefixes)
+    ]
+
+
+@pytest.mark.parametrize("which", SURPLUS)
+@pytest.mark.parametrize(
+    ("use", "ground"),
+    [
+        pytest.param(LastUse(at=NOW), Ground.UNUSED, id="nobody had it since it was assigned"),
+        pytest.param(HAD, Ground.ENDED, id="its pod ended"),
+        pytest.param(FOUND, Ground.ENDED, id="it was found, asked about and looked at"),
+    ],
+)
+def test_with_evidence_it_is_given_back(which: str, use: LastUse, ground: Ground) -> None:
+    done = kept(surplus(which, use), record={"audit_at": NOW + 500})
+    assert unassigned(done) == [SURPLUS[which][2]]
+    assert [a.warrant.ground for a in done.actions if isinstance(a, act.Unassign)] == [ground]
+
+
+@pytest.mark.parametrize("which", SURPLUS)
+@pytest.mark.parametrize(
+    ("use", "instead", "again"),
+    [
+        pytest.param(msgspec.structs.replace(HAD, word_at=0.0), ["Review"], None, id="nobody was asked"),
+        pytest.param(msgspec.structs.replace(HAD, word_at=NOW - 41), ["Review"], None, id="asked before the last use"),
+        pytest.param(
+            LastUse(pod_uid=PodUid("uid-gone"), at=NOW - 29, word_at=NOW - 29), [], NOW + 1, id="it has not rested"
+        ),
+        pytest.param(msgspec.structs.replace(FOUND, word_at=0.0), ["Review"], None, id="found and not asked about"),
+        pytest.param(
+            msgspec.structs.replace(FOUND, at=LOOKED - 9, word_at=NOW),
+            [],
+            LOOKED - 9 + REST_SECONDS,
+            id="found and not rested",
+        ),
+        pytest.param(None, ["Review"], None, id="on record without a last use"),
+    ],
+)
+def test_without_evidence_it_is_kept_and_the_evidence_sought(
+    which: str, use: LastUse | None, instead: list[str], again: float | None
+) -> None:
+    done = kept(surplus(which, use), record={"audit_at": NOW + 500})
+    assert (unassigned(done), kinds(done.actions)) == ([], instead)
+    if again is not None:
+        assert done.look_again == again
+
+
+@pytest.mark.parametrize("which", SURPLUS)
+def test_what_was_found_is_looked_at_once_more_before_it_goes(which: str) -> None:
+    lacking = msgspec.structs.replace(surplus(which, FOUND), looked_at=NOW - 31)
+    done = kept(lacking, record={"audit_at": NOW + 500})
+    assert kinds(done.actions) == ["InspectPool"]
+    failing = {"pool/look": Backoff(not_before=NOW + 20, attempts=5)}
+    waits = kept(lacking, record={"audit_at": NOW + 500, "backoffs": failing})
+    assert (waits.actions, waits.look_again) == ((), NOW + 20), "at the look's own pace"
+
+
+def test_of_several_those_with_evidence_are_given_back_in_one_call() -> None:
+    uses = {ip: LastUse(at=1.0) for ip in (A, B, C, D)} | {E: msgspec.structs.replace(HAD, word_at=0.0)}
+    done = kept(pool(*warm(A, B, C, D, E), uses=uses))
+    assert (unassigned(done), sorted(kinds(done.actions))) == ([D], ["Review", "UnassignAddresses"])
+
+
+def test_what_another_name_of_the_instance_has_on_record_is_kept() -> None:
+    has = ledger(pool=pool(owned(D, windows_pod("other"))))
+    shared = Sharer(name=NodeName("other"), view=NodeView(node=None), ledger=has)
+    about = node(os="windows", capacity={PRIVATE_IPV4: "9"})
+    wished = desired(of=about, cni=cninode(os_label="windows"), config=IPAM)
+    state = Planning(
+        ledger=of_windows(pool(*warm(A, B, C, D))),
+        desired=msgspec.structs.replace(wished, sharers=(shared,)),
+        snapshot=None,
+        now=NOW,
+        jitter=0.0,
+        busy=frozenset(),
+        options=options(limits()),
+    )
+    give_back(state, PRIMARY, targets_for(IPAM, PoolMode.SECONDARY), 9, 0, frozenset())
+    assert state.actions == []
+
+
+def test_a_life_of_an_address_leaves_the_evidence_on_record() -> None:
+    """Assigned, given to a pod, left by it: who had it, since when it is free and by whose word."""
+    got = apply(
+        of_windows(pool(assigning=1)),
+        act.AssignAddresses(subject="pool", eni_id=PRIMARY, count=1),
+        Done(value=(A,)),
+        now=NOW,
+        jitter=0.5,
+    ).ledger
+    assert got.pool is not None
+    assert got.pool.uses == {A: LastUse(at=NOW)}
+    had = contents(kept(got.pool, windows_pod(), now=NOW + 1))
+    assert had.uses[A] == LastUse(pod_uid=PodUid("uid-a"), at=NOW + 1)
+    gone = act.ConfirmGone(subject="pod/uid-a", pod_uid=PodUid("uid-a"), namespace="default", name="a")
+    ended = apply(of_windows(had), gone, Done(value=True), now=NOW + 9, jitter=0.5).ledger.pool
+    assert ended is not None
+    assert ended.uses[A] == LastUse(pod_uid=PodUid("uid-a"), at=NOW + 9, word_at=NOW + 9)
+
+
+def test_a_review_is_the_word_about_what_no_living_pod_has() -> None:
+    unknown = pool(Address(ip=A, since=1.0), Address(ip=B, since=1.0), prefixes={P: 1.0}, uses={})
+    alive = windows_pod(ip_annotation=f"{B}/19")
+    asked = act.Review(subject="review", nodes=(NODE,), eni_ids=())
+    found = Reviewed(began_at=NOW - 1, pods=(alive,), interfaces=())
+    after = apply(of_windows(unknown), asked, Done(value=found), now=NOW, jitter=0.5).ledger.pool
+    assert after is not None
+    assert {key: use.word_at for key, use in after.uses.items()} == {A: NOW - 1, P: NOW - 1, B: 0.0}
+    assert after.addresses[B].pod_uid == alive.uid, "the watch has not shown it yet"
+
+
+def test_a_review_gives_a_pod_that_has_an_address_no_second_one() -> None:
+    """Its annotation names another, which anybody may have written."""
+    forged = windows_pod(ip_annotation=f"{B}/19")
+    before = pool(owned(A, forged, annotated=True), Address(ip=B, since=1.0), uses={})
+    asked = act.Review(subject="review", nodes=(NODE,), eni_ids=())
+    found = Reviewed(began_at=NOW - 1, pods=(forged,), interfaces=())
+    after = apply(of_windows(before), asked, Done(value=found), now=NOW, jitter=0.5).ledger.pool
+    assert after is not None
+    assert (after.addresses, after.uses[B].word_at) == (before.addresses, NOW - 1)
 
 
 def test_the_pool_is_filled_up_when_a_burst_is_over_and_at_once_where_a_pod_waits() -> None:
@@ -265,8 +446,10 @@ def test_near_the_limit_of_ec2_pods_that_come_together_share_a_call(
 def test_a_switch_to_prefixes_gives_the_free_addresses_back_and_keeps_those_in_use() -> None:
     alive = windows_pod(ip_annotation=f"{A}/19")
     done = kept(pool(owned(A, alive, annotated=True, since=NOW - 60), *warm(B, C)), alive, config=PREFIX_MODE)
-    assert sorted(kinds(done.actions)) == ["AssignPrefixes", "UnassignAddresses"]
-    assert [a.addresses for a in done.actions if isinstance(a, act.UnassignAddresses)] == [(C, B)]
+    assert kinds(done.actions) == ["AssignPrefixes"]
+    got = msgspec.structs.replace(contents(done), assigning=0, prefixes={P: NOW})
+    then = kept(got, alive, config=PREFIX_MODE)
+    assert [a.addresses for a in then.actions if isinstance(a, act.UnassignAddresses)] == [(C, B)]
 
 
 def test_a_switch_back_gives_empty_prefixes_back() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.ec2.api import Ec2
-from common.model.ids import EniId, Ipv4
+from common.model.ids import EniId, Ipv4, PodUid
 from common.model.warrant import Ground, Warrant
 from common.rules.release_gate import EC2_LAG_SECONDS, Evidence, Lack, Refusal, warrant
 
@@ -30,7 +30,7 @@ def evidence(**fields: Any) -> Evidence:
         "complete": True,
         "claimed": False,
         "made": False,
-        "used": True,
+        "owner": PodUid("uid-a"),
         "in_use_at": NOW - 60,
         "rest": 60.0,
         "word_at": NOW - 1,
@@ -49,7 +49,7 @@ def test_with_all_evidence_there_is_a_warrant_for_what_it_is_about() -> None:
     [
         pytest.param({"complete": False}, Lack.LISTS, 0.0, id="lists are not complete"),
         pytest.param({"claimed": True}, Lack.CLAIMED, 0.0, id="somebody living has it"),
-        pytest.param({"claimed": True, "made": True, "used": False}, Lack.CLAIMED, 0.0, id="even one made and unused"),
+        pytest.param({"claimed": True, "made": True, "owner": None}, Lack.CLAIMED, 0.0, id="even one made and unused"),
         pytest.param({"in_use_at": NOW - 59}, Lack.REST, NOW + 1, id="it has not rested"),
         pytest.param({"word_at": 0.0}, Lack.WORD, 0.0, id="the API server was not asked"),
         pytest.param({"word_at": NOW - 61}, Lack.WORD, 0.0, id="it was asked before the last use"),
@@ -69,7 +69,7 @@ def test_what_is_lacking_refuses(fields: dict[str, Any], lack: Lack, until: floa
 
 
 def test_what_was_made_here_and_never_used_needs_neither_rest_nor_word_nor_look() -> None:
-    unused = evidence(made=True, used=False, in_use_at=NOW, word_at=0.0, looked_at=0.0)
+    unused = evidence(made=True, owner=None, in_use_at=NOW, word_at=0.0, looked_at=0.0)
     assert warrant(unused, NOW) == Warrant(eni_id=ENI, ground=Ground.UNUSED)
 
 
