@@ -570,9 +570,15 @@ FAULTS: tuple[Fault, ...] = (
         "Writer._finish",
         "self._store.desired.mark_compared(self._server)",
         "pass",
-        f"{WORLD} 'nothing_is_lost and windows-redis-restored-5s-old'",
+        f"{S}test_found_lives.py {S}test_restored_copies.py",
     ),
-    Fault("writer: restarts unnoticed", "Writer.check_redis", "!= self._server", "is self", "tests/unit/watcher"),
+    Fault(
+        "writer: restarts unnoticed",
+        "Writer.check_redis",
+        "!= self._server",
+        "is self",
+        f"{S}test_found_lives.py {S}test_restored_copies.py",
+    ),
     Fault(
         "writer: losses unnoticed",
         "Writer.check_redis",
