@@ -6,7 +6,7 @@ from common.model.ids import PodUid
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Ledger
 from common.model.pod import is_live
 from common.node.branch.claims import drop_pod
-from common.node.branch.releasing import RELEASED
+from common.node.branch.life import RELEASED
 from common.node.confirming import ask_about_pod
 from common.node.state import NodeState, Planning
 

@@ -300,13 +300,13 @@ def test_what_the_ledger_knows_and_what_is_no_branch_is_left_alone() -> None:
 
 
 def test_what_our_own_call_with_unknown_outcome_may_have_made_is_not_taken_for_a_stray() -> None:
-    begun = branch("a", BranchState.PLANNED, tried=True)
+    begun = branch("a", BranchState.CREATING)
     assert adopted(ledger(begun), branch_interface(begun, status="available")).branches == ledger(begun).branches
     for other in (
-        branch("a", BranchState.PLANNED, tried=False),
-        branch("a", BranchState.PLANNED, tried=True, vlan=VlanId(2)),
-        branch("b", BranchState.PLANNED, tried=True),
-        branch("a", BranchState.PLANNED, tried=True, trunk_id=EniId("eni-other")),
+        branch("a", BranchState.PLANNED),
+        branch("a", BranchState.CREATING, vlan=VlanId(2)),
+        branch("b", BranchState.CREATING),
+        branch("a", BranchState.CREATING, trunk_id=EniId("eni-other")),
     ):
         assert len(adopted(ledger(other), branch_interface(begun, status="available")).branches) == 2
 
