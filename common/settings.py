@@ -38,7 +38,7 @@ FILE_VARIABLE = "VPC_RC_SETTINGS_FILE"
 SECRETS_VARIABLE = "VPC_RC_SECRETS_DIR"
 """Names a folder with a file for each setting in it, as a Secret is mounted; environment and file win over it."""
 OTHERS = ("VPC_RC_DEMO_", "VPC_RC_TEST_")
-"""How names begin that are no settings: options of the demo, and what tests are told."""
+"""How names begin that are no settings: options of the demo and of tests."""
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP))?(_(PROTO|PORT|ADDR))?$")
 """What Kubernetes adds to a container's environment for each Service, where it may."""
 
@@ -261,7 +261,7 @@ class Settings(BaseSettings):
 
 
 def metadata_disabled() -> bool:
-    """Whether the SDK is told to leave instance metadata alone."""
+    """Whether the SDK leaves instance metadata alone."""
     return os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
 
 

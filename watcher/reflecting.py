@@ -65,7 +65,7 @@ def reflector(
 def follow(
     reflector: Reflector, stop: threading.Event, on_broken: Callable[[str], None], wanted: Callable[[], bool]
 ) -> threading.Thread:
-    """Step the reflector from a thread until `stop`, as long as it is `wanted`. A fault of our own in it is told to
+    """Step the reflector from a thread until `stop`, as long as it is `wanted`. A fault of our own in it goes to
     `on_broken`: without this kind the watcher is blind, and a fresh process may fare better."""
 
     def run() -> None:

@@ -49,7 +49,7 @@ class ReviewServer:
         missing: Callable[[], Sequence[str]],
         alive: Callable[[], bool],
     ) -> None:
-        """`missing`: what reviews need and cannot be told, in words; `/readyz` says them. `alive`: whether the process
+        """`missing`: what reviews need and is not known, in words; `/readyz` says them. `alive`: whether the process
         can go on at all; else `/healthz` asks for a restart."""
         self._reviews, self._clock, self._missing, self._alive = reviews, clock, missing, alive
         self._draining = False

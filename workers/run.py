@@ -160,7 +160,7 @@ def _tend(worker: Worker) -> None:
 
 
 def _end(stop: threading.Event) -> None:
-    """The process is told to end: nothing is begun any more, and it is over soon, whatever hangs."""
+    """A signal ends the process: nothing is begun any more, and it is over soon, whatever hangs."""
     stop.set()
 
     def end() -> None:

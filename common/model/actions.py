@@ -1,4 +1,4 @@
-"""What a worker can do for a node. Each action is one step towards what is wished: carried out at most once at a
+"""What a worker can do for a node. Each action is one step towards the desired state: carried out at most once at a
 time for its subject, safe to carry out again after a crash between any two lines.
 
 The planner records the intent in the ledger before an action starts; its outcome is applied after it ended.

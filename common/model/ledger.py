@@ -54,7 +54,7 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[GroupId, ...]
     """Of the primary interface."""
     limits: InstanceLimits | None = None
-    """As EC2 told them of a type that ours (common.model.limits) did not have."""
+    """As EC2 gives them for a type that common.model.limits does not have."""
     read_at: float = 0.0
     """Epoch seconds of the snapshot that showed it."""
 
@@ -292,4 +292,4 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     took: tuple[NodeName, ...] = ()
     """Node names whose ledgers' content was taken over into this one; they may forget it."""
     cooldown_seen: float | None = None
-    """Seconds; a change is told to people."""
+    """Seconds; a change has an event."""

@@ -1,4 +1,4 @@
-"""The pure planner: from what is wished, what was done and what is under way to what to start now, and when to look
+"""The pure planner: from the desired state, what was done and what is under way to what to start now, and when to look
 again; and from an outcome to the next ledger. It only dispatches: each subject owns its steps and their outcomes.
 
 Chapters run in order; each settles what it can and leaves the rest to the next look."""

@@ -12,7 +12,7 @@ from common.node.state import NodeState, Planning
 
 
 def release_ended(state: Planning) -> None:
-    """Pods that are not wished for any more: nothing leaves them before the API server itself has confirmed it."""
+    """Pods that are not desired any more: nothing leaves them before the API server itself has confirmed it."""
     if not state.desired.complete:
         return
     for uid, claim in list(state.ledger.claims.items()):
