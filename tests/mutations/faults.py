@@ -608,5 +608,7 @@ FAULTS: tuple[Fault, ...] = (
         "list(self._store.wakeups.due(",
         "tests/unit/watcher",
     ),
-    Fault("cache: deleted pods stay", "ClusterCache._put_pod", "self._remove_request(uid)", "pass", "tests/unit/watcher"),
+    Fault(
+        "cache: deleted pods stay", "ClusterCache._put_pod", "self._remove_request(uid)", "pass", "tests/unit/watcher"
+    ),
 )
