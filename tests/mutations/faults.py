@@ -106,8 +106,8 @@ FORMER: tuple[Fault, ...] = (
     Fault(
         "former: a run dies of a ledger that it does not understand",
         "NodeRun._plan",
-        "fresh, told = set_aside(",
-        "raise\n            fresh, told = set_aside(",
+        "fresh, reported = set_aside(",
+        "raise\n            fresh, reported = set_aside(",
         f"{S}test_broken_ledgers.py",
     ),
     Fault(
