@@ -216,6 +216,12 @@ class Review(_Step, frozen=True, kw_only=True, tag=True):
     """The node has been gone for so long that its pods went with it, whatever the API server lists."""
 
 
+class FindAssociations(_Step, frozen=True, kw_only=True, tag=True):
+    """Ask EC2 for the associations of these branches, by the list that is shared."""
+
+    eni_ids: tuple[EniId, ...]
+
+
 class Annotate(_Step, frozen=True, kw_only=True, tag=True):
     """Write what a pod was given into its annotation. Never over an existing one."""
 
@@ -284,5 +290,6 @@ Action = (
     | PodAction
     | BranchAction
     | Review
+    | FindAssociations
     | PoolAction
 )
