@@ -229,7 +229,9 @@ class Settings(BaseSettings):
     listen_address: str = Field("0.0.0.0", description="Address that servers bind; `::` in IPv6 clusters.")
     health_port: Port = Field(61779, description="/healthz; 0: not served.")
     metrics_port: Port = Field(8080, description="Prometheus /metrics; 0: not served.")
-    introspection_port: Port = Field(22775, description="/resources/all and summary, /node/NAME; 0: not served.")
+    introspection_port: Port = Field(
+        22775, description="/resources/all and summary, /node/NAME, without a password; 0: not served."
+    )
     webhook_port: Port = Field(9443, description="Admission reviews over TLS; 0: any free port.")
     webhook_cert_file: Path = Field(Path("/etc/vpc-rc/tls/tls.crt"), description="PEM; read again when it changes.")
     webhook_key_file: Path = Field(Path("/etc/vpc-rc/tls/tls.key"), description="PEM; read again when it changes.")
