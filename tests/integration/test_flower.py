@@ -140,7 +140,9 @@ def test_every_page_asks_for_the_password_and_the_probe_does_not() -> None:
 
 def test_without_a_password_of_its_own_it_asks_for_that_of_its_redis_user() -> None:
     with RedisServer() as redis:
-        Redis(port=redis.port).execute_command("ACL", "SETUSER", "vpc-rc-flower", "on", ">a/b:c", "~*", "&*", "+@all")
+        Redis(port=redis.port).acl_setuser(
+            "vpc-rc-flower", enabled=True, passwords=["+a/b:c"], keys=["*"], channels=["*"], categories=["+@all"]
+        )
         with flower(VPC_RC_REDIS_URL=f"redis://vpc-rc-flower:a%2Fb%3Ac@127.0.0.1:{redis.port}/0") as url:
             for path in ("/", "/tasks", "/metrics", "/api/tasks"):
                 assert (_get(url + path), _get(url + path, "vpc-rc-flower:a/b:c")) == (401, 200), path

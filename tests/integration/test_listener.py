@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 import pytest
@@ -58,9 +58,8 @@ class Clients:
 
 
 @pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "GRACE_SECONDS", GRACE_SECONDS)
-    return
 
 
 def run(scenario: Callable[[Listener, Clients], Awaitable[None]]) -> None:

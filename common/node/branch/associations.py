@@ -33,7 +33,8 @@ def find_associations(state: Planning) -> None:
 def found(state: NodeState, action: FindAssociations, shown: Mapping[EniId, AssociationId]) -> None:
     """A branch that is not on a trunk any more has none, whatever a list of before says."""
     for branch in list(state.ledger.branches.values()):
-        if branch.state is BranchState.ASSIGNED and branch.association is None and branch.eni_id in shown:
-            state.set_branch(branch.key, association=shown[branch.eni_id])
+        association = shown.get(branch.eni_id) if branch.eni_id is not None else None
+        if association is not None and branch.association is None and branch.state is BranchState.ASSIGNED:
+            state.set_branch(branch.key, association=association)
     if len(shown) < len(action.eni_ids):
         state.set_backoff(SUBJECT, Backoff(not_before=state.now + AGAIN_SECONDS))

@@ -108,6 +108,7 @@ def test_nodes_that_compare_annotations_share_the_list() -> None:
     assert account.lists() == 1
     late = tuple(EniId(f"eni-{n}") for n in range(45, 55))
     found = carry_out(FindAssociations(subject="s", eni_ids=late), account.ports)
+    assert isinstance(found, Done)
     assert (len(found.value), account.lists()) == (5, 2)
 
 
