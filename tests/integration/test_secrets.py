@@ -231,6 +231,7 @@ def test_the_pages_events_and_logs_of_a_living_product_show_no_secret(tmp_path: 
             said = {}
             for name, url in pages.items():
                 answer = until(lambda url=url: _answered(pool, url), 30)  # type: ignore[misc]
+                assert answer is not None
                 assert answer.status == 200, (name, answer.status)
                 said[name] = answer.data.decode()
             said["events"] = json.dumps(rig.kube("GET", "/api/v1/events"))

@@ -15,10 +15,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.mutations.attacks import ATTACKS
 from tests.mutations.faults import FAULTS, Fault
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("common", "watcher", "workers")
+PRODUCT = ("common", "watcher", "webhook", "workers", "deploy", ".github")
+WHOLE = (".lua", ".yaml", ".yml")
+"""Ends of names of files that are no Python: they stand for a function."""
 UNIT = {
     "common/node": "tests/unit/node",
     "common/rules": "tests/unit/rules",
@@ -38,9 +41,9 @@ def places(function: str, old: str, root: Path) -> list[tuple[Path, int, int]]:
     """Files that have the text in that function, each with the span of characters."""
     found = []
     for file in (file for folder in PRODUCT for file in sorted((root / folder).rglob("*"))):
-        if function.endswith(".lua") and file.name == function:
+        if function.endswith(WHOLE) and file.name == function:
             spans: Iterator[tuple[int, int]] = iter([(0, len(file.read_text()))])
-        elif file.suffix == ".py" and not function.endswith(".lua"):
+        elif file.suffix == ".py" and not function.endswith(WHOLE):
             spans = _functions(file.read_text(), function)
         else:
             continue
@@ -62,7 +65,7 @@ def _functions(text: str, name: str) -> Iterator[tuple[int, int]]:
         if owner and not (isinstance(outer, ast.ClassDef) and outer.name == owner):
             continue
         for node in ast.iter_child_nodes(outer):
-            if isinstance(node, ast.FunctionDef) and node.name == own:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == own:
                 yield starts[node.lineno - 1], (starts[node.end_lineno] if node.end_lineno else len(text))
 
 
@@ -110,7 +113,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults whose names contain this")
     parser.add_argument("--stages", default="named,unit,simulation", help="which tests, in this order")
     given = parser.parse_args()
-    chosen = [fault for fault in FAULTS if given.only in fault.name]
+    chosen = [fault for fault in (*FAULTS, *ATTACKS) if given.only in fault.name]
     if given.check:
         lost = [fault.name for fault in chosen if not all(places(f, old, ROOT) for f, old, _ in edits(fault))]
         print("\n".join(lost) or f"all {len(chosen)} faults have their places")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Fault(NamedTuple):
     name: str
     function: str
-    """Its name, or `Class.method`; a file of Lua by its path's end; "" for a module's own level."""
+    """Its name, or `Class.method`; a file of another language by its name; "" for a module's own level."""
     old: str
     new: str
     by: str = ""
