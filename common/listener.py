@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from common.held_sockets import HeldSockets, first_byte
+from common.held_sockets import MOST, HeldSockets, first_byte
 
 BACKLOG = 1024
 """Connections that the kernel keeps while we are busy: one that finds no place there comes seconds later."""
@@ -23,7 +23,9 @@ OPENING = 64
 late."""
 YOUNG_SECONDS = 0.25
 GRACE_SECONDS = 0.25
-"""How long a connection has for its handshake, and again for its request, before it makes way."""
+"""How long a connection has for its handshake, and again for its request's first byte, before it makes way."""
+REQUEST_SECONDS = 1.0
+"""From the first byte to the request's end."""
 SILENT_SECONDS = 10.0
 """For a newcomer's first byte."""
 AWAY_SECONDS = 30.0
@@ -34,13 +36,18 @@ _GONE = (OSError, ssl.SSLError, asyncio.CancelledError)
 
 
 class _Connection:
-    __slots__ = ("answered", "busy", "opening", "peer", "since", "socket", "transport")
+    __slots__ = ("answered", "busy", "heard", "opening", "peer", "since", "socket", "transport")
 
     def __init__(self, accepted: socket.socket, peer: str, since: float) -> None:
         self.socket, self.peer, self.since = accepted, peer, since
-        self.busy = self.answered = False
+        self.busy = self.answered = self.heard = False
         self.transport: asyncio.WriteTransport | None = None
         self.opening: asyncio.Task[None] | None = None
+
+    @property
+    def grace(self) -> float:
+        """Seconds from `since` on."""
+        return REQUEST_SECONDS if self.heard else GRACE_SECONDS
 
     def drop(self) -> None:
         if self.transport is not None:
@@ -93,6 +100,12 @@ class Listener:
 
     # --- what protocols report
 
+    def heard(self, protocol: asyncio.BaseProtocol) -> None:
+        """Bytes of a request came."""
+        connection = self._connections.get(protocol)
+        if connection is not None and not connection.heard:
+            connection.heard, connection.since = True, asyncio.get_running_loop().time()
+
     def busy(self, protocol: asyncio.BaseProtocol) -> None:
         """Its request is complete and being answered."""
         if (connection := self._connections.get(protocol)) is not None:
@@ -101,7 +114,7 @@ class Listener:
     def idle(self, protocol: asyncio.BaseProtocol) -> None:
         """It was answered."""
         if (connection := self._connections.get(protocol)) is not None:
-            connection.busy, connection.answered = False, True
+            connection.busy, connection.answered, connection.heard = False, True, False
             connection.since = asyncio.get_running_loop().time()
             self._admit()
 
@@ -128,10 +141,14 @@ class Listener:
 
     def _came(self, peer: str, newcomer: socket.socket) -> None:
         self._newcomers[newcomer] = peer
+        if len(self._newcomers) > MOST:
+            oldest = next(iter(self._newcomers))
+            del self._newcomers[oldest]
+            oldest.close()
         self._admit()
 
     def _admit(self) -> None:
-        """Newcomers as far as there is room: of the client that has the fewest first."""
+        """Newcomers as far as there is room: of the client that has the fewest connections first."""
         while self._newcomers and self._made_room():
             held = self._by_peer()
             chosen = min(self._newcomers, key=lambda newcomer: held[self._newcomers[newcomer]])
@@ -168,7 +185,7 @@ class Listener:
         idle = [(protocol, c) for protocol, c in self._connections.items() if not c.busy]
         least = min((worth(c) for _, c in idle), default=None)
         for protocol, connection in sorted(idle, key=lambda one: one[1].since):
-            if worth(connection) != least or connection.since > now - GRACE_SECONDS:
+            if worth(connection) != least or connection.since > now - connection.grace:
                 continue
             if connection.transport is None or not first_byte(connection.socket):
                 return protocol

@@ -161,6 +161,7 @@ class _Handler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if not self._serving and self._late is None and self.transport is not None:
             self._expect(self.transport)
+        self._listener.heard(self)
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -28,6 +28,7 @@ class Echo(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        self._listener.heard(self)
         if data.endswith(b"\n") and self._transport is not None:
             self._listener.busy(self)
             self._transport.write(data)
@@ -60,6 +61,7 @@ class Clients:
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "GRACE_SECONDS", GRACE_SECONDS)
+    monkeypatch.setattr(under_test, "REQUEST_SECONDS", GRACE_SECONDS)
 
 
 def run(scenario: Callable[[Listener, Clients], Awaitable[None]]) -> None:

@@ -15,6 +15,7 @@ ASSETS = "KUBEBUILDER_ASSETS"
 """Names the folder of kube-apiserver, etcd and kubectl."""
 SCRIPT = "VPC_RC_TEST_CONTROL_PLANE"
 """Names another script that starts them than the one beside the checkout."""
+SCRIPT_BESIDE = ROOT.parent / "shared" / "envtest" / "control-plane"
 STOP_SECONDS = 60
 API_SERVER = "kube-apiserver"
 
@@ -25,7 +26,7 @@ def control_plane(folder: Path, *options: str, before: Sequence[str] = (), flags
     script; `flags` are kube-apiserver's, beside those of the script. Skips where there is none."""
     if not os.environ.get(ASSETS):
         pytest.skip(f"{ASSETS} names no control plane")
-    script = Path(os.environ.get(SCRIPT) or ROOT.parent / "shared" / "envtest" / "control-plane")
+    script = Path(os.environ.get(SCRIPT) or SCRIPT_BESIDE)
     if not script.exists():
         pytest.skip(f"no script that starts a control plane at {script}; {SCRIPT} names another")
     if flags:

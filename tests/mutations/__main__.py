@@ -5,6 +5,7 @@ Prints a line for each: which tests caught it and after how many seconds, or SUR
 
 import argparse
 import ast
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.kit.control_plane import SCRIPT, SCRIPT_BESIDE
 from tests.mutations.attacks import ATTACKS
 from tests.mutations.faults import FAULTS, Fault
 
@@ -78,7 +80,11 @@ def notices(tests: str, root: Path) -> bool:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     command += shlex.split(tests)
     try:
-        ended = subprocess.run(command, cwd=root, capture_output=True, timeout=LONGEST_SECONDS, check=False)
+        # Beside the copy there is no script that starts a control plane.
+        environment = {**os.environ, SCRIPT: os.environ.get(SCRIPT) or str(SCRIPT_BESIDE)}
+        ended = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, timeout=LONGEST_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return True
     return ended.returncode != 0

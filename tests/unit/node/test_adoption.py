@@ -6,15 +6,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from common.model.actions import RequestSnapshot
+from common.model.actions import FindAssociations, RequestSnapshot
 from common.model.ec2 import InstanceSnapshot, Interface
-from common.model.ids import UNKNOWN_VLAN, AttachmentId, EniId, PodUid, VlanId
+from common.model.ids import UNKNOWN_VLAN, AssociationId, AttachmentId, EniId, PodUid, VlanId
 from common.model.ledger import AddressState, Backoff, BranchState, Ledger, Trunk, TrunkState
 from common.model.misfit import misfit
 from common.model.names import OWNER_TAG, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from common.model.pod import PodRequest
 from common.node.adoption import know_instance
+from common.node.branch import associations
 from common.node.branch.adopting import adopt_branches, is_branch
+from common.node.state import NodeState
 from common.node.trunk.finding import found_trunk
 from common.node.trunk.index import free_device_index
 from tests.unit.node.builders import (
@@ -362,3 +364,23 @@ def test_what_is_found_without_a_vlan_that_exists_makes_a_ledger_that_can_be_rea
     after = adopted(ledger(), branch_interface("a", eni_id=EniId("eni-1"), tags=tags), pods=(forged,))
     assert [b.vlan for b in after.branches.values()] == [UNKNOWN_VLAN]
     assert misfit(Ledger(node=NODE, branches=after.branches), NODE) == ""
+
+
+def test_the_vlan_of_the_tag_counts_where_an_annotation_names_another_that_exists() -> None:
+    tags = {TRUNK_TAG: TRUNK, POD_UID_TAG: "uid-a", VLAN_TAG: "5"}
+    forged = pod("a", eni_annotation=names(branch("a", vlan=VlanId(7))))
+    after = adopted(ledger(), branch_interface("a", tags=tags), pods=(forged,))
+    assert [(b.state, b.vlan) for b in after.branches.values()] == [(BranchState.ASSIGNED, 5)]
+
+
+def test_associations_that_ec2_does_not_tell_are_asked_for_again_much_later() -> None:
+    after = adopted(ledger(), branch_interface("a"), pods=(pod("a", eni_annotation=names(branch("a"))),))
+    [found] = after.branches.values()
+    assert found.eni_id is not None
+    asked = FindAssociations(subject=associations.SUBJECT, eni_ids=(found.eni_id,))
+    denied, told = (NodeState(ledger=after, now=NOW, jitter=0.0) for _ in range(2))
+    associations.found(denied, asked, {})
+    assert denied.backoff(associations.SUBJECT).not_before == NOW + associations.AGAIN_SECONDS
+    associations.found(told, asked, {found.eni_id: AssociationId("trunk-assoc-1")})
+    assert [b.association for b in told.ledger.branches.values()] == ["trunk-assoc-1"]
+    assert told.ledger.backoffs == {}
