@@ -116,9 +116,9 @@ ATTACKS: tuple[Fault, ...] = (
         LISTENER,
     ),
     Fault(
-        "attack: namespaces do not take turns",
-        "LookUps._go_on",
-        "self._waiting.move_to_end(namespace)",
+        "attack: look-ups without end",
+        "LookUps.ask",
+        "self._make_way()",
         "pass",
         "tests/unit/webhook/test_lookups.py",
     ),
