@@ -12,7 +12,7 @@ from common.held_sockets import HeldSockets
 from common.listener import Listener, listening_socket
 
 LIMIT = 4
-GRACE_SECONDS = 0.05
+GRACE_SECONDS = 0.2
 WITHIN_SECONDS = 5.0
 
 

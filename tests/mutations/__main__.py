@@ -127,7 +127,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "copy"
         leave = shutil.ignore_patterns(".git", ".venv*", "build", "__pycache__", ".*_cache")
-        shutil.copytree(ROOT, root, ignore=leave)
+        shutil.copytree(ROOT, root, symlinks=True, ignore=leave)
         bad = 0
         for fault in chosen:
             verdict = tried(fault, root, given.stages.split(","))
