@@ -127,7 +127,7 @@ def test_no_statement_is_without_use() -> None:
 def test_the_actions_are_those_that_the_product_calls() -> None:
     """CreateTags goes with CreateNetworkInterface: EC2 asks for it where a call gives tags."""
     source = (ROOT / "common" / "ec2" / "api.py").read_text()
-    called = set(re.findall(r'(?:action = |_call\()"([A-Za-z]+)"', source))
+    called = set(re.findall(r'(?:operation = |_call\()"([A-Za-z]+)"', source))
     assert "DeleteNetworkInterface" in called
     assert called | {"CreateTags"} == {action for action, *_ in ALLOWED}
 
