@@ -37,7 +37,7 @@ def lifted(figures: Figures) -> None:
 
 
 def raised(figures: Figures) -> None:
-    """An account with ten times the usual limits, of which nobody told us."""
+    """An account with ten times the usual limits, which no setting mentions."""
     with standing(figures) as stand:
         stand.scale(buckets=10)
         burst_of(stand, figures, 500, 50, scaled(10))
@@ -45,7 +45,7 @@ def raised(figures: Figures) -> None:
 
 
 def halved(figures: Figures) -> None:
-    """An account with half the usual limits, of which nobody told us."""
+    """An account with half the usual limits, which no setting mentions."""
     with standing(figures) as stand:
         stand.scale(buckets=0.5)
         burst_of(stand, figures, 500, 50, scaled(0.5))

@@ -64,7 +64,7 @@ def watcher() -> None:
 
 @click.command()
 def worker() -> None:
-    """Work on nodes: compare what is wished with what EC2 has, and make the calls that are missing."""
+    """Work on nodes: compare the desired state with what EC2 has, and make the calls that are missing."""
     settings = _prepared()
     _refuse_unfit_redis(settings)
     from workers.run import main

@@ -1,4 +1,4 @@
-"""`vpc-rc sandbox`: Redis, EC2 and the Kubernetes API on this machine, until told to stop."""
+"""`vpc-rc sandbox`: Redis, EC2 and the Kubernetes API on this machine, until a signal ends it."""
 
 import signal
 import sys

@@ -52,9 +52,9 @@ class SharedClock:
     def sleep(self, seconds: float) -> None:
         self._own.sleep(seconds)
 
-    def follow(self, told: float, asked_at: float, answered_at: float) -> None:
-        """The server's time was `told` (epoch seconds), at some moment between these (monotonic): in their middle."""
-        self._anchor = told - (asked_at + answered_at) / 2
+    def follow(self, server_time: float, asked_at: float, answered_at: float) -> None:
+        """The server's time was that (epoch seconds) at some moment between these (monotonic): in their middle."""
+        self._anchor = server_time - (asked_at + answered_at) / 2
 
     def own_error(self) -> float:
         """How many seconds this machine's clock is ahead of the server's; negative: behind."""

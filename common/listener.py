@@ -1,8 +1,9 @@
 """Accepts connections for asyncio servers, so many at a time: no client can use a process up.
 
-Where there are too many, one that is not being served makes way for the newcomer: of the client that has the most, the
-one that did nothing for the longest. A connection whose request is being answered is never dropped; while all are, the
-newcomer waits.
+One that says nothing waits with nothing but its socket. Where there are too many that said something, one that is not
+being served makes way for the newcomer: of the client that has the most, one that was never answered, the one that did
+nothing for the longest. Its client is not told, since he would come back at once; when he says something, he is. A
+connection whose request is being answered is never dropped; while all are, the newcomer waits.
 """
 
 import asyncio
@@ -11,29 +12,42 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+
+from common.held_sockets import MOST, HeldSockets, first_byte
 
 BACKLOG = 1024
 """Connections that the kernel keeps while we are busy: one that finds no place there comes seconds later."""
 OPENING = 64
-"""Young connections without a complete handshake. More are not accepted: handshakes cost the most, and all would be
+"""Young connections without a complete handshake. More are not begun: handshakes cost the most, and all would be
 late."""
 YOUNG_SECONDS = 0.25
-GRACE_SECONDS = 1.0
-"""How long a connection has for its handshake, and again for its request, before it makes way."""
+GRACE_SECONDS = 0.25
+"""How long a connection has for its handshake, and again for its request's first byte, before it makes way."""
+REQUEST_SECONDS = 1.0
+"""From the first byte to the request's end."""
+SILENT_SECONDS = 10.0
+"""For a newcomer's first byte."""
+AWAY_SECONDS = 30.0
+"""How long a connection that made way looks open to its client."""
 ACCEPT_PAUSE_SECONDS = 0.1
 """After an accept that failed, for example for lack of file descriptors."""
 _GONE = (OSError, ssl.SSLError, asyncio.CancelledError)
 
 
 class _Connection:
-    __slots__ = ("busy", "opening", "peer", "since", "transport")
+    __slots__ = ("answered", "busy", "heard", "opening", "peer", "since", "socket", "transport")
 
-    def __init__(self, peer: str, since: float) -> None:
-        self.peer, self.since = peer, since
-        self.busy = False
+    def __init__(self, accepted: socket.socket, peer: str, since: float) -> None:
+        self.socket, self.peer, self.since = accepted, peer, since
+        self.busy = self.answered = self.heard = False
         self.transport: asyncio.WriteTransport | None = None
         self.opening: asyncio.Task[None] | None = None
+
+    @property
+    def grace(self) -> float:
+        """Seconds from `since` on."""
+        return REQUEST_SECONDS if self.heard else GRACE_SECONDS
 
     def drop(self) -> None:
         if self.transport is not None:
@@ -56,7 +70,10 @@ class Listener:
     ) -> None:
         self._protocol, self._limit, self._tls, self._handshake_seconds = protocol, limit, tls, handshake_seconds
         self._connections: dict[asyncio.BaseProtocol, _Connection] = {}
-        self._changed = asyncio.Event()
+        self._held = HeldSockets()
+        self._newcomers: dict[socket.socket, str] = {}
+        """Those that said something, with their peers, in the order of their first bytes."""
+        self._again: asyncio.TimerHandle | None = None
         self._accepting: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -70,12 +87,24 @@ class Listener:
         if self._accepting is not None:
             self._accepting.cancel()
             await asyncio.wait([self._accepting])
+        if self._again is not None:
+            self._again.cancel()
+        self._held.close()
+        for newcomer in self._newcomers:
+            newcomer.close()
+        self._newcomers.clear()
 
     def drop_all(self) -> None:
         for connection in list(self._connections.values()):
             connection.drop()
 
     # --- what protocols report
+
+    def heard(self, protocol: asyncio.BaseProtocol) -> None:
+        """Bytes of a request came."""
+        connection = self._connections.get(protocol)
+        if connection is not None and not connection.heard:
+            connection.heard, connection.since = True, asyncio.get_running_loop().time()
 
     def busy(self, protocol: asyncio.BaseProtocol) -> None:
         """Its request is complete and being answered."""
@@ -85,13 +114,14 @@ class Listener:
     def idle(self, protocol: asyncio.BaseProtocol) -> None:
         """It was answered."""
         if (connection := self._connections.get(protocol)) is not None:
-            connection.busy, connection.since = False, asyncio.get_running_loop().time()
-            self._changed.set()
+            connection.busy, connection.answered, connection.heard = False, True, False
+            connection.since = asyncio.get_running_loop().time()
+            self._admit()
 
     def lost(self, protocol: asyncio.BaseProtocol) -> None:
         """It is gone."""
         self._connections.pop(protocol, None)
-        self._changed.set()
+        self._admit()
 
     # --- accepting
 
@@ -104,13 +134,34 @@ class Listener:
                 except OSError:
                     await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
                     continue
-                while not self._made_room():
-                    self._changed.clear()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), YOUNG_SECONDS / 4)
-                self._open(accepted, address)
+                peer = str(address[0]) if isinstance(address, tuple) else ""
+                self._held.hold(accepted, SILENT_SECONDS, partial(self._came, peer))
                 # One that is there already is accepted without a pause: others would not get on.
                 await asyncio.sleep(0)
+
+    def _came(self, peer: str, newcomer: socket.socket) -> None:
+        self._newcomers[newcomer] = peer
+        if len(self._newcomers) > MOST:
+            oldest = next(iter(self._newcomers))
+            del self._newcomers[oldest]
+            oldest.close()
+        self._admit()
+
+    def _admit(self) -> None:
+        """Newcomers as far as there is room: of the client that has the fewest connections first."""
+        while self._newcomers and self._made_room():
+            held = self._by_peer()
+            chosen = min(self._newcomers, key=lambda newcomer: held[self._newcomers[newcomer]])
+            self._open(chosen, self._newcomers.pop(chosen))
+        if self._newcomers and self._again is None:
+            self._again = asyncio.get_running_loop().call_later(YOUNG_SECONDS / 4, self._admit_again)
+
+    def _admit_again(self) -> None:
+        self._again = None
+        self._admit()
+
+    def _by_peer(self) -> Counter[str]:
+        return Counter(connection.peer for connection in self._connections.values())
 
     def _made_room(self) -> bool:
         young = asyncio.get_running_loop().time() - YOUNG_SECONDS
@@ -120,21 +171,38 @@ class Listener:
             return True
         protocol = self._least_worth()
         if protocol is not None:
-            self._connections.pop(protocol).drop()
+            self._send_away(self._connections.pop(protocol))
         return protocol is not None
 
     def _least_worth(self) -> asyncio.BaseProtocol | None:
-        """None: all are being served, or have just come."""
-        held = Counter(connection.peer for connection in self._connections.values())
-        until = asyncio.get_running_loop().time() - GRACE_SECONDS
-        idle = [(p, c) for p, c in self._connections.items() if not c.busy and c.since <= until]
-        return min(idle, key=lambda one: (-held[one[1].peer], one[1].since))[0] if idle else None
+        """None: all are being served, or those that would have to go have just come."""
+        held = self._by_peer()
+        now = asyncio.get_running_loop().time()
 
-    def _open(self, accepted: socket.socket, address: Any) -> None:
+        def worth(connection: _Connection) -> tuple[int, bool]:
+            return -held[connection.peer], connection.answered
+
+        idle = [(protocol, c) for protocol, c in self._connections.items() if not c.busy]
+        least = min((worth(c) for _, c in idle), default=None)
+        for protocol, connection in sorted(idle, key=lambda one: one[1].since):
+            if worth(connection) != least or connection.since > now - connection.grace:
+                continue
+            if connection.transport is None or not first_byte(connection.socket):
+                return protocol
+            connection.since = now  # It is we who are late.
+        return None
+
+    def _send_away(self, connection: _Connection) -> None:
+        """One that was answered before is closed: its client is about to ask again, and has to know."""
+        if not connection.answered:
+            with suppress(OSError):
+                self._held.hold(connection.socket.dup(), AWAY_SECONDS, socket.socket.close)
+        connection.drop()
+
+    def _open(self, accepted: socket.socket, peer: str) -> None:
         loop = asyncio.get_running_loop()
         protocol = self._protocol()
-        peer = str(address[0]) if isinstance(address, tuple) else ""
-        connection = self._connections[protocol] = _Connection(peer, loop.time())
+        connection = self._connections[protocol] = _Connection(accepted, peer, loop.time())
         connection.opening = loop.create_task(self._connect(accepted, protocol, connection))
 
     async def _connect(self, accepted: socket.socket, protocol: asyncio.BaseProtocol, connection: _Connection) -> None:
@@ -146,9 +214,9 @@ class Listener:
             self.lost(protocol)
             return
         connection.transport, connection.since = transport, asyncio.get_running_loop().time()
-        self._changed.set()
         if protocol not in self._connections:  # It made way meanwhile.
             transport.abort()
+        self._admit()
 
 
 def listening_socket(address: str, port: int) -> socket.socket:

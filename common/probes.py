@@ -84,6 +84,7 @@ class _Exchange(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._answering:
             return
+        self._listener.heard(self)
         self._received += data
         if _END in self._received:
             self._begin()

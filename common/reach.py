@@ -18,7 +18,7 @@ class Reach:
     """Of one dependency. Thread-safe. An answer is an answer, refusals included."""
 
     def __init__(self, dependency: str, clock: Clock | None = None) -> None:
-        """`dependency`: as people are told of it. `clock`: monotonic times."""
+        """`dependency`: its name for people. `clock`: monotonic times."""
         self._dependency, self._clock = dependency, clock or SystemClock()
         self._lock = threading.Lock()
         self._asked_at: float | None = None

@@ -38,7 +38,7 @@ FILE_VARIABLE = "VPC_RC_SETTINGS_FILE"
 SECRETS_VARIABLE = "VPC_RC_SECRETS_DIR"
 """Names a folder with a file for each setting in it, as a Secret is mounted; environment and file win over it."""
 OTHERS = ("VPC_RC_DEMO_", "VPC_RC_TEST_")
-"""How names begin that are no settings: options of the demo, and what tests are told."""
+"""How names begin that are no settings: options of the demo and of tests."""
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP))?(_(PROTO|PORT|ADDR))?$")
 """What Kubernetes adds to a container's environment for each Service, where it may."""
 
@@ -229,7 +229,9 @@ class Settings(BaseSettings):
     listen_address: str = Field("0.0.0.0", description="Address that servers bind; `::` in IPv6 clusters.")
     health_port: Port = Field(61779, description="/healthz; 0: not served.")
     metrics_port: Port = Field(8080, description="Prometheus /metrics; 0: not served.")
-    introspection_port: Port = Field(22775, description="/resources/all and summary, /node/NAME; 0: not served.")
+    introspection_port: Port = Field(
+        22775, description="/resources/all and summary, /node/NAME, without a password; 0: not served."
+    )
     webhook_port: Port = Field(9443, description="Admission reviews over TLS; 0: any free port.")
     webhook_cert_file: Path = Field(Path("/etc/vpc-rc/tls/tls.crt"), description="PEM; read again when it changes.")
     webhook_key_file: Path = Field(Path("/etc/vpc-rc/tls/tls.key"), description="PEM; read again when it changes.")
@@ -261,7 +263,7 @@ class Settings(BaseSettings):
 
 
 def metadata_disabled() -> bool:
-    """Whether the SDK is told to leave instance metadata alone."""
+    """Whether the SDK leaves instance metadata alone."""
     return os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
 
 

@@ -24,7 +24,7 @@ class Announcer:
         """Nodes to announce, and why."""
 
     def add(self, names: Iterable[tuple[NodeName, str]]) -> None:
-        """`catch_up` is to announce these nodes, each with a reason: what is wished of them is written."""
+        """`catch_up` is to announce these nodes, each with a reason: their desired state is written."""
         self._pending.update(names)
 
     def catch_up(self) -> None:

@@ -83,7 +83,7 @@ def build(
         identity=identity,
         held=held,
         tick_seconds=terms.tick_seconds,
-        tell=emit,
+        emit=emit,
         on_deposed=on_deposed,
         ask_time=ask_time,
         holder=holder,

@@ -8,7 +8,7 @@ from common.rules.cluster_config import parse_cluster_config
 
 class ClusterSettings:
     def __init__(self, *, prefix_feature: bool, on_problem: Callable[[str], None]) -> None:
-        """`on_problem` is told of each value that cannot be used, once for each change of the ConfigMap."""
+        """`on_problem` is called with each value that cannot be used, once for each change of the ConfigMap."""
         self._prefix_feature, self._on_problem = prefix_feature, on_problem
         self._data: dict[str, str] | None = None
         self._legacy = False

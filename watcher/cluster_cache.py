@@ -30,7 +30,7 @@ class ClusterCache:
     def __init__(
         self, *, clock: Clock, prefix_feature: bool = False, on_problem: Callable[[str], None] = lambda _: None
     ) -> None:
-        """`on_problem` is told, in a sentence, of each value of the ConfigMap that cannot be used."""
+        """`on_problem` is called with a sentence for each value of the ConfigMap that cannot be used."""
         self._clock = clock
         self._lock = threading.RLock()
         self._nodes: dict[NodeName, NodeFacts] = {}
@@ -257,24 +257,24 @@ class ClusterCache:
     def _put_pod(self, uid: PodUid, raw: Raw | None) -> None:
         bound = None if raw is None else decode.bound_pod(raw, self._clock.now())
         match bound:
-            case (node, PodRequest() as wish):
+            case (node, PodRequest() as request):
                 self._uncovered.put_pod(uid, None)
-                self._put_wish(node, wish)
+                self._put_request(node, request)
             case (node, BarePod() as bare):
-                self._remove_wish(uid)
+                self._remove_request(uid)
                 self._uncovered.put_pod(uid, (node, bare))
             case None:
-                self._remove_wish(uid)
+                self._remove_request(uid)
                 self._uncovered.put_pod(uid, None)
 
-    def _remove_wish(self, uid: PodUid) -> None:
+    def _remove_request(self, uid: PodUid) -> None:
         if (node := self._pods.remove(uid)) is not None:
             self._add_pod(node, uid, "pod gone")
 
-    def _put_wish(self, node: NodeName, wish: PodRequest) -> None:
-        uid = wish.uid
+    def _put_request(self, node: NodeName, request: PodRequest) -> None:
+        uid = request.uid
         before = self._pods.node_of(uid)
-        if self._pods.put(node, wish):
+        if self._pods.put(node, request):
             self._add_pod(node, uid, "pod")
             if before is not None and before != node:
                 self._add_pod(before, uid, "pod gone")

@@ -39,18 +39,18 @@ class Leader:
         identity: str,
         held: Callable[[], bool],
         tick_seconds: float,
-        tell: Callable[[Notice], None],
+        emit: Callable[[Notice], None],
         on_deposed: Callable[[], None],
         ask_time: Callable[[], str | None] = lambda: None,
         holder: Callable[[], Holder] = lambda: NOBODY,
     ) -> None:
-        """`held`: whether the lease is ours now. `tell` is given what people should know of pods. `on_deposed` is
+        """`held`: whether the lease is ours now. `emit` is given what people should know of pods. `on_deposed` is
         called once, when another leads. `ask_time` is called at each heartbeat and says what is wrong
         with the time of this machine, if anything; it raises StoreUnavailable. `holder`:
         which other process holds the lease."""
         self._cache, self._store, self._writer, self._ticker = cache, store, writer, ticker
         self._clock, self._identity, self._held, self._tick_seconds = clock, identity, held, tick_seconds
-        self._tell, self._on_deposed, self._ask_time, self._holder = tell, on_deposed, ask_time, holder
+        self._emit, self._on_deposed, self._ask_time, self._holder = emit, on_deposed, ask_time, holder
         self._started = f"{clock.now():.0f}"
         self._called = threading.Event()
         self._wake = threading.Event()
@@ -107,7 +107,7 @@ class Leader:
                 self._ticker.tick()
                 notices: list[Notice] = [*self._cache.policy_faults(), *self._cache.uncovered(PODS_A_TICK)]
                 for notice in notices:
-                    self._tell(notice)
+                    self._emit(notice)
         if now >= self._beat_at:
             self._beat_at = now + BEAT_SECONDS
             self._beat()

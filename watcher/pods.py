@@ -17,19 +17,19 @@ class WantedPods:
     def __len__(self) -> int:
         return len(self._node)
 
-    def put(self, node: NodeName, wish: PodRequest) -> bool:
+    def put(self, node: NodeName, request: PodRequest) -> bool:
         """Whether anything changed. The time at which a pod was first seen stays."""
-        known_node = self._node.get(wish.uid)
-        known = None if known_node is None else self._by_node[known_node][wish.uid]
-        if known is not None and known.seen_at != wish.seen_at:
-            wish = msgspec.structs.replace(wish, seen_at=known.seen_at)
-        if known == wish and known_node == node:
+        known_node = self._node.get(request.uid)
+        known = None if known_node is None else self._by_node[known_node][request.uid]
+        if known is not None and known.seen_at != request.seen_at:
+            request = msgspec.structs.replace(request, seen_at=known.seen_at)
+        if known == request and known_node == node:
             return False
-        self.remove(wish.uid)
-        self._node[wish.uid] = node
-        self._by_node.setdefault(node, {})[wish.uid] = wish
-        if waits(wish):
-            self._waiting.setdefault(wish.namespace, set()).add(wish.uid)
+        self.remove(request.uid)
+        self._node[request.uid] = node
+        self._by_node.setdefault(node, {})[request.uid] = request
+        if waits(request):
+            self._waiting.setdefault(request.namespace, set()).add(request.uid)
         return True
 
     def remove(self, uid: PodUid) -> NodeName | None:
@@ -38,14 +38,14 @@ class WantedPods:
         if node is None:
             return None
         pods = self._by_node[node]
-        wish = pods.pop(uid)
+        request = pods.pop(uid)
         if not pods:
             del self._by_node[node]
-        waiting = self._waiting.get(wish.namespace)
+        waiting = self._waiting.get(request.namespace)
         if waiting is not None:
             waiting.discard(uid)
             if not waiting:
-                del self._waiting[wish.namespace]
+                del self._waiting[request.namespace]
         return node
 
     def seen_before(self, node: NodeName, uid: PodUid, seen_at: float) -> None:
@@ -74,13 +74,14 @@ class WantedPods:
         branches = addresses = 0
         for namespace in self._waiting.values():
             for uid in namespace:
-                wish = self._by_node[self._node[uid]][uid]
-                branches += bool(wish.branches and wish.eni_annotation is None)
-                addresses += bool(wish.addresses and wish.ip_annotation is None)
+                request = self._by_node[self._node[uid]][uid]
+                branches += bool(request.branches and request.eni_annotation is None)
+                addresses += bool(request.addresses and request.ip_annotation is None)
         return branches, addresses
 
 
-def waits(wish: PodRequest) -> bool:
+def waits(request: PodRequest) -> bool:
     """Whether it asks for something that its annotations do not name."""
-    unserved = (wish.branches and wish.eni_annotation is None) or (wish.addresses and wish.ip_annotation is None)
-    return bool(unserved) and not wish.finished
+    branches = request.branches and request.eni_annotation is None
+    addresses = request.addresses and request.ip_annotation is None
+    return bool(branches or addresses) and not request.finished

@@ -249,14 +249,14 @@ class _Process:
 
     def _report_set_aside(self, about: Involved, problem: str) -> None:
         if self._leading:
-            self._sink.tell(
+            self._sink.record(
                 about, EventReason.OBJECT_NOT_UNDERSTOOD, f"The object is left out: {problem}", Severity.WARNING
             )
 
     def _report_problem(self, problem: str) -> None:
         _log.warning("value of the ConfigMap is not used", configmap=CONFIG_MAP, problem=problem)
         if self._leading:
-            self._sink.tell(
+            self._sink.record(
                 Involved(
                     api_version="v1",
                     kind="ConfigMap",

@@ -160,7 +160,7 @@ class UncoveredPods:
             pod = self._pods[shape][uid]
             node = nodes.get(pod.node)
             if node is None:
-                # Its node was not told yet.
+                # The event about its node is not emitted yet.
                 self._unjudged[uid] = None
                 continue
             names = self._judge(shape, pod) if concerns(node, dict(shape.labels)) else ()

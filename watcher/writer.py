@@ -217,12 +217,12 @@ class Writer:
         if news:
             self._store.desired.write_node(change.name, change.view)
         upserts = []
-        for uid, wish in change.pods.items():
+        for uid, request in change.pods.items():
             before = written.pods.get(uid)
-            wanted = wish
-            if before is not None and before.seen_at < wish.seen_at:
+            wanted = request
+            if before is not None and before.seen_at < request.seen_at:
                 self._cache.seen_before(change.name, uid, before.seen_at)
-                wanted = msgspec.structs.replace(wish, seen_at=before.seen_at)
+                wanted = msgspec.structs.replace(request, seen_at=before.seen_at)
             if wanted != before:
                 upserts.append(wanted)
         removed = (written.pods.keys() | change.pending.pods) - change.pods.keys()

@@ -17,7 +17,7 @@ from webhook.view import ClusterView
 class LiveView(View, Protocol):
     @property
     def missing(self) -> Sequence[str]:
-        """What reviews need and cannot be told, in words."""
+        """What reviews need and is not known, in words."""
         ...
 
 

@@ -8,6 +8,7 @@ import msgspec
 from common.model.names import FARGATE_GROUPS, FARGATE_PROFILE, LABEL_OS, LABEL_OS_BETA, POD_ENI, PRIVATE_IPV4
 
 WINDOWS = "windows"
+FARGATE_SCHEDULER = "fargate-scheduler"
 T = TypeVar("T")
 
 
@@ -77,6 +78,8 @@ class Spec(_Fields, frozen=True):
     host_network: bool | None = None
     node_selector: dict[str, str] | None = None
     service_account_name: str | None = None
+    scheduler_name: str | None = None
+    node_name: str | None = None
     os: OsName | None = None
     affinity: Affinity | None = None
 
@@ -127,9 +130,15 @@ class PodClass(StrEnum):
 def classify(pod: Pod) -> PodClass:
     if pod.spec.host_network:
         return PodClass.HOST_NETWORK
-    if FARGATE_PROFILE in (pod.metadata.labels or {}):
+    if FARGATE_PROFILE in (pod.metadata.labels or {}) and _may_be_on_fargate(pod.spec):
         return PodClass.FARGATE
     return PodClass.WINDOWS if _is_windows(pod.spec) else PodClass.OTHER
+
+
+def _may_be_on_fargate(spec: Spec) -> bool:
+    """The label alone is anybody's to write. EKS' own webhook, which is asked before ours, names Fargate's scheduler
+    too; the API server fills in another one where nobody did. Nobody but that scheduler binds to Fargate."""
+    return not spec.node_name and spec.scheduler_name in (None, "", FARGATE_SCHEDULER)
 
 
 def _is_windows(spec: Spec) -> bool:

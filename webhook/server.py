@@ -49,7 +49,7 @@ class ReviewServer:
         missing: Callable[[], Sequence[str]],
         unhealthy: Callable[[], str | None],
     ) -> None:
-        """`missing`: what reviews need and cannot be told, in words; `/readyz` says them. `unhealthy`: what
+        """`missing`: what reviews need and is not known, in words; `/readyz` says them. `unhealthy`: what
         only a restart cures; `/healthz` says it."""
         self._reviews, self._clock, self._missing, self._unhealthy = reviews, clock, missing, unhealthy
         self._draining = False
@@ -162,6 +162,7 @@ class _Handler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if not self._serving and self._late is None and self.transport is not None:
             self._expect(self.transport)
+        self._listener.heard(self)
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:

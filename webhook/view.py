@@ -83,7 +83,7 @@ class ClusterView:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What cannot be told, and why; empty when everything was read completely once and may be read still."""
+        """What is not known, and why; empty when everything was read completely once and may be read still."""
         names = ("SecurityGroupPolicies", "service accounts", CONFIG_MAP, "legacy controller")
         states = zip(names, self._all, strict=True)
         return tuple(f"{name}: {why}" for name, watched in states if (why := watched.unreadable) is not None)

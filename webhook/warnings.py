@@ -1,4 +1,4 @@
-"""What whoever creates a pod is told about its security groups."""
+"""Warnings to whoever creates a pod, about its security groups."""
 
 import re
 

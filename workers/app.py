@@ -41,7 +41,7 @@ def track(progress: Progress) -> None:
 
 
 def on_shutdown(call: Callable[[], None]) -> None:
-    """Have `call` called, in a signal's handler, when this process' worker is told to end."""
+    """Have `call` called, in a signal's handler, when this process' worker begins to end."""
 
     def ending(**_: Any) -> None:
         call()

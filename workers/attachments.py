@@ -17,7 +17,7 @@ LONGEST_SECONDS = 2.0
 
 
 class Attachments:
-    """Nobody waits here: who asks between two looks is told later. Thread-safe."""
+    """Nobody waits here: who asks between two looks has the answer of the next. Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -123,7 +123,7 @@ def build(
         outages=KnownOutages(store.outages, clock),
         lost=LostRuns(store, publisher, clock.now, incarnation),
         executor=lambda: executor(rooms, perform),
-        tell=emit,
+        emit=emit,
         options=options,
         clock=clock,
         rng=rng,

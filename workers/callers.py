@@ -26,6 +26,7 @@ RELEASES = (
     act.UndoTrunk,
     act.CleanDeparted,
     act.Review,
+    act.FindAssociations,
 )
 
 

@@ -1,4 +1,4 @@
-"""Which of the nodes under way in this process have become dirty: asked for all of them at once, and told.
+"""Which of the nodes under way in this process have become dirty: asked for all of them at once, and heard.
 
 Whoever marks a node that a run holds leaves its name for the run's process, whose listener wakes the run at once. That
 is only a hint, and may be lost: the marks are looked at, too, seldom while the listener hears.
@@ -56,7 +56,7 @@ class DirtyCheck:
         return HEARD_LOOK_SECONDS if now - self._heard_at < SILENT_SECONDS else LOOK_SECONDS
 
     def on(self, node: NodeName, marks: DirtyMarks, now: float) -> bool:
-        """Whether the node is dirty, as far as was told or seen at the last look. Raises StoreUnavailable, for one of
+        """Whether the node is dirty, as far as was heard or seen at the last look. Raises StoreUnavailable, for one of
         those who ask at the same time: the others need not wait for the same failure."""
         with self._lock:
             # All runs share one answer; half an interval old, so that nobody waits for two.

@@ -4,11 +4,15 @@ import re
 import signal
 from types import FrameType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from flower.app import Flower
 from flower.command import apply_env_options, extract_settings
 from flower.options import options
 from flower.urls import settings as web_settings
+from flower.views import BaseHandler
+from flower.views.monitor import Metrics
+from tornado.web import authenticated
 
 from common.settings import Settings, listening
 from common.store.broker import celery_app
@@ -28,15 +32,29 @@ def reason_first(task: Any) -> Any:
     return task
 
 
+def credentials_of(redis_url: str) -> list[str]:
+    """User and password of the URL as Flower takes them for its own; empty where it has none. The pages show what this
+    user reads in Redis: who knows his password may see them."""
+    url = urlsplit(redis_url)
+    return [f"{unquote(url.username or 'default')}:{unquote(url.password)}"] if url.password else []
+
+
+# Flower itself gives these to anybody, password or not.
+Metrics.get = authenticated(Metrics.get)
+
+
 def main(settings: Settings, port: int = DEFAULT_PORT) -> int:
     """Serve until SIGTERM or SIGINT, to be looked at only unless `FLOWER_READ_ONLY=false`. Flower's own variables
-    (`FLOWER_BASIC_AUTH`, `FLOWER_URL_PREFIX`, ...) apply. Raises SettingsError where the port is taken."""
+    (`FLOWER_BASIC_AUTH`, `FLOWER_URL_PREFIX`, ...) apply; without any about passwords it asks for those of the Redis
+    URL. Raises SettingsError where the port is taken."""
     # Of runs on nodes the arguments are what people look for; Flower's own choice leaves them out.
     options.tasks_columns = TASKS_COLUMNS
     # Its buttons end workers and make tasks; to look is what it is here for.
     options.read_only = True
     options.format_task = reason_first
     apply_env_options()
+    if not (options.basic_auth or options.auth or BaseHandler.unauthenticated_api.fget(None)):
+        options.basic_auth = credentials_of(settings.redis_url.get_secret_value())
     options.address, options.port = settings.listen_address, port
     extract_settings()
     capp = celery_app(settings.redis_url.get_secret_value(), looks_on=True)

@@ -27,13 +27,13 @@ class GuardedExecutor:
         executor: ActionExecutor,
         known: KnownOutages,
         node: NodeName,
-        tell: Callable[[Notice], None],
+        emit: Callable[[Notice], None],
         clock: Clock,
     ) -> None:
         self._executor = executor
         self._known = known
         self._node = node
-        self._tell = tell
+        self._emit = emit
         self._clock = clock
         self._held: list[Ended] = []
         self._began: dict[str, float] = {}
@@ -72,7 +72,7 @@ class GuardedExecutor:
         return held + [(action, self._learned(action, outcome)) for action, outcome in ended]
 
     def _learned(self, action: act.Action, outcome: Outcome) -> Outcome:
-        """What the outcome says about others, told to others; and the outcome, with its scope where it is theirs."""
+        """What the outcome says about others, recorded for them; and the outcome, with its scope where it is theirs."""
         began = self._began.pop(action.subject, 0.0)
         scopes = scopes_of(action)
         match outcome:
@@ -98,12 +98,12 @@ class GuardedExecutor:
             what = (
                 f"{scope} fails for all: {error.code}. What needs it waits; asked again every {LONGEST_SECONDS:.0f} s"
             )
-            self._tell(_notice(self._node, EventReason.UNAVAILABLE, what, Severity.WARNING))
+            self._emit(_notice(self._node, EventReason.UNAVAILABLE, what, Severity.WARNING))
         return verdict.shared
 
     def _over(self, scopes: tuple[Scope, ...], began: float) -> None:
         for outage in self._known.worked(scopes, began):
-            self._tell(_over_notice(self._node, outage, self._clock.now()))
+            self._emit(_over_notice(self._node, outage, self._clock.now()))
 
 
 def who(action: act.Action, node: NodeName) -> str:

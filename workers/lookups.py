@@ -2,7 +2,7 @@
 of branches."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ class LookupCache:
         self._answers: dict[tuple[str, ...], _Answer] = {}
         self._subnets: dict[SubnetId, Subnet] = {}
         self._asking_subnets = threading.Lock()
-        self._associations: dict[EniId, AssociationId] = {}
+        self._associations: dict[EniId, AssociationId] | None = None
         self._associations_read_at = float("-inf")
         self._asking_associations = threading.Lock()
         self._guard = threading.Lock()
@@ -77,15 +77,21 @@ class LookupCache:
         return known
 
     def association(self, ec2: Ec2, branch: EniId) -> AssociationId | None:
+        """None: it is not there, or the list is denied. Raises Throttled and Unsure."""
+        return self.associations(ec2, (branch,)).get(branch)
+
+    def associations(self, ec2: Ec2, branches: Collection[EniId]) -> dict[EniId, AssociationId]:
         """EC2 filters associations neither by trunk nor by branch: one list of all serves everybody who needs one.
-        None: it is not there, or the list is denied, as to assumed roles. Raises Throttled and Unsure."""
+        Without those that are not there; empty where the list is denied, as to assumed roles. Raises Throttled and
+        Unsure."""
         with self._asking_associations:  # One asks; who came meanwhile finds the answer.
-            age = self._clock.now() - self._associations_read_at
-            if age > ASSOCIATIONS_SECONDS or (age > FRESH_SECONDS and branch not in self._associations):
+            known, age = self._associations, self._clock.now() - self._associations_read_at
+            lacks = known is not None and any(branch not in known for branch in branches)
+            if age > ASSOCIATIONS_SECONDS or (age > FRESH_SECONDS and lacks):
                 began = self._clock.now()
-                self._associations = _listed(ec2)
+                known = self._associations = _listed(ec2)
                 self._associations_read_at = began
-            return self._associations.get(branch)
+            return {branch: known[branch] for branch in branches if branch in known} if known is not None else {}
 
     def _ask(self, key: tuple[str, ...], since: float, read: Callable[[], Any]) -> Any:
         with self._guard:
@@ -100,10 +106,11 @@ class LookupCache:
             return answer.value
 
 
-def _listed(ec2: Ec2) -> dict[EniId, AssociationId]:
+def _listed(ec2: Ec2) -> dict[EniId, AssociationId] | None:
+    """None: it is denied."""
     try:
         return {branch: association for branch, _, _, association in ec2.trunk_associations()}
     except (Throttled, Unsure):
         raise
     except OutsideError:
-        return {}
+        return None

@@ -79,7 +79,7 @@ class Shared:
 
     store: Store
     outages: KnownOutages
-    tell: Callable[[Notice], None]
+    emit: Callable[[Notice], None]
     options: Options
     clock: Clock
     rng: random.Random
@@ -192,10 +192,10 @@ class NodeRun:
         except StoreUnavailable:
             raise  # It says nothing about the ledger.
         except Exception as fault:  # noqa: BLE001 - whatever a ledger holds, its node is served again
-            fresh, told = set_aside(self.ledger, self.node, repr(fault), self.shared.clock.now())
+            fresh, reported = set_aside(self.ledger, self.node, repr(fault), self.shared.clock.now())
             # Raises again where the ledger is not what cannot be understood: it is kept then.
             planned = self._planned(fresh)
-            set_aside_reported(self.shared.tell, told, self.ledger)
+            set_aside_reported(self.shared.emit, reported, self.ledger)
         moot = _reserved(self.ledger) - _reserved(planned.ledger) - {action.subject for action in planned.actions}
         admitted, ledger = self._admitted(planned)
         self.ledger = ledger or Ledger(node=self.node)
@@ -207,7 +207,7 @@ class NodeRun:
             self.executor.dismiss(admitted)
             raise
         for notice in planned.notices:
-            self.shared.tell(notice)
+            self.shared.emit(notice)
         for action in admitted:
             self.busy.add(action.subject)
             self.moved = self.shared.clock.monotonic()
@@ -247,8 +247,8 @@ class NodeRun:
         try:
             return apply(self.ledger, action, outcome, now=now, jitter=self.shared.rng.random())
         except Exception as fault:  # noqa: BLE001 - whatever a ledger holds, its node is served again
-            fresh, notice = set_aside(self.ledger, self.node, repr(fault), now)
-            set_aside_reported(self.shared.tell, notice, self.ledger)
+            fresh, reported = set_aside(self.ledger, self.node, repr(fault), now)
+            set_aside_reported(self.shared.emit, reported, self.ledger)
             return Applied(ledger=fresh)
 
     def _burst_left(self) -> float:
@@ -264,7 +264,7 @@ class NodeRun:
             if result.moved_on:
                 _log.info("outcome_dropped", node=self.node, action=type(action).__name__, subject=action.subject)
             for notice in result.notices:
-                self.shared.tell(notice)
+                self.shared.emit(notice)
             if isinstance(action, Annotate) and isinstance(outcome, Done) and outcome.value == action.value:
                 pod = self.desired.pods.get(action.pod_uid)
                 if pod is not None:
@@ -314,11 +314,11 @@ class NodeRun:
             self._confirm()
 
 
-def set_aside_reported(tell: Callable[[Notice], None], notice: NodeNotice, ledger: Ledger | None) -> None:
+def set_aside_reported(emit: Callable[[Notice], None], notice: NodeNotice, ledger: Ledger | None) -> None:
     """A ledger is set aside. Called while its fault is handled."""
     LEDGERS_SET_ASIDE.inc()
     _log.exception("ledger_set_aside", node=notice.node, ledger=repr(ledger)[:LOGGED_CHARACTERS])
-    tell(notice)
+    emit(notice)
 
 
 def place_of(subject: str) -> str:

@@ -73,7 +73,7 @@ class Reconciler(Shared):
                 node=node,
                 owner=owner,
                 token=token,
-                executor=GuardedExecutor(self.executor(), self.outages, node, self.tell, self.clock),
+                executor=GuardedExecutor(self.executor(), self.outages, node, self.emit, self.clock),
                 ledger=ledger or fresh,
                 saved=ledger,
                 began=now,
@@ -96,7 +96,7 @@ class Reconciler(Shared):
         except Exception as fault:  # noqa: BLE001 - whatever one node raises, the others are served
             pause = self.faults.pause_after(node)
             _log.exception("run_failed", node=node, again_in=pause)
-            self.tell(run_failed(node, fault))
+            self.emit(run_failed(node, fault))
             if run is not None:
                 run.drain()
             self._put_back(node, owner, token, pause)
@@ -125,5 +125,5 @@ class Reconciler(Shared):
             raise
         except LedgerUnreadable as fault:
             fresh, notice = set_aside(None, node, str(fault), self.clock.now())
-            set_aside_reported(self.tell, notice, None)
+            set_aside_reported(self.emit, notice, None)
             return None, fresh

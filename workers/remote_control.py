@@ -11,7 +11,7 @@ from celery.worker.control import Panel
 QUESTIONS = frozenset(
     {"active", "active_queues", "conf", "ping", "registered", "reserved", "revoked", "scheduled", "stats"}
 )
-"""What Flower asks; `conf` is told without passwords. `report`, `memsample`, `memdump` and `objgraph` are questions,
+"""What Flower asks; `conf` has no passwords. `report`, `memsample`, `memdump` and `objgraph` are questions,
 too, but cost memory and time."""
 
 

@@ -42,6 +42,7 @@ ROOM_OF: dict[type, Room] = {
     act.CleanDeparted: Room.RELEASE,
     act.DeleteCniNode: Room.RELEASE,
     act.Review: Room.RELEASE,
+    act.FindAssociations: Room.RELEASE,
     act.ConfirmGone: Room.RELEASE,
     act.ConfirmNodeGone: Room.RELEASE,
     act.CreateTrunk: Room.CREATE,

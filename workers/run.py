@@ -163,7 +163,7 @@ def _tend(worker: Worker) -> None:
 
 
 def _end(stop: threading.Event, progress: Progress, runs: Runs) -> None:
-    """The process is told to end: nothing is begun any more, and it is over soon, whatever hangs. Without Redis nothing
+    """A signal ends the process: nothing is begun any more, and it is over soon, whatever hangs. Without Redis nothing
     can be saved or handed back: once no run is under way it is over at once."""
     stop.set()
 

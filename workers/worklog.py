@@ -69,8 +69,8 @@ def report(action: act.Action, outcome: Outcome, seconds: float) -> None:
             _log.info("action_done", **{**_ids(action), **_result(action, outcome.value)}, seconds=round(seconds, 3))
         case Failed(error=error) if isinstance(action, OF_KUBERNETES):
             # The object is gone or was changed meanwhile: that happens, and the next look sees it.
-            tell = _log.info if isinstance(error, NotFound | Conflict) else _log.warning
-            tell("action_failed", **_ids(action), code=error.code, error=error.message, seconds=round(seconds, 3))
+            write = _log.info if isinstance(error, NotFound | Conflict) else _log.warning
+            write("action_failed", **_ids(action), code=error.code, error=error.message, seconds=round(seconds, 3))
 
 
 def _ids(action: act.Action) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from cli.console import console
 from cli.demo.plan import DemoFailed, Plan, room_problem
 from cli.demo.run import Demo, Summary
 from cli.demo.screen import Lines, Screen, Tables
+from cli.demo.signals import Listener, Signalled
 from cli.demo.stage import Stage
-from cli.demo.told import Listener, Told
 from common.clock import SystemClock
 from common.logging import configure_logging
 from common.model.errors import ControllerError
@@ -79,10 +79,10 @@ def demo(
     listener = Listener()
     try:
         _perform(plan, screen, listener, hold=hold)
-    except Told as told:
+    except Signalled as signalled:
         listener.ignore()
-        click.echo(f"{told}: everything has been ended.")
-        sys.exit(SIGNALLED + told.number)
+        click.echo(f"{signalled}: everything has been ended.")
+        sys.exit(SIGNALLED + signalled.number)
     except (DemoFailed, ControllerError, Refused, OSError) as error:
         for line in error.logs if isinstance(error, DemoFailed) else []:
             click.echo(f"  {line}", err=True)
@@ -100,15 +100,15 @@ def _perform(plan: Plan, out: Console, listener: Listener, *, hold: bool) -> Non
             stage = Stage(plan, processes, clock, listener)
             running = Demo(plan, stage, screen, clock)
             summary = running.run()
-        _tell(out, summary)
+        _print(out, summary)
         if hold:
             text = how_to_look(stage.facts.environment(), sys.argv[0], stage.flower_port, plan.folder)
             out.print(Text(text), soft_wrap=True)
-            with screen, suppress(Told):
+            with screen, suppress(Signalled):
                 running.hold()
 
 
-def _tell(out: Console, summary: Summary) -> None:
+def _print(out: Console, summary: Summary) -> None:
     rate = 100 * summary.throttled / max(1, summary.calls)
     ratio = f", {summary.served / summary.ideal:.2f} times that" if summary.ideal else ""
     figures = Table(title="Everything is as it should be", title_justify="left", show_header=False, pad_edge=False)

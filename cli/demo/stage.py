@@ -9,7 +9,7 @@ from cli.demo.cluster import Cluster
 from cli.demo.ideal import scaled
 from cli.demo.plan import DemoFailed, Plan
 from cli.demo.screen import Picture
-from cli.demo.told import Listener
+from cli.demo.signals import Listener
 from cli.status.read import read_cluster
 from common.clock import Clock
 from common.kube.transport import connect as connect_kube
@@ -59,7 +59,7 @@ class Stage:
         self._start("flower", ["flower", "--port", str(self.flower_port)], {})
 
     def look(self) -> None:
-        """Raises DemoFailed where a process ended by itself, and Told."""
+        """Raises DemoFailed where a process ended by itself, and Signalled."""
         self._listener.check()
         if ended := self._processes.ended():
             raise DemoFailed(f"{ended.name} ended by itself with status {ended.status()}", ended.tail(TAIL_LINES))

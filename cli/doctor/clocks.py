@@ -15,7 +15,7 @@ AREA = "Clocks"
 TOLERATED_SECONDS = 5.0
 
 Reading = Callable[[], float | None]
-"""Epoch seconds by somebody's clock; None where it is not told. Raises ControllerError."""
+"""Epoch seconds by somebody's clock; None where it does not say. Raises ControllerError."""
 
 
 def compare(whose: str, read: Reading, clock: Clock) -> Iterator[Finding]:

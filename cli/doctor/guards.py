@@ -33,7 +33,15 @@ def check(transport: Transport) -> Iterator[Finding]:
         yield Finding(area=AREA, what="guard of annotations", state=State.UNKNOWN, advice=advice)
     elif POLICY in guarding:
         yield Finding(area=AREA, what=what)
+    elif WEBHOOK in guarding and not _serves_policies(transport):
+        yield Finding(area=AREA, what=f"{what} alone: this API server serves no {POLICY} (Kubernetes 1.30 does)")
     else:
         advice = "kubectl apply -k deploy/policy (Kubernetes 1.30): "
         advice += "while no webhook answers, whoever may patch or bind pods forges annotations"
         yield Finding(area=AREA, what=what, state=State.MISSING, advice=advice)
+
+
+def _serves_policies(transport: Transport) -> bool:
+    """By its own list; one that cannot be read proves nothing."""
+    answer = transport.send(Request("GET", ROOT))
+    return answer.status != 200 or b'"validatingadmissionpolicies"' in answer.body

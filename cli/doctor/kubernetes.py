@@ -29,7 +29,7 @@ def check(transport: Transport, permissions: Mapping[str, Sequence[Permission]])
 def reach(transport: Transport, plugin: str | None) -> Finding:
     """Whether the API server answers, and knows who we are. `plugin`: the kubeconfig's command that gives credentials.
 
-    `/version` is told to anybody; the list of groups only to those who have signed in."""
+    anybody may read `/version`; the list of groups only those who have signed in."""
     try:
         version = _json(transport.send(Request("GET", "/version"))).get("gitVersion", "")
         status = transport.send(Request("GET", "/apis")).status

@@ -9,7 +9,7 @@ from rich.table import Table
 from common.store.rate import BelievedLimit
 
 SAME = 0.05
-"""Beliefs nearer than this to the settings are called the same: they are counted, not told."""
+"""Beliefs nearer than this to the settings are called the same: they are counted, not listed."""
 
 
 class Ec2Limit(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,13 @@ from common.model.pod import PodRequest
 from common.rules import subjects
 
 RESTING = (BranchState.COOLING, BranchState.DISASSOCIATED)
-IN_THE_MAKING = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED)
+IN_THE_MAKING = (
+    BranchState.PLANNED,
+    BranchState.CREATING,
+    BranchState.CREATED,
+    BranchState.PERMITTED,
+    BranchState.ASSOCIATING,
+)
 IN_QUEUE = "in the queue of the EC2 limits"
 
 

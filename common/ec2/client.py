@@ -42,7 +42,7 @@ _log = get_logger(__name__)
 def build_invoke(settings: Settings, reach: Reach | None = None) -> Invoke:
     """The way to EC2, for all threads of this process. Raises SettingsError where the region is not known, and
     OutsideError while instance metadata does not tell it or there are no credentials: to be tried again. `reach` is
-    told of every call."""
+    of every call."""
     session = new_session(settings)
     region = region_of(settings, session)
     with _asking("GetCredentials"):

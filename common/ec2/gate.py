@@ -19,7 +19,7 @@ class Deferred(ControllerError):
 
 
 class Gate(Protocol):
-    """Asked before each call, and told of each throttling error."""
+    """`enter` is called before each call, `throttled` after each throttling error."""
 
     def enter(self, operation: str) -> None:
         """Return when the call may be made. Raises Deferred where that is too far off to wait for."""

@@ -137,7 +137,7 @@ def bound_pod(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[N
     )
 
 
-def bound_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodRequest] | None:
+def bound_request(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[NodeName, PodRequest] | None:
     """As `bound_pod`; None, too, for a pod that neither asks for anything of ours nor carries one of our
     annotations."""
     found = bound_pod(raw, seen_at, report)
@@ -148,8 +148,8 @@ def bound_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> tuple[
 
 
 def pod_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> PodRequest | None:
-    """As `bound_wish`, without the node's name."""
-    found = bound_wish(raw, seen_at, report)
+    """As `bound_request`, without the node's name."""
+    found = bound_request(raw, seen_at, report)
     return found[1] if found else None
 
 

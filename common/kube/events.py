@@ -100,9 +100,9 @@ class EventSink:
 
     def emit(self, notice: Notice) -> None:
         """Never blocks and never raises."""
-        self.tell(involved_in(notice), notice.reason, notice.message, notice.severity)
+        self.record(involved_in(notice), notice.reason, notice.message, notice.severity)
 
-    def tell(self, about: Involved, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
+    def record(self, about: Involved, reason: EventReason, message: str, severity: Severity = Severity.NORMAL) -> None:
         """As `emit`, about any object."""
         said = _Said(about, reason, message[:MESSAGE_LIMIT], severity)
         with self._changed:

@@ -19,7 +19,7 @@ Raw = bytes | msgspec.Raw | Mapping[str, Any] | msgspec.Struct
 """An object as the API server wrote it, encoded or decoded, or as a struct of common.kube.raw already."""
 
 Report = Callable[[str], None]
-"""Is told what was wrong with an object, in words for a log."""
+"""Called with what was wrong with an object, in words for a log."""
 
 _log = get_logger(__name__)
 _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}

@@ -3,7 +3,7 @@
 import msgspec
 
 from common.kube.calls import Calls, pages
-from common.kube.decode import PodFacts, bound_wish, pod_facts, policy
+from common.kube.decode import PodFacts, bound_request, pod_facts, policy
 from common.kube.paths import NAMESPACES, PODS, path_of, policies_in
 from common.kube.raw import Metadata
 from common.model.errors import Unsure
@@ -39,8 +39,8 @@ class PodCalls(Calls):
         for page in pages(self._transport, PODS, {"fieldSelector": f"spec.nodeName={node}"}):
             if page.items is None:
                 raise Unsure("MalformedList", "no items")
-            wishes = (bound_wish(raw, now) for raw in page.items)
-            found.extend(wish for bound in wishes if bound is not None for name, wish in (bound,) if name == node)
+            bound = (bound_request(raw, now) for raw in page.items)
+            found.extend(one[1] for one in bound if one is not None and one[0] == node)
         return tuple(found)
 
     def annotate_pod(

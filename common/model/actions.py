@@ -1,4 +1,4 @@
-"""What a worker can do for a node. Each action is one step towards what is wished: carried out at most once at a
+"""What a worker can do for a node. Each action is one step towards the desired state: carried out at most once at a
 time for its subject, safe to carry out again after a crash between any two lines.
 
 The planner records the intent in the ledger before an action starts; its outcome is applied after it ended.
@@ -216,6 +216,12 @@ class Review(_Step, frozen=True, kw_only=True, tag=True):
     """The node has been gone for so long that its pods went with it, whatever the API server lists."""
 
 
+class FindAssociations(_Step, frozen=True, kw_only=True, tag=True):
+    """Ask EC2 for the associations of these branches, by the list that is shared."""
+
+    eni_ids: tuple[EniId, ...]
+
+
 class Annotate(_Step, frozen=True, kw_only=True, tag=True):
     """Write what a pod was given into its annotation. Never over an existing one."""
 
@@ -284,5 +290,6 @@ Action = (
     | PodAction
     | BranchAction
     | Review
+    | FindAssociations
     | PoolAction
 )

@@ -54,7 +54,7 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[GroupId, ...]
     """Of the primary interface."""
     limits: InstanceLimits | None = None
-    """As EC2 told them of a type that ours (common.model.limits) did not have."""
+    """As EC2 gives them for a type that common.model.limits does not have."""
     read_at: float = 0.0
     """Epoch seconds of the snapshot that showed it."""
 
@@ -90,11 +90,15 @@ class Trunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BranchState(StrEnum):
-    """Life of a branch interface; each state says what is known to have happened."""
+    """Life of a branch interface; each state says what is known to have happened. Steps: common.node.branch.life."""
 
     PLANNED = "planned"
+    CREATING = "creating"
+    """CreateNetworkInterface may have taken effect."""
     CREATED = "created"
     PERMITTED = "permitted"
+    ASSOCIATING = "associating"
+    """AssociateTrunkInterface may have taken effect."""
     ASSOCIATED = "associated"
     ASSIGNED = "assigned"
     """Its pod's annotation names it, or may name it."""
@@ -122,10 +126,6 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     subnet_id: SubnetId
     groups: tuple[GroupId, ...] = ()
     token: ClientToken = ClientToken("")
-    tried: bool = False
-    """CreateNetworkInterface was begun: in state `planned` the interface may exist."""
-    associating: bool = False
-    """AssociateTrunkInterface was begun: in state `permitted` the association may exist."""
     eni_id: EniId | None = None
     mac: str = ""
     private_ip: Ipv4 = Ipv4("")
@@ -140,7 +140,7 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     made_at: float = 0.0
     """Epoch seconds at which EC2 made it, or was first seen to have it."""
     since: float = 0.0
-    """Epoch seconds at which it entered its state."""
+    """Epoch seconds at which it was planned, or its last step took effect."""
     tagged: PodUid = PodUid("")
     """Of one that was found in EC2: the uid in its tag, of the pod that it was made for."""
     word_at: float = 0.0
@@ -252,9 +252,10 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """The run of Redis in which this was right; in a later one it may come from an old copy. "": not known."""
 
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 """Of what this code writes. Add one with every field that must not be lost: a worker of the release before would decode
-the ledger without it, and write it back so."""
+the ledger without it, and write it back so; and with every value that it could not decode. What earlier versions said
+otherwise: common.store.older_ledgers."""
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,4 +292,4 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     took: tuple[NodeName, ...] = ()
     """Node names whose ledgers' content was taken over into this one; they may forget it."""
     cooldown_seen: float | None = None
-    """Seconds; a change is told to people."""
+    """Seconds; a change has an event."""

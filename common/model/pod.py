@@ -44,7 +44,7 @@ class BarePod(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_live(pod: PodRequest | None) -> bool:
-    """Whether what it has is its own: it is wished for, and its containers have not all ended."""
+    """Whether what it has is its own: it is desired, and its containers have not all ended."""
     return pod is not None and not pod.finished
 
 

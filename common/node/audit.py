@@ -7,6 +7,7 @@ from common.model.notice import EventReason, PodNotice, Severity
 from common.model.pod import is_live
 from common.node.branch.adopting import adopt_branches, is_branch
 from common.node.branch.claims import undo_claim
+from common.node.branch.life import BEING_MADE
 from common.node.instance import learn, take_snapshot
 from common.node.state import Planning
 from common.rules import subjects
@@ -15,7 +16,6 @@ from common.rules.leaks import being_made
 SETTLED_SECONDS = 60.0
 """EC2's Describe calls lag behind its writes by seconds: what is younger than this is not missed."""
 SECOND_LOOK_SECONDS = 10.0
-_BEING_MADE = (BranchState.CREATED, BranchState.PERMITTED, BranchState.ASSOCIATED)
 
 
 def audit(state: Planning) -> None:
@@ -133,5 +133,5 @@ def _lost(state: Planning, eni: EniId) -> None:
             )
         return
     state.change(branches={k: b for k, b in ledger.branches.items() if b.eni_id != eni})
-    if branch.pod_uid and not branch.unwanted and branch.state in _BEING_MADE:
+    if branch.pod_uid and not branch.unwanted and branch.state in BEING_MADE:
         state.ledger = undo_claim(state.ledger, branch.pod_uid)

@@ -11,7 +11,7 @@ YOUNG_SECONDS = 60.0
 where somebody did delete it, and too short a time costs an interface that is forgotten."""
 YOUNG_GROUP_SECONDS = 5.0
 """The same for the security groups of a policy, counted from the plan of a pod's first interface: a policy that names
-a group which does not exist is to be told soon."""
+people should hear of a group that does not exist soon."""
 GROUP_NOT_FOUND = frozenset({"InvalidSecurityGroupID.NotFound", "InvalidGroup.NotFound"})
 
 

@@ -23,7 +23,7 @@ def made_for(ledger: Ledger, action: act.Action) -> act.MadeFor | None:
     if isinstance(action, act.PoolAction):
         primary = ledger.instance.primary_eni if ledger.instance is not None else None
         return act.MadeFor(instance_id=instance_id, generation=generation, eni_id=primary)
-    if isinstance(action, act.ResolvePod | act.RequestSnapshot | act.Review):
+    if isinstance(action, act.ResolvePod | act.RequestSnapshot | act.Review | act.FindAssociations):
         return act.MadeFor(instance_id=instance_id, generation=generation)
     return None
 

@@ -1,4 +1,4 @@
-"""The pure planner: from what is wished, what was done and what is under way to what to start now, and when to look
+"""The pure planner: from the desired state, what was done and what is under way to what to start now, and when to look
 again; and from an outcome to the next ledger. It only dispatches: each subject owns its steps and their outcomes.
 
 Chapters run in order; each settles what it can and leaves the rest to the next look."""
@@ -22,6 +22,7 @@ from common.node import branch, capacity, cninode, confirming, departure, instan
 from common.node.adoption import know_instance
 from common.node.audit import audit
 from common.node.branch import keep_branches
+from common.node.branch.associations import find_associations
 from common.node.branch.releasing import emit_cooldown
 from common.node.cninode import keep_cninode
 from common.node.departure import depart
@@ -121,6 +122,7 @@ def _attend(state: Planning, node: NodeFacts) -> None:
             keep_branches(state, node, serving=ready)
             if ready:
                 audit(state)
+                find_associations(state)
             else:
                 if known and branch_limit(state) == 0:
                     keep_fresh(state)
@@ -194,6 +196,8 @@ def _done(state: NodeState, action: Action, value: Any, earlier: Backoff) -> Non
         case act.Review():
             branch.reviewing.reviewed(state, action, value)
             windows.owning.reviewed(state, value)
+        case act.FindAssociations():
+            branch.associations.found(state, action, value)
         case act.Annotate(annotation=annotation) if annotation == PRIVATE_IPV4:
             windows.owning.annotated(state, action, value)
         case act.Annotate():
@@ -217,7 +221,14 @@ def _done(state: NodeState, action: Action, value: Any, earlier: Backoff) -> Non
 
 def _failed(state: NodeState, action: Action, error: OutsideError) -> None:
     match action:
-        case act.RequestSnapshot() | act.ConfirmNodeGone() | act.Advertise() | act.Review() | act.ConfirmGone():
+        case (
+            act.RequestSnapshot()
+            | act.ConfirmNodeGone()
+            | act.Advertise()
+            | act.Review()
+            | act.FindAssociations()
+            | act.ConfirmGone()
+        ):
             pass  # Asked again, or written again, when its backoff allows it.
         case act.ResolvePod():
             branch.claims.failed(state, action, error)

@@ -9,6 +9,12 @@ def branch_key(pod: PodUid, ordinal: int, generation: int) -> BranchKey:
     return BranchKey(f"{pod}.{ordinal}.{generation}")
 
 
+def generation_after_loss(now: float) -> int:
+    """More than any that a pod's lost record can have counted to, so that no client token is used twice: attempts take
+    longer than a second each. `now`: epoch seconds of the shared clock (docs/adr/0016-generations-after-a-loss.md)."""
+    return int(now)
+
+
 def branch_token(cluster: str, key: BranchKey) -> ClientToken:
     return _token(cluster, "branch", key)
 

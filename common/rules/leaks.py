@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from common.model.ec2 import Interface
 from common.model.ids import EniId, InstanceId
-from common.model.ledger import Ledger
+from common.model.ledger import BranchState, Ledger
 from common.model.names import (
     CNINODE_CLUSTER_TAG,
     INSTANCE_TAG,
@@ -76,8 +76,7 @@ def unchanged(seen: Interface, shown: Interface) -> bool:
 def being_made(ledger: Ledger, interface: Interface) -> bool:
     """Whether it may be what a call of ours with yet unknown outcome made: that call, made again, gives it to us."""
     return any(
-        b.eni_id is None
-        and b.tried
+        b.state is BranchState.CREATING
         and b.trunk_id == interface.trunk_tag
         and b.vlan == interface.vlan_tag
         and b.pod_uid == interface.tags.get(POD_UID_TAG)

@@ -84,7 +84,7 @@ RESERVED_TAGS = (
 def interface_tags(spec: CniNodeSpec | None) -> tuple[dict[str, str], tuple[str, ...]]:
     """Other people's tags of a CNINode that go onto every interface made for its node, and what is wrong with those
     that do not. EC2's rules: at most 50 tags, keys of 1 to 128 and values of up to 256 characters, no `aws:`. Ours:
-    none of the keys by which interfaces are told to belong to a cluster, a node or a pod."""
+    none of the keys that say that an interface belongs to a cluster, a node or a pod."""
     good: dict[str, str] = {}
     bad: list[str] = []
     for key, value in sorted((spec.tags if spec is not None else {}).items()):

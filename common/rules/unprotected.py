@@ -16,8 +16,8 @@ from common.rules.security_groups import PolicySet
 def concerns(node: NodeFacts, labels: Mapping[str, str]) -> bool:
     """Whether a pod with these labels on this node should have had a branch interface. On unmanaged Linux nodes, too:
     had it been asked for, the pod would wait for another node, and there it runs without its groups just the same.
-    Windows pods get none, and nodes of auto mode are somebody else's. The label of Fargate's pods, which the webhook
-    goes by before there is a node, counts only where the node is no EC2 instance: anybody can write it."""
+    Windows pods get none, and nodes of auto mode are somebody else's. The label of Fargate's pods counts only where the
+    node is no EC2 instance: anybody can write it, and name Fargate's scheduler, which the webhook goes by."""
     if claims_fargate(labels) and node.instance_id is None:
         return False
     return node.os == LINUX and not node.auto

@@ -43,7 +43,7 @@ _SHARED = Access(write=RUNNERS)
 OURS: Mapping[str, Access] = {
     "view": _WATCHERS_OWN,
     "pods": _WATCHERS_OWN,
-    "wished": _WATCHERS_OWN,
+    "desired_nodes": _WATCHERS_OWN,
     "config": _WATCHERS_OWN,
     "complete": _WATCHERS_OWN,
     "listing": Access(write=(WATCHER,)),

@@ -46,7 +46,7 @@ def celery_app(redis_url: str, incarnation: str = "", *, looks_on: bool = False)
         "socket_keepalive": True,
         "retry_on_timeout": False,
         "health_check_interval": HEALTH_CHECK_SECONDS,
-        # Of publishing: one more try on a fresh connection, then the publisher is told. The workers' consumer has its
+        # Of publishing: one more try on a fresh connection, then the publisher's error. The workers' consumer has its
         # own setting below and never gives up.
         "max_retries": 1,
         "interval_start": 0,

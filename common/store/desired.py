@@ -106,7 +106,7 @@ class DesiredState:
 
     def known_nodes(self) -> set[NodeName]:
         """Nodes that have desired state or a ledger."""
-        names = self._link.command("SUNION", keys.wished(self._prefix), keys.ledgers(self._prefix))
+        names = self._link.command("SUNION", keys.desired_nodes(self._prefix), keys.ledgers(self._prefix))
         return {NodeName(text(name)) for name in names}
 
     def read(self, name: NodeName, ledger: Ledger | None = None) -> Desired:
@@ -144,17 +144,17 @@ class DesiredState:
         """What is known of these, and whether all could be read."""
         if not others:
             return (), True
-        wished = self.read_many(others)
+        desired = self.read_many(others)
         bodies = self._link.transaction([("GET", keys.ledger(self._prefix, other)) for other in others])
         found: list[Sharer] = []
-        whole = all(wished[other].complete for other in others)
+        whole = all(desired[other].complete for other in others)
         for other, body in zip(others, bodies, strict=True):
             try:
                 theirs = decoded(other, body)
             except LedgerUnreadable:
                 # Its own run sets it aside; until then nothing is known of what it claims.
                 theirs, whole = None, False
-            found.append(Sharer(name=other, view=wished[other].view, pods=wished[other].pods, ledger=theirs))
+            found.append(Sharer(name=other, view=desired[other].view, pods=desired[other].pods, ledger=theirs))
         return tuple(found), whole
 
     def read_many(self, names: Sequence[NodeName]) -> dict[NodeName, Desired]:
@@ -177,7 +177,7 @@ class DesiredState:
 
     def _of(self, name: NodeName) -> list[str]:
         p = self._prefix
-        return [keys.view(p, name), keys.pods(p, name), keys.wished(p)]
+        return [keys.view(p, name), keys.pods(p, name), keys.desired_nodes(p)]
 
 
 def instances_of(view: NodeView, ledger: Ledger) -> set[InstanceId]:

@@ -30,7 +30,7 @@ def pods(p: KeyPrefix, node: NodeName) -> str:
     return f"{p}pods:{node}"
 
 
-def wished(p: KeyPrefix) -> str:
+def desired_nodes(p: KeyPrefix) -> str:
     """Set of node names that have a view or pods. Writer: watcher. No expiry."""
     return f"{p}wished"
 

@@ -1,6 +1,7 @@
 """Ledgers of nodes: written only by the run that holds the node's lock at that very moment."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import structlog
@@ -12,6 +13,7 @@ from common.model.misfit import misfit
 from common.store import keys
 from common.store.link import Link, text
 from common.store.lock import holder
+from common.store.older_ledgers import as_now
 
 LEDGERS_A_CALL = 100
 """A ledger of 120 branches is some 50 kB."""
@@ -80,7 +82,10 @@ def decoded(name: NodeName, body: bytes | None) -> Ledger | None:
         # First this: the rest of a newer ledger need not be what a field is here.
         if (version := _version.decode(body).version) > LEDGER_VERSION:
             raise LedgerNewer(f"it has version {version}, this program knows {LEDGER_VERSION}")
-        ledger = _decoder.decode(body)
+        if version == LEDGER_VERSION:
+            ledger = _decoder.decode(body)
+        else:
+            ledger = msgspec.convert(as_now(msgspec.msgpack.decode(body, type=dict[str, Any]), version), Ledger)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LedgerUnreadable(str(error)) from error
     if found := misfit(ledger, name):

@@ -79,7 +79,7 @@ class RateLimiter:
 
     def throttled(self, operation: str, who: str, granted_at: float, urgency: Urgency = Urgency.POD) -> bool:
         """EC2 refused the call that was granted at `granted_at` (Redis' time). `who` comes first when it asks again.
-        Whether that told anything new: not where the call was under way when EC2 refused another."""
+        Whether that was new: not where the call was under way when EC2 refused another."""
         return bool(self._script("throttled", operation, self._belief(operation, who, urgency), repr(granted_at)))
 
     def give_back(self, who: Iterable[str]) -> int:

@@ -34,27 +34,27 @@ class Server:
 
     def run_id(self) -> str | None:
         """Random for each start of a server (INFO, section "server"); another one means that Redis was restarted, or
-        a replica took over, and may lack its last second of writes. None where we are not told: an ACL may forbid
+        a replica took over, and may lack its last second of writes. None where that is not known: an ACL may forbid
         INFO. Raises StoreUnavailable."""
         try:
-            told = self._link.command("INFO", "server")
+            answer = self._link.command("INFO", "server")
         except StoreUnavailable as error:
             if isinstance(error.__cause__, redis.exceptions.ResponseError):
                 return None
             raise
-        return str(told["run_id"])
+        return str(answer["run_id"])
 
     def unfit(self) -> str | None:
         """Why work on this server would be lost, None where it would not, or where an ACL keeps it from us. Raises
         StoreUnavailable where it does not answer."""
         for section, field, wanted, why in UNFIT:
             try:
-                told = self._link.command("INFO", section)
+                answer = self._link.command("INFO", section)
             except StoreUnavailable as error:
                 if isinstance(error.__cause__, redis.exceptions.ResponseError):
                     continue
                 raise
-            if (value := str(told.get(field, wanted))) != wanted:
+            if (value := str(answer.get(field, wanted))) != wanted:
                 return f"{field} is {value}: {why}"
         return None
 

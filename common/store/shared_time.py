@@ -33,8 +33,8 @@ class SharedTime:
     def look(self) -> None:
         """Ask Redis for its time. Raises StoreUnavailable."""
         asked_at = self._clock.monotonic()
-        told = self._server.time()
-        self._clock.follow(told, asked_at, self._clock.monotonic())
+        server_time = self._server.time()
+        self._clock.follow(server_time, asked_at, self._clock.monotonic())
         error = self._clock.own_error()
         CLOCK_ERROR.set(error)
         agrees = abs(error) <= LARGEST_ERROR_SECONDS

@@ -285,6 +285,10 @@ class Judge:
 
 
 def _has(interface: Interface, address: str) -> bool:
-    return address in interface.secondary_ips or any(
-        ip_address(address) in ip_network(prefix) for prefix in interface.prefixes
-    )
+    """`address`: whatever somebody wrote."""
+    if address in interface.secondary_ips:
+        return True
+    try:
+        return any(ip_address(address) in ip_network(prefix) for prefix in interface.prefixes)
+    except ValueError:
+        return False

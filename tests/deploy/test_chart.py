@@ -140,6 +140,11 @@ VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]] = {
         ("../webhook/configurations", "../webhook/fail-closed"),
         {"webhook": {"failClosed": True}},
     ),
+    "without policies": (
+        ("redis", "components/without-policy"),
+        ("../webhook",),
+        {"policy": {"enabled": False}},
+    ),
 }
 
 
@@ -162,6 +167,15 @@ def test_an_external_redis_leaves_only_its_urls(template: Template, kustomized: 
     for name in ("users", "probe"):
         del made[("Secret", f"vpc-rc-redis-{name}")]
     assert charted == made
+
+
+@pytest.mark.parametrize(("version", "served"), [("1.29.9", False), ("1.30.0", True), ("1.35.4-eks-1", True)])
+def test_the_chart_has_policies_where_the_api_server_serves_them(helm: str, version: str, served: bool) -> None:
+    given = ["--set=clusterName=c,vpcId=vpc-0123456789abcdef0,image.repository=example/vpc-rc"]
+    command = [helm, "template", "ours", str(CHART), "--namespace", "kube-system", "--kube-version", version, *given]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kinds = {kind for kind, _ in by_name(text)}
+    assert {"ValidatingAdmissionPolicy" in kinds, "ValidatingAdmissionPolicyBinding" in kinds} == {served}
 
 
 def test_the_custom_resources_are_those_of_kustomize() -> None:

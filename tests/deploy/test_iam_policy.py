@@ -108,6 +108,15 @@ def test_without_any_one_thing_that_is_asked_for_it_is_refused(
         assert not allowing(action, resource, {name: value for name, value in context.items() if name != key}), key
 
 
+@pytest.mark.parametrize("sid", ["Look", "Trunking"])
+def test_what_names_no_resource_holds_in_its_region_only(sid: str) -> None:
+    """EC2 has no condition on their resources: the region is all that binds them."""
+    actions = [action for action, *_, by in ALLOWED if by == sid]
+    assert actions
+    for action in actions:
+        assert not allowing(action, "*", {"aws:RequestedRegion": "eu-west-1"})
+
+
 def test_no_statement_is_without_use() -> None:
     assert {sid for *_, sid in ALLOWED} == {one["Sid"] for one in POLICY["Statement"]}
     assert {action for action, *_ in ALLOWED} == {
@@ -118,7 +127,7 @@ def test_no_statement_is_without_use() -> None:
 def test_the_actions_are_those_that_the_product_calls() -> None:
     """CreateTags goes with CreateNetworkInterface: EC2 asks for it where a call gives tags."""
     source = (ROOT / "common" / "ec2" / "api.py").read_text()
-    called = set(re.findall(r'(?:action = |_call\()"([A-Za-z]+)"', source))
+    called = set(re.findall(r'(?:operation = |_call\()"([A-Za-z]+)"', source))
     assert "DeleteNetworkInterface" in called
     assert called | {"CreateTags"} == {action for action, *_ in ALLOWED}
 

@@ -1,5 +1,6 @@
 """The image, the compose file and the lock that both are built from."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -59,6 +60,32 @@ def test_the_image_is_built_in_stages_and_runs_as_nobody() -> None:
     assert "USER 65532:65532" in final
     assert not any(line.startswith("RUN ") for line in final)
     assert 'ENTRYPOINT ["vpc-rc"]' in final
+
+
+DIGEST = "sha256:" + "0a" * 32
+
+
+@pytest.mark.parametrize(
+    ("base", "released"),
+    [
+        (f"python:3.11-slim@{DIGEST}", True),
+        (f"registry.example:5000/python@{DIGEST}", True),
+        ("python:3.11-slim", False),
+        ("", False),
+        ("python:3.11-slim@sha256:0a", False),
+        (f"python:3.11-slim@{DIGEST} --build-arg X=y", False),
+    ],
+)
+def test_an_image_on_a_base_without_digest_is_not_released(base: str, released: bool) -> None:
+    """By the workflow's own step, which comes before everything else of the image, and the base that it looks at is the
+    one that is built on."""
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]["image"]
+    first, (build,) = job["steps"][0], [step for step in job["steps"] if "build-push-action" in step.get("uses", "")]
+    assert job["env"]["BASE_IMAGE"] == "${{ vars.BASE_IMAGE }}"
+    assert build["with"]["build-args"] == "PYTHON=${{ env.BASE_IMAGE }}"
+    environment = {"PATH": os.environ["PATH"], "BASE_IMAGE": base}
+    done = subprocess.run(["bash", "-e", "-c", first["run"]], env=environment, check=False, capture_output=True)
+    assert (done.returncode == 0) == released
 
 
 def test_the_image_gets_every_package_of_the_project() -> None:

@@ -95,6 +95,30 @@ def test_who_uses_redis_may_reach_it(base: list[dict[str, Any]]) -> None:
     assert reaching == {"vpc-rc-watcher", "vpc-rc-worker", "vpc-rc-flower"}
 
 
+OPEN_PORTS = {
+    "vpc-rc-redis": {"redis"},
+    "vpc-rc-flower": set(),
+    "vpc-rc-watcher": {"metrics"},
+    "vpc-rc-worker": {"metrics"},
+    "vpc-rc-webhook": {"webhook", "metrics"},
+}
+"""What other pods may reach; the rest is for probes and port-forwards, which come from the node."""
+
+
+def test_every_port_of_ours_is_closed_or_opened_by_a_network_policy(base: list[dict[str, Any]]) -> None:
+    policies = [found["spec"] for found in of_kind(base, "NetworkPolicy").values()]
+    opened = {}
+    for name, workload in workloads(base).items():
+        template = workload["spec"]["template"]
+        labels = template["metadata"]["labels"].items()
+        about = [one for one in policies if one["podSelector"]["matchLabels"].items() <= labels]
+        assert any("Ingress" in one["policyTypes"] for one in about), f"{name}: nothing keeps anybody out"
+        opened[name] = {port["port"] for one in about for rule in one.get("ingress", ()) for port in rule["ports"]}
+        declared = {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
+        assert opened[name] <= declared, f"{name}: a port that no container has"
+    assert opened == OPEN_PORTS
+
+
 def test_workers_have_the_account_that_the_webhook_trusts(base: list[dict[str, Any]]) -> None:
     account = workloads(base)["vpc-rc-worker"]["spec"]["template"]["spec"]["serviceAccountName"]
     assert Settings().service_account == f"system:serviceaccount:kube-system:{account}"

@@ -72,3 +72,10 @@ def test_registrations(kubectl: str, tmp_path: Path, base: list[dict[str, Any]])
             assert (service["name"], service["port"]) in services
     [closed] = found["vpc-rc-mutating-fail-closed"]["webhooks"]
     assert closed["namespaceSelector"]["matchLabels"] == {"vpc-resource-controller/fail-closed": "true"}
+
+
+def test_fargates_own_webhook_is_asked_before_ours(kubectl: str, tmp_path: Path) -> None:
+    """The API server asks mutating configurations in the order of their names. That of EKS' webhook says of a pod that
+    it is for Fargate; asked before it, ours would take such a pod for one of an EC2 instance."""
+    found = configurations(kustomize(kubectl, overlay(tmp_path, "cert-manager")))
+    assert all(name > "0500-amazon-eks-fargate-mutation.amazonaws.com" for name in found)

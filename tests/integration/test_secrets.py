@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import redis
 import structlog
+import urllib3
 from click.testing import CliRunner
 
 from cli.main import cli
@@ -22,7 +24,10 @@ from common.kube.transport import NoCluster, connect
 from common.logging import configure_logging, get_logger, report_crashes
 from common.store.broker import celery_app
 from tests.integration.redis_server import RedisServer, free_port
+from tests.integration.rig import Rig
 from tests.kit.clock import VirtualClock
+from tests.kit.waiting import until
+from webhook.certificates import self_signed
 
 ROOT = Path(__file__).parents[2]
 SECRET, AWS_SECRET, TOKEN, QUERY = "pl4nted-redis", "pl4nted-aws-key", "pl4nted-kube-token", "pl4nted-query"
@@ -165,6 +170,87 @@ def test_roles_whose_redis_is_away_or_refuses_them_log_no_secret(guarded: RedisS
         text = logs[name].read_text()
         assert words in text, f"{name} does not say what is wrong: {text[-500:]}"
         assert PLANTED not in text, name
+
+
+ROLES = ("watcher", "worker", "webhook", "flower")
+
+
+@contextmanager
+def living(folder: Path, redis_port: int) -> Iterator[tuple[Rig, dict[str, str]]]:
+    """All roles with planted secrets, their logs at debug level, and a pod served; and the address of each page."""
+    rig = Rig(folder=folder, redis_port=redis_port)
+    ports = {name: free_port() for name in ("watcher", "worker", "webhook metrics", "webhook", "nodes", "flower")}
+    pair = self_signed(("127.0.0.1",), datetime.now(UTC))
+    for name, content in (("ca.crt", pair.ca), ("tls.crt", pair.certificate), ("tls.key", pair.key)):
+        (folder / name).write_bytes(content)
+    try:
+        rig.start_ec2()
+        rig.start_kube()
+        rig.behave(throttling=False, attach_delay=[0.2, 0.5])
+        rig.configure(
+            VPC_RC_REDIS_URL=f"redis://:{SECRET}@127.0.0.1:{redis_port}/0",
+            VPC_RC_LISTEN_ADDRESS="127.0.0.1",
+            VPC_RC_LOG_LEVEL="debug",
+            AWS_SECRET_ACCESS_KEY=AWS_SECRET,
+            AWS_SESSION_TOKEN=AWS_SECRET,
+        )
+        rig.start_watcher(VPC_RC_METRICS_PORT=str(ports["watcher"]))
+        rig.start_worker(VPC_RC_METRICS_PORT=str(ports["worker"]), VPC_RC_INTROSPECTION_PORT=str(ports["nodes"]))
+        rig.spawn(
+            "webhook", "-m", "cli.main", "webhook",
+            VPC_RC_WEBHOOK_PORT=str(ports["webhook"]), VPC_RC_METRICS_PORT=str(ports["webhook metrics"]),
+            VPC_RC_WEBHOOK_CERT_FILE=str(folder / "tls.crt"), VPC_RC_WEBHOOK_KEY_FILE=str(folder / "tls.key"),
+        )  # fmt: skip
+        rig.spawn("flower", "-m", "cli.main", "flower", "--port", str(ports["flower"]))
+        rig.add_node("n1")
+        rig.add_pod("p1", "n1")
+        rig.wait_for_none("served", rig.unserved, 120)
+        pages = {
+            "watcher": f"http://127.0.0.1:{ports['watcher']}/metrics",
+            "worker": f"http://127.0.0.1:{ports['worker']}/metrics",
+            "webhook": f"http://127.0.0.1:{ports['webhook metrics']}/metrics",
+            "webhook itself": f"https://127.0.0.1:{ports['webhook']}/readyz",
+            "the worker's nodes": f"http://127.0.0.1:{ports['nodes']}/resources/all",
+            **{
+                f"Flower's {path}": f"http://127.0.0.1:{ports['flower']}{path}"
+                for path in ("/", "/tasks", "/broker", "/metrics", "/api/workers?refresh=true", "/api/tasks")
+            },
+        }
+        yield rig, pages
+    finally:
+        rig.stop()
+
+
+def test_the_pages_events_and_logs_of_a_living_product_show_no_secret(tmp_path: Path) -> None:
+    with RedisServer() as server:
+        redis.Redis(port=server.port).config_set("requirepass", SECRET)
+        with living(tmp_path, server.port) as (rig, pages):
+            token = json.loads((tmp_path / "kubeconfig").read_text())["users"][0]["user"]["token"]
+            headers = urllib3.make_headers(basic_auth=f"default:{SECRET}")
+            pool = urllib3.PoolManager(ca_certs=str(tmp_path / "ca.crt"), headers=headers)
+            said = {}
+            for name, url in pages.items():
+                answer = until(lambda url=url: _answered(pool, url), 30)  # type: ignore[misc]
+                assert answer is not None
+                assert answer.status == 200, (name, answer.status)
+                said[name] = answer.data.decode()
+            said["events"] = json.dumps(rig.kube("GET", "/api/v1/events"))
+        said |= {
+            f"log of {process.name}": process.log.read_text() for process in rig.processes if process.name in ROLES
+        }
+    assert "ResourceAllocated" in said["events"]
+    assert "n1" in said["the worker's nodes"]
+    for name, text in said.items():
+        assert text, name
+        for secret in (PLANTED, token):
+            assert secret not in text, f"{name}: {text[max(0, text.find(secret) - 200) :][:400]}"
+
+
+def _answered(pool: urllib3.PoolManager, url: str) -> urllib3.BaseHTTPResponse | None:
+    try:
+        return pool.request("GET", url, timeout=10, retries=False)
+    except urllib3.exceptions.HTTPError:
+        return None
 
 
 @pytest.mark.parametrize("style", ["json", "console"])

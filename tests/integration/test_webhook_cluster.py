@@ -95,6 +95,18 @@ def test_a_policy_counts_from_its_creation_to_its_deletion(api: Cluster, webhook
     until(lambda: not asked_for(api, shop, pod("p")), 5)
 
 
+def test_the_label_of_fargate_counts_with_its_scheduler(api: Cluster, webhook: WebhookProcess) -> None:
+    api.install_crds()
+    shop = api.namespace("fargate")
+    api.make(POLICIES.format(shop), policy(podSelector={"matchLabels": {"app": "web"}}))
+    labels = {"app": "web", "eks.amazonaws.com/fargate-profile": "p"}
+    labelled = {**pod("p"), "metadata": {"name": "p", "labels": labels}}
+    until(lambda: asked_for(api, shop, labelled))
+    there = pod("p", schedulerName="fargate-scheduler")
+    assert not asked_for(api, shop, there | {"metadata": {"name": "p", "labels": labels}})
+    assert asked_for(api, shop, there)
+
+
 def test_a_service_account_made_a_moment_ago_is_known(api: Cluster, webhook: WebhookProcess) -> None:
     api.install_crds()
     shop = api.namespace("accounts")

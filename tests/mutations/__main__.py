@@ -5,6 +5,7 @@ Prints a line for each: which tests caught it and after how many seconds, or SUR
 
 import argparse
 import ast
+import os
 import re
 import shlex
 import shutil
@@ -15,10 +16,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.kit.control_plane import SCRIPT, SCRIPT_BESIDE
+from tests.mutations.attacks import ATTACKS
 from tests.mutations.faults import FAULTS, Fault
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("common", "watcher", "workers")
+PRODUCT = ("common", "watcher", "webhook", "workers", "deploy", ".github")
+WHOLE = (".lua", ".yaml", ".yml")
+"""Ends of names of files that are no Python: they stand for a function."""
 UNIT = {
     "common/node": "tests/unit/node",
     "common/rules": "tests/unit/rules",
@@ -38,9 +43,9 @@ def places(function: str, old: str, root: Path) -> list[tuple[Path, int, int]]:
     """Files that have the text in that function, each with the span of characters."""
     found = []
     for file in (file for folder in PRODUCT for file in sorted((root / folder).rglob("*"))):
-        if function.endswith(".lua") and file.name == function:
+        if function.endswith(WHOLE) and file.name == function:
             spans: Iterator[tuple[int, int]] = iter([(0, len(file.read_text()))])
-        elif file.suffix == ".py" and not function.endswith(".lua"):
+        elif file.suffix == ".py" and not function.endswith(WHOLE):
             spans = _functions(file.read_text(), function)
         else:
             continue
@@ -62,7 +67,7 @@ def _functions(text: str, name: str) -> Iterator[tuple[int, int]]:
         if owner and not (isinstance(outer, ast.ClassDef) and outer.name == owner):
             continue
         for node in ast.iter_child_nodes(outer):
-            if isinstance(node, ast.FunctionDef) and node.name == own:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == own:
                 yield starts[node.lineno - 1], (starts[node.end_lineno] if node.end_lineno else len(text))
 
 
@@ -75,7 +80,11 @@ def notices(tests: str, root: Path) -> bool:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     command += shlex.split(tests)
     try:
-        ended = subprocess.run(command, cwd=root, capture_output=True, timeout=LONGEST_SECONDS, check=False)
+        # Beside the copy there is no script that starts a control plane.
+        environment = {**os.environ, SCRIPT: os.environ.get(SCRIPT) or str(SCRIPT_BESIDE)}
+        ended = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, timeout=LONGEST_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return True
     return ended.returncode != 0
@@ -110,7 +119,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults whose names contain this")
     parser.add_argument("--stages", default="named,unit,simulation", help="which tests, in this order")
     given = parser.parse_args()
-    chosen = [fault for fault in FAULTS if given.only in fault.name]
+    chosen = [fault for fault in (*FAULTS, *ATTACKS) if given.only in fault.name]
     if given.check:
         lost = [fault.name for fault in chosen if not all(places(f, old, ROOT) for f, old, _ in edits(fault))]
         print("\n".join(lost) or f"all {len(chosen)} faults have their places")
@@ -118,7 +127,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "copy"
         leave = shutil.ignore_patterns(".git", ".venv*", "build", "__pycache__", ".*_cache")
-        shutil.copytree(ROOT, root, ignore=leave)
+        shutil.copytree(ROOT, root, symlinks=True, ignore=leave)
         bad = 0
         for fault in chosen:
             verdict = tried(fault, root, given.stages.split(","))

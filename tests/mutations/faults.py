@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Fault(NamedTuple):
     name: str
     function: str
-    """Its name, or `Class.method`; a file of Lua by its path's end; "" for a module's own level."""
+    """Its name, or `Class.method`; a file of another language by its name; "" for a module's own level."""
     old: str
     new: str
     by: str = ""
@@ -106,8 +106,8 @@ FORMER: tuple[Fault, ...] = (
     Fault(
         "former: a run dies of a ledger that it does not understand",
         "NodeRun._plan",
-        "fresh, told = set_aside(",
-        "raise\n            fresh, told = set_aside(",
+        "fresh, reported = set_aside(",
+        "raise\n            fresh, reported = set_aside(",
         f"{S}test_broken_ledgers.py",
     ),
     Fault(
@@ -570,9 +570,15 @@ FAULTS: tuple[Fault, ...] = (
         "Writer._finish",
         "self._store.desired.mark_compared(self._server)",
         "pass",
-        f"{WORLD} 'nothing_is_lost and windows-redis-restored-5s-old'",
+        f"{S}test_found_lives.py {S}test_restored_copies.py",
     ),
-    Fault("writer: restarts unnoticed", "Writer.check_redis", "!= self._server", "is self", "tests/unit/watcher"),
+    Fault(
+        "writer: restarts unnoticed",
+        "Writer.check_redis",
+        "!= self._server",
+        "is self",
+        f"{S}test_found_lives.py {S}test_restored_copies.py",
+    ),
     Fault(
         "writer: losses unnoticed",
         "Writer.check_redis",
@@ -602,5 +608,7 @@ FAULTS: tuple[Fault, ...] = (
         "list(self._store.wakeups.due(",
         "tests/unit/watcher",
     ),
-    Fault("cache: deleted pods stay", "ClusterCache._put_pod", "self._remove_wish(uid)", "pass", "tests/unit/watcher"),
+    Fault(
+        "cache: deleted pods stay", "ClusterCache._put_pod", "self._remove_request(uid)", "pass", "tests/unit/watcher"
+    ),
 )

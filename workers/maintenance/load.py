@@ -92,8 +92,8 @@ def _ask_again(
 
 
 def _zones(store: Store, requests: Sequence[Request]) -> dict[NodeName, str]:
-    wished = store.desired.read_many([node for _, node in requests])
-    return {name: one.view.node.zone for name, one in wished.items() if one.view.node is not None}
+    desired = store.desired.read_many([node for _, node in requests])
+    return {name: one.view.node.zone for name, one in desired.items() if one.view.node is not None}
 
 
 def _gathered(store: Store, clock: Clock, limit: int) -> list[Request]:

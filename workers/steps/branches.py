@@ -5,11 +5,12 @@ from common.model.actions import (
     CreateBranch,
     DeleteBranch,
     DisassociateBranch,
+    FindAssociations,
     PermitBranch,
     Review,
 )
 from common.model.ec2 import Interface
-from common.model.ids import AssociationId
+from common.model.ids import AssociationId, EniId
 from common.model.names import BRANCH_DESCRIPTION, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from common.model.outcome import Reviewed
 from workers.steps.ports import Ports
@@ -49,6 +50,11 @@ def disassociate_branch(action: DisassociateBranch, ports: Ports) -> None:
     association = action.association or ports.lookups.association(ports.ec2, action.eni_id)
     if association is not None:
         ports.ec2.disassociate_trunk_interface(action.warrant, association, action.token)
+
+
+@step(FindAssociations)
+def find_associations(action: FindAssociations, ports: Ports) -> dict[EniId, AssociationId]:
+    return ports.lookups.associations(ports.ec2, action.eni_ids)
 
 
 @step(DeleteBranch)

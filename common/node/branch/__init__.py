@@ -1,8 +1,8 @@
 """Each pod's branch interfaces, from its request to their deletion.
 
 `claims`: groups and subnet. `serving`: order, room, VLAN ids. `making`: to association. `annotation`. `ending`: of the
-pod. `releasing`: to deletion. `reviewing`, `adopting`, `owning`: of what is found in EC2. Each with the outcomes of its
-own actions.
+pod. `releasing`: to deletion. `reviewing`, `adopting`, `owning`, `associations`: of what is found in EC2. Each with
+the outcomes of its own actions.
 """
 
 from typing import Any
@@ -10,14 +10,14 @@ from typing import Any
 from common.model import actions as act
 from common.model.errors import OutsideError
 from common.model.node import NodeFacts
-from common.node.branch import annotation, claims, ending, making, releasing, reviewing
+from common.node.branch import annotation, associations, claims, ending, making, releasing, reviewing
 from common.node.branch.advancing import advance
 from common.node.branch.annotation import observe_annotations
 from common.node.branch.ending import release_ended
 from common.node.branch.serving import serve
 from common.node.state import NodeState, Planning
 
-__all__ = ["annotation", "claims", "done", "ending", "failed", "keep_branches", "making", "reviewing"]
+__all__ = ["annotation", "associations", "claims", "done", "ending", "failed", "keep_branches", "making", "reviewing"]
 
 
 def keep_branches(state: Planning, node: NodeFacts, *, serving: bool) -> None:

@@ -10,6 +10,7 @@ from common.model.ledger import Branch, BranchState, Claim, Ledger
 from common.model.names import BRANCH_DESCRIPTION, OWNER_OURS, OWNER_TAG, POD_UID_TAG
 from common.model.pod import BranchAnnotation, PodRequest, is_live
 from common.node.branch.owning import may_own
+from common.node.tokens import generation_after_loss
 from common.rules.leaks import being_made
 from common.rules.pod_eni import interfaces_named
 
@@ -55,7 +56,7 @@ def adopt_branches(
                 pod_uid=made_for.uid,
                 namespace=made_for.namespace,
                 name=made_for.name,
-                generation=int(now),
+                generation=generation_after_loss(now),
             )
     return msgspec.structs.replace(ledger, branches=branches, claims=claims)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
-from common.model.ledger import Branch, BranchState
+from common.model.ledger import Branch
 from common.node.branch.annotation import annotate
+from common.node.branch.life import DROPPED, RELEASED, STEPS
 from common.node.branch.making import make
-from common.node.branch.releasing import RELEASED, release
+from common.node.branch.releasing import release, retire
 from common.node.branch.reviewing import review
 from common.node.state import Planning
+from common.rules import subjects
 
 
 def advance(state: Planning, *, serving: bool) -> None:
@@ -15,13 +17,14 @@ def advance(state: Planning, *, serving: bool) -> None:
     unknown = []
     for branch in _in_order(state.ledger.branches.values()):
         match branch.state:
-            case BranchState.PLANNED | BranchState.CREATED | BranchState.PERMITTED:
+            case one if branch.unwanted and one in DROPPED:
+                if subjects.branch(branch.key) not in state.busy:
+                    retire(state, branch, DROPPED[one])
+                    state.look_at(state.now)
+            case one if one in STEPS:
                 if make(state, branch, serving=serving):
                     unknown.append(branch)
-            case BranchState.ASSOCIATED if branch.unwanted:
-                state.set_branch(branch.key, state=BranchState.COOLING, since=0.0)  # Never used: it need not rest.
-                state.look_at(state.now)
-            case BranchState.COOLING | BranchState.DISASSOCIATED:
+            case one if one in RELEASED:
                 if release(state, branch):
                     unknown.append(branch)
             case _:

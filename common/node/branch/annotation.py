@@ -12,13 +12,12 @@ from common.model.names import POD_ENI
 from common.model.notice import EventReason, Severity
 from common.model.pod import BranchAnnotation, PodRequest, is_live
 from common.node.branch.claims import undo_claim
+from common.node.branch.life import BEING_MADE
 from common.node.branch.owning import give_back, may_own
 from common.node.retry import PASSING
 from common.node.state import NodeState, Planning
 from common.rules import subjects
 from common.rules.pod_eni import annotation_of, interfaces_named
-
-_BEING_MADE = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED, BranchState.ASSOCIATED)
 
 
 def observe_annotations(state: Planning) -> None:
@@ -77,7 +76,7 @@ def not_named(branches: Iterable[Branch], uid: PodUid, annotation: str, now: flo
     for branch in branches:
         if branch.pod_uid != uid or branch.unwanted or (branch.eni_id is not None and branch.eni_id in annotation):
             continue
-        if branch.state in _BEING_MADE:
+        if branch.state in BEING_MADE:
             changed.append(msgspec.structs.replace(branch, unwanted=True))
         elif branch.state is BranchState.ASSIGNED and not ours:
             changed.append(msgspec.structs.replace(branch, state=BranchState.COOLING, since=now))

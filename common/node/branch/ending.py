@@ -6,13 +6,13 @@ from common.model.ids import PodUid
 from common.model.ledger import ON_TRUNK, Branch, BranchState, Ledger
 from common.model.pod import is_live
 from common.node.branch.claims import drop_pod
-from common.node.branch.releasing import RELEASED
+from common.node.branch.life import RELEASED
 from common.node.confirming import ask_about_pod
 from common.node.state import NodeState, Planning
 
 
 def release_ended(state: Planning) -> None:
-    """Pods that are not wished for any more: nothing leaves them before the API server itself has confirmed it."""
+    """Pods that are not desired any more: nothing leaves them before the API server itself has confirmed it."""
     if not state.desired.complete:
         return
     for uid, claim in list(state.ledger.claims.items()):

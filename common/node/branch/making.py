@@ -4,10 +4,12 @@ from typing import Any, assert_never
 
 from common.model import actions as act
 from common.model.errors import Denied, NotYetFound, OutsideError, Throttled, TokenMismatch, Unavailable
+from common.model.ids import BranchKey
 from common.model.ledger import Branch, BranchState, TrunkState
 from common.model.notice import EventReason, Severity
 from common.node.branch.claims import undo_claim
-from common.node.branch.releasing import release
+from common.node.branch.life import DONE, NOT_BEGUN, REFUSED_UNWANTED, step_of
+from common.node.branch.releasing import release, retire
 from common.node.retry import PASSING, after_failure
 from common.node.state import NodeState, Planning
 from common.node.tokens import association_token
@@ -26,26 +28,22 @@ AUDIT_SECONDS = 10.0
 def make(state: Planning, branch: Branch, *, serving: bool) -> bool:
     """The next step of its making, or of its undoing. True: as `release`."""
     subject = subjects.branch(branch.key)
-    if branch.unwanted:
-        if branch.state is BranchState.PLANNED and not branch.tried and subject not in state.busy:
-            state.drop_branch(branch.key)
-            return False
-        if branch.state is not BranchState.PLANNED and not branch.associating:
-            return release(state, branch)
-        # It may exist, or be associated, without our knowing: the same call with the same token tells.
-    elif not serving and not branch.tried:
-        return False
-    if not state.may(subject):
+    step = step_of(branch)
+    if step is not None and step.action is act.DeleteBranch:
+        return release(state, branch)
+    begins = branch.state is BranchState.PLANNED
+    if step is None or (begins and not serving) or not state.may(subject):
         return False
     trunk = state.ledger.trunk
     if not branch.unwanted and (trunk.state is not TrunkState.READY or trunk.eni_id != branch.trunk_id):
         state.ledger = undo_claim(state.ledger, branch.pod_uid)
         state.look_at(state.now)
         return False
+    again = branch.state is step.begun
+    state.set_branch(branch.key, state=step.begun)
     match branch.state:
-        case BranchState.PLANNED:
+        case BranchState.PLANNED | BranchState.CREATING:
             extra, _ = interface_tags(state.ledger.cninode_spec)
-            state.set_branch(branch.key, tried=True)
             state.start(
                 act.CreateBranch(
                     subject=subject,
@@ -58,15 +56,14 @@ def make(state: Planning, branch: Branch, *, serving: bool) -> bool:
                     instance_id=branch.instance_id,
                     pod_uid=branch.pod_uid,
                     extra_tags=extra,
-                    again=branch.tried,
+                    again=again,
                 )
             )
         case BranchState.CREATED:
             assert branch.eni_id is not None
             state.start(act.PermitBranch(subject=subject, key=branch.key, eni_id=branch.eni_id))
-        case BranchState.PERMITTED:
+        case BranchState.PERMITTED | BranchState.ASSOCIATING:
             assert branch.eni_id is not None
-            state.set_branch(branch.key, associating=True)
             state.start(
                 act.AssociateBranch(
                     subject=subject,
@@ -75,7 +72,7 @@ def make(state: Planning, branch: Branch, *, serving: bool) -> bool:
                     trunk_id=branch.trunk_id,
                     vlan=branch.vlan,
                     token=association_token(branch.token, branch.associations_ended),
-                    again=branch.associating,
+                    again=again,
                 )
             )
         case _:
@@ -88,7 +85,7 @@ def done(state: NodeState, action: act.Making, value: Any) -> None:
         case act.CreateBranch(key=key):
             state.set_branch(
                 key,
-                state=BranchState.CREATED,
+                state=DONE[type(action)],
                 eni_id=value.eni_id,
                 mac=value.mac,
                 private_ip=value.primary_ip,
@@ -97,22 +94,24 @@ def done(state: NodeState, action: act.Making, value: Any) -> None:
                 since=state.now,
             )
         case act.PermitBranch(key=key):
-            state.set_branch(key, state=BranchState.PERMITTED, since=state.now)
+            state.set_branch(key, state=DONE[type(action)], since=state.now)
         case act.AssociateBranch(key=key):
-            state.set_branch(key, state=BranchState.ASSOCIATED, association=value, associating=False, since=state.now)
+            state.set_branch(key, state=DONE[type(action)], association=value, since=state.now)
         case _:
             assert_never(action)
 
 
 def not_begun(state: NodeState, action: act.Making) -> None:
     """Where it was the first call, nothing can have come of it."""
-    match action:
-        case act.CreateBranch(again=False):
-            state.set_branch(action.key, tried=False)
-        case act.AssociateBranch(again=False):
-            state.set_branch(action.key, associating=False)
-        case _:
-            pass
+    if isinstance(action, act.CreateBranch | act.AssociateBranch) and not action.again:
+        _take_back(state, action.key)
+
+
+def _take_back(state: NodeState, key: BranchKey) -> None:
+    """The call that was begun has not taken effect."""
+    branch = state.ledger.branches.get(key)
+    if branch is not None and branch.state in NOT_BEGUN:
+        state.set_branch(key, state=NOT_BEGUN[branch.state])
 
 
 def failed(state: NodeState, action: act.Making, error: OutsideError) -> None:
@@ -138,9 +137,9 @@ def _refused(state: NodeState, action: act.Making, branch: Branch, error: Outsid
     """The pod begins anew: its interfaces are taken back, and the next attempt is paced by the pod."""
     if isinstance(action, act.CreateBranch) and not (action.again and isinstance(error, Denied)):
         # Nothing was made under this token, or (a mismatch) something that the audit will find.
-        state.set_branch(action.key, tried=False)
+        _take_back(state, action.key)
     if isinstance(action, act.AssociateBranch) and not action.again:
-        state.set_branch(action.key, associating=False)
+        _take_back(state, action.key)
     backoff = state.backoff(action.subject)
     claim = subjects.claim(branch.pod_uid)
     state.set_backoff(action.subject, None)
@@ -158,7 +157,7 @@ def _refused(state: NodeState, action: act.Making, branch: Branch, error: Outsid
 def _nothing_begun(state: NodeState, branch: Branch) -> bool:
     """No call was made yet for any interface of the pod."""
     made_for = [b for b in state.ledger.branches.values() if b.pod_uid == branch.pod_uid and not b.unwanted]
-    return branch in made_for and all(b.state is BranchState.PLANNED and not b.tried for b in made_for)
+    return branch in made_for and all(b.state is BranchState.PLANNED for b in made_for)
 
 
 def _begin_later(state: NodeState, action: act.Making, branch: Branch) -> None:
@@ -180,12 +179,10 @@ def _learned(
     branch: Branch,
     error: OutsideError,
 ) -> None:
-    """The call was made to learn whether it had taken effect before. A refusal does not tell so of an association:
-    it is released as if it were there. Of an interface it does, but for one for lack of rights: asked again later."""
+    """The call was made to learn whether the one before had taken effect. A refusal for lack of rights does not tell so
+    of an interface: asked again later."""
     if isinstance(action, act.CreateBranch) and isinstance(error, Denied):
         return
     state.set_backoff(action.subject, None)
-    if isinstance(action, act.CreateBranch):
-        state.drop_branch(branch.key)
-    elif isinstance(action, act.AssociateBranch):
-        state.set_branch(action.key, state=BranchState.COOLING, associating=False, since=0.0)
+    if branch.state in REFUSED_UNWANTED:
+        retire(state, branch, REFUSED_UNWANTED[branch.state])

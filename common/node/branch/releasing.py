@@ -9,14 +9,13 @@ from common.model.ids import EniId
 from common.model.ledger import Branch, BranchState
 from common.model.notice import EventReason
 from common.model.pod import PodRequest, is_live
+from common.node.branch.life import DONE, RELEASED
 from common.node.branch.owning import may_own
 from common.node.state import NodeState, Planning
 from common.node.tokens import branch_token, disassociation_token
 from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
 from common.rules.release_gate import Evidence, Lack, Refusal, warrant
-
-RELEASED = (BranchState.COOLING, BranchState.DISASSOCIATED)
 
 
 def cooldown(state: Planning) -> float:
@@ -68,6 +67,14 @@ def release(state: Planning, branch: Branch) -> bool:
     return False
 
 
+def retire(state: NodeState, branch: Branch, become: BranchState | None) -> None:
+    """It goes without a call. None: from the ledger, as nothing is there; otherwise it is released at once."""
+    if become is None:
+        state.drop_branch(branch.key)
+    else:
+        state.set_branch(branch.key, state=become, since=0.0)
+
+
 def evidence_of(state: Planning, branch: Branch) -> Evidence:
     """Of a branch that is to be taken away. Off its trunk it is in nobody's use any more."""
     assert branch.eni_id is not None
@@ -101,7 +108,7 @@ def _names(pod: PodRequest, eni_id: EniId | None) -> bool:
 def done(state: NodeState, action: act.Releasing) -> None:
     match action:
         case act.DisassociateBranch(key=key):
-            state.set_branch(key, state=BranchState.DISASSOCIATED, association=None, since=state.now)
+            state.set_branch(key, state=DONE[type(action)], association=None, since=state.now)
         case act.DeleteBranch(key=key):
             state.drop_branch(key)
         case _:

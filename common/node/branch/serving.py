@@ -165,7 +165,7 @@ def counts(branch: Branch) -> bool:
     """Whether it takes one of its trunk's places: it is on the trunk, or may be, or shall be."""
     if branch.state is BranchState.DISASSOCIATED:
         return False
-    return not branch.unwanted or branch.associating or branch.state in (*ON_TRUNK, BranchState.COOLING)
+    return not branch.unwanted or branch.state in (BranchState.ASSOCIATING, *ON_TRUNK, BranchState.COOLING)
 
 
 def free_vlans(state: Planning, count: int) -> list[VlanId]:

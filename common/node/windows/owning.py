@@ -61,12 +61,10 @@ def observe_annotations(state: Planning) -> None:
             what = f"The pod's annotation names {named}, and the pod runs with {has}"
             state.emit_pod_once(pod, EventReason.ANNOTATION_NOT_VERIFIED, what, Severity.WARNING)
         if pod.ip_annotation is not None and not pod.finished and named is None:
-            state.emit_node_once(
-                subjects.annotation(pod.uid),
-                EventReason.POD_ANNOTATION_MALFORMED,
-                f"Pod {pod.namespace}/{pod.name} carries an annotation {PRIVATE_IPV4} that cannot be read",
-                Severity.WARNING,
-            )
+            what = f"Pod {pod.namespace}/{pod.name} carries an annotation {PRIVATE_IPV4} that cannot be read"
+            if state.first_time(subjects.annotation(pod.uid), what):
+                state.emit_node(EventReason.POD_ANNOTATION_MALFORMED, what, Severity.WARNING)
+                state.emit_pod(pod, EventReason.POD_ANNOTATION_MALFORMED, what, Severity.WARNING)
     for ip, pods in named_by(state.desired.pods, pool.addresses.keys(), pool.prefixes).items():
         address = pool_of(state).addresses.get(ip)
         owner = _owner(state, ip, pods)

@@ -1,4 +1,4 @@
--- Add, replace and remove pods of a node in one step and keep the index of nodes with wishes.
+-- Add, replace and remove pods of a node in one step and keep the index of nodes with desired state.
 -- KEYS: view, pods, wished
 -- ARGV: node name, number of pods to write, then uid and msgpack of each, then uids to remove
 -- Result: 1

@@ -1,4 +1,4 @@
--- Write or remove a node's view and keep the indexes: nodes with wishes, and node names by instance.
+-- Write or remove a node's view and keep the indexes: nodes with desired state, and node names by instance.
 -- KEYS: view, pods, wished, ledger, instances
 -- ARGV: node name, msgpack of the view ("" removes it), id of the instance that its Node object names ("" none),
 --   prefix of the sets of node names by instance

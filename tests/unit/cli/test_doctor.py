@@ -111,6 +111,23 @@ def test_a_policy_without_one_of_its_parts_guards_nothing(part: str) -> None:
     assert found.state is State.MISSING
 
 
+@pytest.mark.parametrize(
+    ("webhook", "served", "state", "said"),
+    [
+        pytest.param(True, False, State.OK, "by webhook alone: this API server serves no", id="the webhook"),
+        pytest.param(False, False, State.MISSING, "by nobody", id="nobody"),
+        pytest.param(True, True, State.MISSING, "by webhook", id="it is served"),
+    ],
+)
+def test_who_guards_where_no_policies_are_served(webhook: bool, served: bool, state: State, said: str) -> None:
+    resources = '{"resources": [{"name": "validatingadmissionpolicies"}]}' if served else '{"resources": []}'
+    answers = {guards.ROOT: (200, resources)}
+    if webhook:
+        answers |= {f"{guards.ROOT}/{part}": (200, "{}") for part in guards.PARTS[guards.WEBHOOK]}
+    [found] = guards.check(ApiServer(answers))
+    assert (found.state, said in found.what) == (state, True)
+
+
 def test_who_guards_is_not_known_to_one_who_may_not_read_it() -> None:
     answers = {f"{guards.ROOT}/{part}": (403, "{}") for part in ALL_PARTS}
     assert [one.state for one in guards.check(ApiServer(answers))] == [State.UNKNOWN]

@@ -43,7 +43,7 @@ GROUP = GroupId("sg-0123456789abcdef0")
 CLAIM = Claim(pod_uid=PodUid("uid-served"), namespace="shop", name="served", groups=(GROUP,))
 
 
-def wish(name: str, **more: object) -> PodRequest:
+def request(name: str, **more: object) -> PodRequest:
     values = {"uid": PodUid(f"uid-{name}"), "namespace": "shop", "name": name, "branches": 1, "scheduled_at": 1.0}
     return PodRequest(**(values | more))  # type: ignore[arg-type]
 
@@ -95,8 +95,8 @@ def store(redis: RedisServer) -> Store:
     store = Store.on(client, keys.prefix("demo"))
     for name in (NODE, OTHER):
         store.desired.write_node(name, NodeView())
-    store.desired.write_pods(NODE, [wish("served", eni_annotation="[]"), wish("stuck")], [])
-    store.desired.write_pods(OTHER, [wish("waiting")], [])
+    store.desired.write_pods(NODE, [request("served", eni_annotation="[]"), request("stuck")], [])
+    store.desired.write_pods(OTHER, [request("waiting")], [])
     token = store.lock.acquire(NODE, "w", 60)
     assert token is not None
     store.ledgers.save(NODE, ledger(), "w", token)

@@ -179,7 +179,7 @@ def branch(of: PodRequest | str, state: BranchState = BranchState.ASSIGNED, **fi
     whose = pod(of) if isinstance(of, str) else of
     ordinal, generation = fields.get("ordinal", 0), fields.pop("generation", 0)
     key = branch_key(whose.uid, ordinal, generation)
-    made = state is not BranchState.PLANNED
+    made = state not in (BranchState.PLANNED, BranchState.CREATING)
     released = state in (BranchState.COOLING, BranchState.DISASSOCIATED)
     associated = state in (BranchState.ASSOCIATED, BranchState.ASSIGNED, BranchState.COOLING)
     return Branch(
@@ -195,7 +195,6 @@ def branch(of: PodRequest | str, state: BranchState = BranchState.ASSIGNED, **fi
             "subnet_id": SUBNET.subnet_id,
             "groups": (POD_GROUP,),
             "token": branch_token(CLUSTER, key),
-            "tried": made,
             "eni_id": EniId(f"eni-{whose.name}-{ordinal}") if made else None,
             "mac": "02:00:00:00:00:01",
             "private_ip": Ipv4("10.0.3.17"),

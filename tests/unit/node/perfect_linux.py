@@ -125,6 +125,9 @@ class LinuxWorld(World):
             case act.Review(eni_ids=eni_ids):
                 shown = tuple(self.enis[eni].shown() for eni in eni_ids if eni in self.enis)
                 return Reviewed(began_at=self.now, pods=tuple(self.pods.values()), interfaces=shown)
+            case act.FindAssociations(eni_ids=eni_ids):
+                on = {eni: self.enis[eni].on for eni in eni_ids if eni in self.enis}
+                return {eni: AssociationId(f"trunk-assoc-{eni}") for eni, where in on.items() if where is not None}
             case act.Annotate():
                 return self._annotate(action)
             case act.Advertise(resource=resource, amount=amount):

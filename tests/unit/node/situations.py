@@ -11,12 +11,12 @@ from common.model.ids import AssociationId, EniId, PodUid, VlanId
 from common.model.ledger import Backoff, Branch, BranchState, Claim, Ledger, Trunk, TrunkState
 from common.model.names import POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from common.model.pod import PodRequest
+from common.node.branch.life import BEING_MADE
 from common.node.branch.serving import counts
 from tests.unit.node import builders as make
 from tests.unit.node.perfect_linux import Eni, LinuxWorld
 
 MALFORMED = ("", "{}", "[", '[{"eniId": 7}]', '[{"vlanId": "x"}]', "null")
-MAKING = (BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED, BranchState.ASSOCIATED)
 OLD_TRUNK = EniId("eni-old-trunk")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -63,11 +63,11 @@ class Situation:
         )
         match state:
             case BranchState.PLANNED:
-                made = msgspec.structs.replace(made, tried=self.yes())
-                exists, associated = made.tried and self.yes(), False
-            case BranchState.PERMITTED:
-                made = msgspec.structs.replace(made, associating=self.yes())
-                exists, associated = True, made.associating and self.yes()
+                exists, associated = False, False
+            case BranchState.CREATING:
+                exists, associated = self.yes(), False
+            case BranchState.ASSOCIATING:
+                exists, associated = True, self.yes()
             case BranchState.ASSOCIATED | BranchState.ASSIGNED | BranchState.COOLING:
                 exists, associated = True, True
             case _:
@@ -83,7 +83,7 @@ class Situation:
 
     def ended_pod(self, name: str) -> None:
         state = self.draw(st.sampled_from(list(BranchState)))
-        unwanted = state in (*MAKING, BranchState.COOLING, BranchState.DISASSOCIATED) and self.yes()
+        unwanted = state in (*BEING_MADE, BranchState.COOLING, BranchState.DISASSOCIATED) and self.yes()
         made = self.branch(name, state, unwanted=unwanted)
         self.lose(made)
         self.know(made)
@@ -108,7 +108,7 @@ class Situation:
             case "made":
                 self.claims.append(make.claim(pod))
                 for ordinal in range(pod.branches):
-                    made = self.branch(pod, self.draw(st.sampled_from(MAKING)), ordinal=ordinal)
+                    made = self.branch(pod, self.draw(st.sampled_from(BEING_MADE)), ordinal=ordinal)
                     if made.state is not BranchState.ASSOCIATED:  # Nothing is asked of it before its pod has it.
                         self.lose(made)
                     self.know(made)

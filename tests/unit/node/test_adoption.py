@@ -6,15 +6,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from common.model.actions import RequestSnapshot
+from common.model.actions import FindAssociations, RequestSnapshot
 from common.model.ec2 import InstanceSnapshot, Interface
-from common.model.ids import UNKNOWN_VLAN, AttachmentId, EniId, PodUid, VlanId
+from common.model.ids import UNKNOWN_VLAN, AssociationId, AttachmentId, EniId, PodUid, VlanId
 from common.model.ledger import AddressState, Backoff, BranchState, Ledger, Trunk, TrunkState
 from common.model.misfit import misfit
 from common.model.names import OWNER_TAG, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from common.model.pod import PodRequest
 from common.node.adoption import know_instance
+from common.node.branch import associations
 from common.node.branch.adopting import adopt_branches, is_branch
+from common.node.state import NodeState
 from common.node.trunk.finding import found_trunk
 from common.node.trunk.index import free_device_index
 from tests.unit.node.builders import (
@@ -300,13 +302,13 @@ def test_what_the_ledger_knows_and_what_is_no_branch_is_left_alone() -> None:
 
 
 def test_what_our_own_call_with_unknown_outcome_may_have_made_is_not_taken_for_a_stray() -> None:
-    begun = branch("a", BranchState.PLANNED, tried=True)
+    begun = branch("a", BranchState.CREATING)
     assert adopted(ledger(begun), branch_interface(begun, status="available")).branches == ledger(begun).branches
     for other in (
-        branch("a", BranchState.PLANNED, tried=False),
-        branch("a", BranchState.PLANNED, tried=True, vlan=VlanId(2)),
-        branch("b", BranchState.PLANNED, tried=True),
-        branch("a", BranchState.PLANNED, tried=True, trunk_id=EniId("eni-other")),
+        branch("a", BranchState.PLANNED),
+        branch("a", BranchState.CREATING, vlan=VlanId(2)),
+        branch("b", BranchState.CREATING),
+        branch("a", BranchState.CREATING, trunk_id=EniId("eni-other")),
     ):
         assert len(adopted(ledger(other), branch_interface(begun, status="available")).branches) == 2
 
@@ -362,3 +364,23 @@ def test_what_is_found_without_a_vlan_that_exists_makes_a_ledger_that_can_be_rea
     after = adopted(ledger(), branch_interface("a", eni_id=EniId("eni-1"), tags=tags), pods=(forged,))
     assert [b.vlan for b in after.branches.values()] == [UNKNOWN_VLAN]
     assert misfit(Ledger(node=NODE, branches=after.branches), NODE) == ""
+
+
+def test_the_vlan_of_the_tag_counts_where_an_annotation_names_another_that_exists() -> None:
+    tags = {TRUNK_TAG: TRUNK, POD_UID_TAG: "uid-a", VLAN_TAG: "5"}
+    forged = pod("a", eni_annotation=names(branch("a", vlan=VlanId(7))))
+    after = adopted(ledger(), branch_interface("a", tags=tags), pods=(forged,))
+    assert [(b.state, b.vlan) for b in after.branches.values()] == [(BranchState.ASSIGNED, 5)]
+
+
+def test_associations_that_ec2_does_not_tell_are_asked_for_again_much_later() -> None:
+    after = adopted(ledger(), branch_interface("a"), pods=(pod("a", eni_annotation=names(branch("a"))),))
+    [found] = after.branches.values()
+    assert found.eni_id is not None
+    asked = FindAssociations(subject=associations.SUBJECT, eni_ids=(found.eni_id,))
+    denied, told = (NodeState(ledger=after, now=NOW, jitter=0.0) for _ in range(2))
+    associations.found(denied, asked, {})
+    assert denied.backoff(associations.SUBJECT).not_before == NOW + associations.AGAIN_SECONDS
+    associations.found(told, asked, {found.eni_id: AssociationId("trunk-assoc-1")})
+    assert [b.association for b in told.ledger.branches.values()] == ["trunk-assoc-1"]
+    assert told.ledger.backoffs == {}

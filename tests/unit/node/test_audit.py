@@ -99,7 +99,7 @@ def test_what_is_not_ours_is_no_stray() -> None:
 
 
 def test_what_our_own_call_with_unknown_outcome_made_is_no_stray() -> None:
-    begun = branch("a", BranchState.PLANNED, tried=True)
+    begun = branch("a", BranchState.CREATING)
     one = audited(due(begun, suspects=("eni-a-0",)), seen(branch_interface("a", status="available")))
     assert one.ledger.branches.keys() == {begun.key}
     assert one.ledger.suspects == ()

@@ -16,6 +16,7 @@ from common.model.pod import PodRequest
 from common.node.branch import keep_branches
 from common.node.branch.advancing import advance
 from common.node.branch.ending import release_ended
+from common.node.branch.life import BEING_MADE, DROPPED, RELEASED, UNWANTED, WANTED
 from common.node.branch.serving import counts, free_vlans
 from common.node.state import ANNOTATION_SEEN_SECONDS, Planning
 from tests.unit.node.builders import (
@@ -40,7 +41,8 @@ from tests.unit.node.builders import (
     trunk,
 )
 
-PLANNED, CREATED, PERMITTED = BranchState.PLANNED, BranchState.CREATED, BranchState.PERMITTED
+PLANNED, CREATING, CREATED = BranchState.PLANNED, BranchState.CREATING, BranchState.CREATED
+PERMITTED, ASSOCIATING = BranchState.PERMITTED, BranchState.ASSOCIATING
 ASSOCIATED, ASSIGNED = BranchState.ASSOCIATED, BranchState.ASSIGNED
 COOLING, DISASSOCIATED = BranchState.COOLING, BranchState.DISASSOCIATED
 OTHER_TRUNK = EniId("eni-other-trunk")
@@ -78,7 +80,7 @@ def test_then_its_interface_is_made() -> None:
     assert isinstance(action, CreateBranch)
     assert (action.vlan, action.trunk_id, action.groups, action.subnet_id) == (1, TRUNK, (POD_GROUP,), SUBNET.subnet_id)
     assert (action.pod_uid, action.again) == ("uid-a", False)
-    assert (only(one).state, only(one).tried) == (PLANNED, True)
+    assert only(one).state is CREATING
 
 
 def test_a_pod_that_asks_for_two_gets_two_with_different_vlans_and_tokens() -> None:
@@ -228,7 +230,8 @@ def test_a_pod_that_can_never_fit_holds_nobody() -> None:
         (PLANNED, {"unwanted": True}, False),
         (CREATED, {"unwanted": True}, False),
         (PERMITTED, {"unwanted": True}, False),
-        (PERMITTED, {"unwanted": True, "associating": True}, True),
+        (CREATING, {"unwanted": True}, False),
+        (ASSOCIATING, {"unwanted": True}, True),
         (ASSOCIATED, {"unwanted": True}, True),
         (COOLING, {"unwanted": True}, True),
     ],
@@ -253,18 +256,30 @@ def test_there_are_120_vlans() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "step"), [(PLANNED, "CreateBranch"), (CREATED, "PermitBranch"), (PERMITTED, "AssociateBranch")]
+    ("state", "step", "again", "after"),
+    [
+        (PLANNED, "CreateBranch", False, CREATING),
+        (CREATING, "CreateBranch", True, CREATING),
+        (CREATED, "PermitBranch", False, CREATED),
+        (PERMITTED, "AssociateBranch", False, ASSOCIATING),
+        (ASSOCIATING, "AssociateBranch", True, ASSOCIATING),
+    ],
 )
-@pytest.mark.parametrize("begun", [False, True])
 def test_each_state_has_its_next_step_and_knows_whether_it_was_begun(
-    state: BranchState, step: str, begun: bool
+    state: BranchState, step: str, again: bool, after: BranchState
 ) -> None:
-    of = ledger(branch("a", state, tried=begun or state is not PLANNED, associating=begun), claims=[claim("a")])
-    one = kept(of, pod("a"))
+    one = kept(ledger(branch("a", state), claims=[claim("a")]), pod("a"))
     (action,) = one.actions
-    assert type(action).__name__ == step
-    assert action.again is (begun and state is not CREATED)
-    assert state is not PERMITTED or only(one).associating
+    assert (type(action).__name__, action.again) == (step, again)
+    assert only(one).state is after
+
+
+def test_the_table_has_what_becomes_of_each_state() -> None:
+    for state in BranchState:
+        assert state in WANTED or state in RELEASED, "a pod gets it"
+        assert state in UNWANTED or state in DROPPED or state is ASSIGNED, "it goes; from a pod only when that ended"
+    reached = {step.begun for step in WANTED.values()} | {step.done for step in WANTED.values()}
+    assert set(BEING_MADE) | {ASSIGNED} == (reached - {None}) | {PLANNED}
 
 
 def test_the_association_names_trunk_and_vlan() -> None:
@@ -404,7 +419,7 @@ def test_a_pod_whose_annotation_is_gone_and_that_has_nothing_is_served_anew() ->
 @pytest.mark.parametrize(
     ("state", "annotated", "after"),
     [
-        (PLANNED, False, (PLANNED, True)),
+        (CREATING, False, (CREATING, True)),
         (CREATED, False, (CREATED, True)),
         (PERMITTED, False, (PERMITTED, True)),
         (ASSOCIATED, False, (COOLING, True)),
@@ -416,7 +431,7 @@ def test_what_is_made_for_a_pod_that_somebody_else_annotated_is_given_back(
     state: BranchState, annotated: bool, after: tuple[BranchState, bool], text: str
 ) -> None:
     """But not what an annotation of ours had named: the pod may use it."""
-    of = ledger(branch("a", state, tried=True), claims=[claim("a", annotated=annotated)])
+    of = ledger(branch("a", state), claims=[claim("a", annotated=annotated)])
     one = kept(of, pod("a", eni_annotation=text))
     assert (only(one).state, only(one).unwanted) == after
 
@@ -430,10 +445,10 @@ def test_nothing_is_given_back_while_our_own_annotation_is_under_way() -> None:
 # Ends
 
 
-@pytest.mark.parametrize("state", [PLANNED, CREATED, PERMITTED, ASSOCIATED, ASSIGNED])
+@pytest.mark.parametrize("state", [*BEING_MADE, ASSIGNED])
 @pytest.mark.parametrize("pods", [(), (pod("a", finished=True),)], ids=["gone", "finished"])
 def test_the_api_server_is_asked_before_anything_leaves_a_pod(state: BranchState, pods: tuple[PodRequest, ...]) -> None:
-    of = ledger(branch("a", state, tried=True), claims=[claim("a")])
+    of = ledger(branch("a", state), claims=[claim("a")])
     one = planning(of, desired(*pods))
     release_ended(one)
     assert kinds(one.actions) == ["ConfirmGone"]
@@ -482,10 +497,10 @@ def test_off_the_trunk_it_is_deleted() -> None:
 @pytest.mark.parametrize(
     ("state", "fields", "step"),
     [
-        pytest.param(PLANNED, {"tried": True}, "CreateBranch", id="it may exist: the same call tells"),
+        pytest.param(CREATING, {}, "CreateBranch", id="it may exist: the same call tells"),
         pytest.param(CREATED, {}, "DeleteBranch", id="it was never on the trunk"),
         pytest.param(PERMITTED, {}, "DeleteBranch", id="nor was this"),
-        pytest.param(PERMITTED, {"associating": True}, "AssociateBranch", id="it may be: the same call tells"),
+        pytest.param(ASSOCIATING, {}, "AssociateBranch", id="it may be: the same call tells"),
     ],
 )
 def test_what_is_not_wanted_any_more(state: BranchState, fields: dict[str, Any], step: str) -> None:

@@ -130,21 +130,21 @@ def test_all_interfaces_of_the_pod_are_undone_and_those_of_others_are_not() -> N
     ],
 )
 def test_whether_an_interface_may_exist_after_a_failure(error: Any, again: bool, may_exist: bool) -> None:
-    result = failed(wants(BranchState.PLANNED, tried=True), create(again=again), error)
-    assert only(result).tried is may_exist
+    result = failed(wants(BranchState.CREATING), create(again=again), error)
+    assert only(result).state is (BranchState.CREATING if may_exist else BranchState.PLANNED)
 
 
 @pytest.mark.parametrize("error", [error for error in FINAL if error is not errors.TokenMismatch])
 def test_an_association_of_unknown_outcome_is_not_taken_for_none(error: Any) -> None:
-    result = failed(wants(BranchState.PERMITTED, associating=True), associate(again=True), error)
-    assert (only(result).unwanted, only(result).associating) == (True, True)
-    first = failed(wants(BranchState.PERMITTED, associating=True), associate(), error)
-    assert (only(first).unwanted, only(first).associating) == (True, False)
+    result = failed(wants(BranchState.ASSOCIATING), associate(again=True), error)
+    assert (only(result).unwanted, only(result).state) == (True, BranchState.ASSOCIATING)
+    first = failed(wants(BranchState.ASSOCIATING), associate(), error)
+    assert (only(first).unwanted, only(first).state) == (True, BranchState.PERMITTED)
 
 
 @pytest.mark.parametrize("error", FINAL)
 def test_what_is_not_wanted_and_could_not_be_made_leaves_the_record_unless_rights_lack(error: Any) -> None:
-    of = ledger(branch("a", BranchState.PLANNED, unwanted=True, tried=True))
+    of = ledger(branch("a", BranchState.CREATING, unwanted=True))
     result = failed(of, create(again=True), error)
     assert len(result.ledger.branches) == (1 if error is errors.Denied else 0)
     assert result.notices == ()
@@ -152,9 +152,9 @@ def test_what_is_not_wanted_and_could_not_be_made_leaves_the_record_unless_right
 
 @pytest.mark.parametrize("error", FINAL)
 def test_what_is_not_wanted_and_may_be_on_the_trunk_is_released_in_order(error: Any) -> None:
-    of = ledger(branch("a", BranchState.PERMITTED, unwanted=True, associating=True))
+    of = ledger(branch("a", BranchState.ASSOCIATING, unwanted=True))
     one = only(failed(of, associate(again=True), error))
-    assert (one.state, one.since, one.associating) == (BranchState.COOLING, 0.0, False)
+    assert (one.state, one.since) == (BranchState.COOLING, 0.0)
 
 
 @pytest.mark.parametrize("error", [*PASSING, *FINAL])

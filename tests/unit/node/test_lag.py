@@ -82,21 +82,21 @@ def test_groups_made_seconds_before_their_policy_are_asked_for_again(
     code: str, planned_ago: float, generation: int, repeated: bool
 ) -> None:
     of = ledger(
-        branch("a", BranchState.PLANNED, tried=True, since=NOW - planned_ago),
+        branch("a", BranchState.CREATING, since=NOW - planned_ago),
         claims=[claim("a", generation=generation)],
     )
     result = after(of, create(), code)
     (one,) = result.ledger.branches.values()
-    assert (one.unwanted, one.tried) == (not repeated, False)
+    assert (one.unwanted, one.state) == (not repeated, BranchState.PLANNED)
     assert bool(result.notices) is not repeated
 
 
 def test_an_association_that_ended_under_its_token_is_made_again_with_another_once() -> None:
-    of = ledger(branch("a", BranchState.PERMITTED, associating=True), claims=[claim("a")])
+    of = ledger(branch("a", BranchState.ASSOCIATING), claims=[claim("a")])
     mismatch: OutsideError = errors.TokenMismatch("IdempotentParameterMismatch")
     first = apply(of, associate(again=True), Failed(error=mismatch), now=NOW, jitter=0.5)
     (one,) = first.ledger.branches.values()
-    assert (one.state, one.unwanted, one.associations_ended) == (BranchState.PERMITTED, False, 1)
+    assert (one.state, one.unwanted, one.associations_ended) == (BranchState.ASSOCIATING, False, 1)
     assert (first.notices, first.ledger.backoffs) == ((), {})
     second = apply(first.ledger, associate(again=True), Failed(error=mismatch), now=NOW, jitter=0.5)
     assert next(iter(second.ledger.branches.values())).unwanted

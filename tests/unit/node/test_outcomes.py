@@ -55,7 +55,9 @@ def only(of: Applied) -> Branch:
     ("before", "action", "value", "after"),
     [
         (BranchState.PLANNED, create(), MADE, BranchState.CREATED),
+        (BranchState.CREATING, create(), MADE, BranchState.CREATED),
         (BranchState.CREATED, PERMIT, None, BranchState.PERMITTED),
+        (BranchState.ASSOCIATING, associate(), "trunk-assoc-9", BranchState.ASSOCIATED),
         (BranchState.PERMITTED, associate(), "trunk-assoc-9", BranchState.ASSOCIATED),
         (BranchState.COOLING, DISASSOCIATE, None, BranchState.DISASSOCIATED),
     ],
@@ -71,8 +73,8 @@ def test_each_step_brings_its_state(
 def test_what_was_made_is_recorded() -> None:
     one = only(done(ledger(branch("a", BranchState.PLANNED)), create(), MADE))
     assert (one.eni_id, one.mac, one.private_ip, one.ipv6) == (ENI, "02:01", "10.0.3.9", "2600::9")
-    one = only(done(ledger(branch("a", BranchState.PERMITTED, associating=True)), associate(), AssociationId("x")))
-    assert (one.association, one.associating) == ("x", False)
+    one = only(done(ledger(branch("a", BranchState.ASSOCIATING)), associate(), AssociationId("x")))
+    assert (one.association, one.state) == ("x", BranchState.ASSOCIATED)
     assert only(done(ledger(branch("a", BranchState.COOLING)), DISASSOCIATE)).association is None
 
 
@@ -99,10 +101,11 @@ def test_a_deferred_step_keeps_its_turn_and_its_failures() -> None:
 @pytest.mark.parametrize("again", [False, True])
 def test_a_first_call_that_was_never_made_has_done_nothing(again: bool) -> None:
     wait = Waits(until=NOW + 8)
-    made = apply(ledger(branch("a", BranchState.PLANNED, tried=True)), create(again=again), wait, now=NOW, jitter=0.0)
-    assert only(made).tried is again
-    on = ledger(branch("a", BranchState.PERMITTED, associating=True))
-    assert only(apply(on, associate(again=again), wait, now=NOW, jitter=0.0)).associating is again
+    made = apply(ledger(branch("a", BranchState.CREATING)), create(again=again), wait, now=NOW, jitter=0.0)
+    assert only(made).state is (BranchState.CREATING if again else BranchState.PLANNED)
+    on = ledger(branch("a", BranchState.ASSOCIATING))
+    begun = only(apply(on, associate(again=again), wait, now=NOW, jitter=0.0))
+    assert begun.state is (BranchState.ASSOCIATING if again else BranchState.PERMITTED)
 
 
 @pytest.mark.parametrize("kind", [act.AssignAddresses, act.AssignPrefixes])

@@ -158,8 +158,10 @@ def test_a_living_pods_annotation_decides_whose_an_address_is() -> None:
         assert (address.state, address.pod_uid, address.annotated) == (AddressState.ASSIGNED, "uid-a", True)
 
 
-def test_an_annotation_that_cannot_be_read_is_told() -> None:
-    assert reasons(kept(pool(*warm(A, B, C)), windows_pod(ip_annotation="x")).notices) == ["PodAnnotationMalformed"]
+def test_an_annotation_that_cannot_be_read_is_told_to_node_and_pod() -> None:
+    first = kept(pool(*warm(A, B, C)), windows_pod(ip_annotation="x"))
+    assert reasons(first.notices) == ["PodAnnotationMalformed"] * 2
+    assert {getattr(n, "name", "") for n in first.notices} == {"", windows_pod().name}
 
 
 def test_an_address_named_by_an_annotation_is_given_to_nobody_else_and_not_given_back() -> None:

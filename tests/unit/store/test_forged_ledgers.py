@@ -150,7 +150,7 @@ JUNK = b"\xff\xfe junk"
 def test_names_that_are_no_text_stop_nobody(client: Any) -> None:
     """Wherever names and ids are listed."""
     store = Store.on(client, P)
-    for index in (keys.wished(P), keys.ledgers(P), keys.seen_available(P), keys.members(P, "worker")):
+    for index in (keys.desired_nodes(P), keys.ledgers(P), keys.seen_available(P), keys.members(P, "worker")):
         client.sadd(index, JUNK, "n1")
     client.zadd(keys.parked(P), {JUNK: 0.0, "n2": 0.0})
     client.zadd(keys.dirty(P), {JUNK: 0.0, "n3": 0.0})

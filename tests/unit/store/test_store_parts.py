@@ -26,7 +26,7 @@ I1 = InstanceId("i-0123456789abcdef0")
 VIEW = NodeView(node=NodeFacts(name=NODE, uid="u"))
 
 
-def wish(uid: str, *, finished: bool = False) -> PodRequest:
+def request(uid: str, *, finished: bool = False) -> PodRequest:
     return PodRequest(uid=PodUid(uid), namespace="default", name=f"pod-{uid}", branches=1, finished=finished)
 
 
@@ -63,24 +63,24 @@ def test_desired_state_is_read_as_it_was_written(store: Store) -> None:
     store.desired.begin_full_list()
     store.desired.write_config(ClusterConfig(cooldown=30))
     store.desired.write_node(NODE, VIEW)
-    store.desired.write_pods(NODE, [wish("1"), wish("2")], [])
+    store.desired.write_pods(NODE, [request("1"), request("2")], [])
     assert not store.desired.read(NODE).complete
     assert store.desired.finish_full_list()
-    store.desired.write_pods(NODE, [wish("2", finished=True)], [PodUid("1"), PodUid("never-there")])
+    store.desired.write_pods(NODE, [request("2", finished=True)], [PodUid("1"), PodUid("never-there")])
     assert store.desired.read(NODE) == Desired(
-        view=VIEW, pods={PodUid("2"): wish("2", finished=True)}, config=ClusterConfig(cooldown=30), complete=True
+        view=VIEW, pods={PodUid("2"): request("2", finished=True)}, config=ClusterConfig(cooldown=30), complete=True
     )
 
 
 def test_many_pods_are_written_and_removed(store: Store) -> None:
-    pods = [wish(str(number)) for number in range(1200)]
+    pods = [request(str(number)) for number in range(1200)]
     store.desired.write_pods(NODE, pods, [])
     store.desired.write_pods(NODE, pods[:3], [pod.uid for pod in pods[3:]])
     assert set(store.desired.read(NODE).pods) == {"0", "1", "2"}
 
 
 def test_a_node_is_known_as_long_as_anything_of_it_is_there(store: Store) -> None:
-    store.desired.write_pods(NODE, [wish("1")], [])
+    store.desired.write_pods(NODE, [request("1")], [])
     assert store.desired.known_nodes() == {NODE}
     store.desired.write_node(NODE, VIEW)
     store.desired.write_pods(NODE, [], [PodUid("1")])
@@ -114,7 +114,7 @@ def test_a_list_that_was_overtaken_is_not_complete(
 def test_what_cannot_be_decoded_makes_nothing_releasable(client: redis.Redis, store: Store) -> None:
     store.desired.begin_full_list()
     store.desired.write_node(NODE, VIEW)
-    store.desired.write_pods(NODE, [wish("1")], [])
+    store.desired.write_pods(NODE, [request("1")], [])
     assert store.desired.finish_full_list()
     p = keys.prefix("c")
     client.hset(keys.pods(p, NODE), "2", b"\xc1")
@@ -355,7 +355,7 @@ def test_a_deposed_leader_writes_nothing(client: redis.Redis) -> None:
     new.term.begin()
     writes: list[Callable[[], object]] = [
         lambda: old.desired.write_node(NODE, None),
-        lambda: old.desired.write_pods(NODE, [wish("1")], []),
+        lambda: old.desired.write_pods(NODE, [request("1")], []),
         lambda: old.desired.write_config(ClusterConfig()),
         old.desired.begin_full_list,
         old.desired.finish_full_list,

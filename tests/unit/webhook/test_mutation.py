@@ -24,6 +24,7 @@ from tests.unit.webhook.pods import (
     WINDOWS_IPAM_ON,
     Case,
     containers,
+    groups,
     resources,
     without,
 )
@@ -198,6 +199,22 @@ def affinity(*terms: Object) -> Object:
 )
 def test_what_counts_as_windows(spec: Object, wanted: Object) -> None:
     assert outcome(StandView(given=WEB, ipam=True), MUTATE_POD, review(pod(WEB_LABELS, **spec))) == wanted
+
+
+@pytest.mark.parametrize("ipam", [True, False])
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        pytest.param({"schedulerName": "fargate-scheduler"}, groups(ONE), id="bound for Fargate"),
+        pytest.param({"schedulerName": ""}, groups(ONE), id="no scheduler yet"),
+        pytest.param({"schedulerName": "default-scheduler"}, GETS_ENI, id="the default scheduler"),
+        pytest.param({"schedulerName": "mine"}, GETS_ENI, id="another scheduler"),
+        pytest.param({"schedulerName": "fargate-scheduler", "nodeName": "n1"}, GETS_ENI, id="bound already"),
+        pytest.param({"nodeName": "n1"}, GETS_ENI, id="bound already, without a scheduler"),
+    ],
+)
+def test_the_label_of_fargate_gets_no_pod_around_its_policy(spec: Object, wanted: Object, ipam: bool) -> None:
+    assert outcome(StandView(given=WEB, ipam=ipam), MUTATE_POD, review(pod(ON_FARGATE, **spec))) == wanted
 
 
 # --- what cannot be read

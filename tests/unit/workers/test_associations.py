@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from common.ec2.gate import Deferred
-from common.model.actions import DisassociateBranch
+from common.model.actions import DisassociateBranch, FindAssociations
 from common.model.errors import Unsure
 from common.model.ids import BranchKey, ClientToken, EniId
 from common.model.outcome import Done, Failed, Waits
@@ -94,6 +94,30 @@ def test_where_the_list_is_denied_the_deletion_ends_the_association() -> None:
     account = Account(listing=fault("UnauthorizedOperation", 403))
     assert [account.release(n) for n in range(9)] == [Done()] * 9
     assert (account.ended(), account.lists()) == ([], 1)
+
+
+def test_nodes_that_compare_annotations_share_the_list() -> None:
+    """The second half is not shown yet, and costs one more list for all of a node's."""
+    account = Account()
+    account.shown = 50
+    for node in range(10):
+        account.clock.sleep(1.0)
+        eni_ids = tuple(EniId(f"eni-{n}") for n in range(node * 5, node * 5 + 5))
+        wanted = {eni_id: f"trunk-assoc-{eni_id[4:]}" for eni_id in eni_ids}
+        assert carry_out(FindAssociations(subject="s", eni_ids=eni_ids), account.ports) == Done(value=wanted)
+    assert account.lists() == 1
+    late = tuple(EniId(f"eni-{n}") for n in range(45, 55))
+    found = carry_out(FindAssociations(subject="s", eni_ids=late), account.ports)
+    assert isinstance(found, Done)
+    assert (len(found.value), account.lists()) == (5, 2)
+
+
+def test_a_denied_list_is_asked_for_once_a_minute() -> None:
+    account = Account(listing=fault("UnauthorizedOperation", 403))
+    for _ in range(30):
+        assert carry_out(FindAssociations(subject="s", eni_ids=(EniId("eni-1"),)), account.ports) == Done(value={})
+        account.clock.sleep(4.0)
+    assert account.lists() == 2
 
 
 @pytest.mark.parametrize(

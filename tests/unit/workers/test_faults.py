@@ -63,7 +63,7 @@ def test_people_learn_of_a_run_that_raises_from_an_event_of_its_node(
     def broken(*_: object, **__: object) -> object:
         raise ZeroDivisionError("a bug")
 
-    worker.reconciler = replace(worker.reconciler, tell=sink.emit)
+    worker.reconciler = replace(worker.reconciler, emit=sink.emit)
     monkeypatch.setattr(node_run, "plan", broken)
     worker.departed(GONE, 1)
     for _ in range(2):

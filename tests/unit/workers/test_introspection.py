@@ -53,7 +53,7 @@ def branch(number: int, state: BranchState) -> Branch:
         ordinal=number,
         vlan=VlanId(number),
         subnet_id=SubnetId("subnet-1"),
-        eni_id=None if state is BranchState.PLANNED else EniId(f"eni-{number}"),
+        eni_id=None if state in (BranchState.PLANNED, BranchState.CREATING) else EniId(f"eni-{number}"),
         mac="02:00:00:00:00:01",
         private_ip=Ipv4("10.0.0.9"),
         subnet_cidr="10.0.0.0/19",

@@ -1,5 +1,5 @@
-"""Being told to end, without an exception out of nowhere: between a process' start and our knowing its pid one would
-leave it behind."""
+"""Signals that end the demo, without an exception at any line: between a process' start and our knowing its pid one
+would leave it behind."""
 
 import signal
 from types import FrameType
@@ -7,7 +7,7 @@ from types import FrameType
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Told(Exception):
+class Signalled(Exception):
     """Ctrl-C, SIGTERM, or the terminal was closed."""
 
     def __init__(self, number: int) -> None:
@@ -24,9 +24,9 @@ class Listener:
             signal.signal(number, self._note)
 
     def check(self) -> None:
-        """Raises Told where a signal came; asked in every loop."""
+        """Raises Signalled where a signal came; asked in every loop."""
         if self._number is not None:
-            raise Told(self._number)
+            raise Signalled(self._number)
 
     def ignore(self) -> None:
         """Everything has been ended: what comes now does not change the status that the process ends with. Handlers of
