@@ -230,8 +230,8 @@ def waiting_for(p: KeyPrefix, scope: Scope) -> str:
 
 
 def failed_for(p: KeyPrefix, scope: Scope) -> str:
-    """Sorted set, pod uid or node name for which the scope failed by epoch seconds of the last time. Writers: workers.
-    Expires (outages.KEPT_SECONDS)."""
+    """Sorted set, pod uid or node name for which the scope failed, and `node/` with the node where it did, by epoch
+    seconds of the last time. Writers: workers. Expires (outages.KEPT_SECONDS)."""
     return f"{p}failed-for:{scope}"
 
 

@@ -14,7 +14,7 @@ local worked = tonumber(state[1] or 0)
 if before > 0 and worked > before and now - worked < tonumber(ARGV[10]) and state[6] ~= node then
   return {0, 0}
 end
-redis.call('ZADD', KEYS[4], now, who)
+redis.call('ZADD', KEYS[4], now, who, now, 'node/' .. node)
 redis.call('PEXPIRE', KEYS[4], ARGV[9])
 local known = redis.call('ZADD', KEYS[1], 'NX', now, scope) == 0
 local confirmed, tries = state[3] == '1', tonumber(state[7] or 0)

@@ -25,7 +25,7 @@ from common.store.outages import (
 P = keys.prefix("c")
 SCOPE, OTHER = Scope("CreateNetworkInterface"), Scope("CreateNetworkInterface subnet-1")
 ERROR = Denied("UnauthorizedOperation", "You are not authorized")
-N1, N2, N3 = NodeName("n1"), NodeName("n2"), NodeName("n3")
+N1, N2, N3, N4 = (NodeName(f"n{number}") for number in (1, 2, 3, 4))
 NOW = 1_800_000_000.0
 
 
@@ -137,9 +137,17 @@ def test_a_call_without_an_answer_holds_those_who_have_not_failed_for_a_moment_o
     assert outages.waits_for([SCOPE], N3, turn) == frozenset()
     assert asks(outages, N3, "new", turn)
     assert not asks(outages, N2, "pod-2", turn + 0.1), "one that has failed waits for an answer"
-    assert not asks(outages, N1, "newer", turn + 0.1)
-    assert asks(outages, N1, "newer", turn + NEWCOMER_SECONDS), "a second silent one holds nobody up either"
+    assert not asks(outages, N4, "newer", turn + 0.1)
+    assert asks(outages, N4, "newer", turn + NEWCOMER_SECONDS), "a second silent one holds nobody up either"
     assert outages.over(SCOPE, turn, turn + 1)
+
+
+def test_pods_of_a_node_for_which_it_failed_do_not_go_before_those_of_others(outages: Outages) -> None:
+    outages.failed(SCOPE, N1, "pod-1", ERROR, NOW)
+    outages.failed(SCOPE, N1, "pod-2", ERROR, NOW)
+    for number in range(30):
+        assert not asks(outages, N1, f"new-{number}", NOW + 0.1), "one asks for all of them"
+    assert asks(outages, N2, "healthy", NOW + 0.2)
 
 
 def test_when_a_call_gets_through_all_who_wait_are_looked_at(outages: Outages, redis: fakeredis.FakeRedis) -> None:
@@ -232,8 +240,8 @@ def test_a_call_with_two_scopes_asks_for_both_or_for_neither(outages: Outages) -
     assert all(one.asking and one.asker == N3 for one in outages.read())
     for scope in (SCOPE, OTHER):
         outages.failed(scope, N3, "new", ERROR, NOW + 1.5)
-    assert outages.held_by([OTHER], N3, "newer", NOW + 3) is None
-    assert outages.held_by([SCOPE, OTHER], N3, "newest", NOW + 3.1) == OTHER
+    assert outages.held_by([OTHER], N4, "newer", NOW + 3) is None
+    assert outages.held_by([SCOPE, OTHER], NodeName("n5"), "newest", NOW + 3.1) == OTHER
     assert not next(one for one in outages.read() if one.scope == SCOPE).asking
 
 
