@@ -3,6 +3,7 @@
 A role is imported when its command is called: the imports of another would cost it memory and start-up time.
 """
 
+import os
 import signal
 import sys
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ FIRST_LOOK_SECONDS = 2.0
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(0)
+    """Nothing that needs an end has begun; an exception could be lost in a callback of the import system."""
+    os._exit(0)
 
 
 def _prepared() -> Settings:

@@ -196,7 +196,7 @@ CASES: dict[str, tuple[Callable[[Planted], None], str, str]] = {
         lambda p: label_node(p, "vpc.amazonaws.com/eniConfig", "zone-x"), "Policies", "zone-x does not exist",
     ),
     "EC2 does not answer": (setting("AWS_ENDPOINT_URL_EC2", "http://127.0.0.1:1"), "EC2", "no answer"),
-    "an EC2 action is not allowed": (
+    "an EC2 operation is not allowed": (
         lambda p: deny(p, "AttachNetworkInterface"), "EC2", "allow ec2:AttachNetworkInterface",
     ),
     "the account is another": (setting("VPC_RC_ACCOUNT_ID", "999999999999"), "EC2", "VPC_RC_ACCOUNT_ID"),

@@ -97,8 +97,11 @@ def test_a_watcher_ends_with_any_of_its_threads_and_says_with_which(rig: Rig, th
     dying = Dying(rig, "watcher")
     wait(lambda: dying.get("/readyz", dying.ports["health"])[0] == 200, dying)
     wait(dying.live, dying)
-    servers = {name for name in dying.live() if name.startswith("http-")}
-    assert dying.live() - OTHERS - servers == set(WATCHER), "the list above names every thread"
+
+    def named() -> set[str]:
+        return {name for name in dying.live() if not name.startswith("http-")} - OTHERS
+
+    rig.wait(f"the threads of the list above and no others: {WATCHER}", lambda: named() == set(WATCHER))
     dying.end(thread)
     began = time.monotonic()
     while dying.process.running and time.monotonic() - began < NOTICED_SECONDS:

@@ -46,6 +46,7 @@ def test_pooled_connections_follow_without_an_error(servers: tuple[RedisServer, 
         store = Store.on(connect(address.url), PREFIX)
         names = [NodeName(f"n{number}") for number in range(64)]
         list(pool.map(lambda name: store.wakeups.mark_dirty([name], 1), names))
+        until(lambda: redis.Redis.from_url(after.url).zcard(keys.dirty(PREFIX)) == 64, 20)
         fail_over(address, before, after)
         list(pool.map(lambda name: store.wakeups.park(name, 5), names))
         token = store.lock.acquire(names[0], "a", 30)

@@ -6,27 +6,32 @@ Each run is written to the list `ran` as `<node> <worker's pid>`.
 import os
 import sys
 import tempfile
-import types
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
-from celery import shared_task
+from celery import Celery
 from pydantic import SecretStr
 
 from common.logging import configure_logging
 from common.settings import Settings
-from workers.run import main
+from common.store.broker import RECONCILE_NODE
+from workers import run
+from workers.build import Worker
 
 os.environ |= {"AWS_ACCESS_KEY_ID": "never", "AWS_SECRET_ACCESS_KEY": "used"}
 URL, HEALTH_PORT, INTROSPECTION_PORT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
 
-@shared_task(name="workers.tasks.reconcile_node")
 def reconcile_node(node: str, reason: str) -> None:
     client = redis.Redis.from_url(URL)
     client.rpush("ran", f"{node} {os.getpid()}")
     if reason == "slow":
         client.blpop(["go-on"], timeout=20)
+
+
+def add_tasks(app: Celery, _: Callable[[], Worker]) -> None:
+    app.task(name=RECONCILE_NODE)(reconcile_node)
 
 
 configure_logging("warning", "json")
@@ -37,10 +42,9 @@ kubeconfig.write_text(
     ' "clusters": [{"name": "none", "cluster": {"server": "http://127.0.0.1:1"}}], "users": [],'
     ' "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}]}'
 )
-tasks = types.ModuleType("workers.tasks")
-sys.modules["workers.tasks"] = tasks
+vars(run)["add_tasks"] = add_tasks
 sys.exit(
-    main(
+    run.main(
         Settings(
             redis_url=SecretStr(URL),
             cluster_name="c",
