@@ -173,7 +173,7 @@ def make_all(at: Scene, pool: ThreadPoolExecutor, kind: OddKind, count: int) -> 
     fields = {path for path, _ in objects}
     accepted = sum(status < 300 for status in statuses)
     print(f"{kind.name}: {accepted} of {count} taken, wrong in {len(taken)} of {len(fields)} fields")
-    assert accepted >= count / 10, f"{kind.name}: nothing was tried: {Counter(statuses)}"
+    assert accepted >= count // 10, f"{kind.name}: nothing was tried: {Counter(statuses)}"
     if kind.deepest and at.cluster.real:
         depths = [levels for levels in DEPTHS if deep(at.cluster, kind, f"deep-{levels}", levels) == 201]
         print(f"{kind.name}: nested {depths} deep")
