@@ -3,7 +3,7 @@ its end, nothing leaks, nothing is shared, nothing is taken from a living pod.
 
 Between two outside calls of a worker nothing happens that anybody could see, so the cut after one call is the cut
 before the next one. So every life is cut after each call that has an effect, which is each state that a crash can
-leave; one life at every second share of them by default, the others at every third. `slow` cuts both ways at every
+leave; one life at every second share of them by default, the others at every fourth. `slow` cuts both ways at every
 call.
 """
 
@@ -15,7 +15,7 @@ from tests.simulation import lives
 from tests.simulation.cluster import Cluster
 from tests.simulation.crashes import CrashPoints
 
-SHARES = 6
+SHARES = 4
 """The points of a life are dealt to so many tests, which run side by side."""
 LIVES: dict[str, lives.Life] = {
     "linux": lives.linux_life,
@@ -30,7 +30,7 @@ LIVES: dict[str, lives.Life] = {
     "windows-prefix": lives.prefix_life,
     "windows-switch": lives.switch_life,
 }
-EVERY = dict.fromkeys(LIVES, 3) | {"linux": 2}
+EVERY = dict.fromkeys(LIVES, 4) | {"linux": 2}
 """Of each life every such share is tried by default, all of them where `slow` runs."""
 LOOKS = ("Redis ZSCORE", "Redis ZMSCORE", "Redis GET", "Redis HGET", "Redis SCRIPT", "EC2 Describe", "Kubernetes GET")
 """Calls that leave nothing behind."""

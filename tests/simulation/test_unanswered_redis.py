@@ -13,7 +13,7 @@ from tests.simulation.lives import Life
 
 Simulate = Callable[..., Cluster]
 LIVES = {"linux": worlds.linux, "windows": worlds.windows, "prefixes": worlds.prefixes}
-SHARE = 6
+SHARE = 4
 """Of each life's commands so many are tried; `slow` takes all."""
 
 
