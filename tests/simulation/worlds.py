@@ -34,7 +34,7 @@ class World:
     also: dict[str, Any] = field(default_factory=dict)
     """Fields of the cluster."""
     lag: bool = True
-    moments: int = 8
+    moments: int = 6
     """So many of the life's calls, spread evenly, are such a moment; `slow` takes all."""
 
 
