@@ -19,7 +19,7 @@ SETTLED = 2400.0
 """Seconds by which audits, back-offs at their longest and cool-downs are over."""
 few = settings(
     phases=(Phase.generate,),
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

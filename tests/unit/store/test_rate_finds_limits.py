@@ -77,7 +77,7 @@ def test_another_client_that_uses_half_leaves_us_the_other_half(clock: VirtualTi
     assert result.share <= 0.03
 
 
-@settings(max_examples=8, deadline=None, phases=NO_SHRINKING, derandomize=True)
+@settings(max_examples=5, deadline=None, phases=NO_SHRINKING, derandomize=True)
 @example(burst=128.79830158952988, refill=47.52857926128397, seconds=25, seed=867)
 @given(
     burst=st.floats(10, 400),
