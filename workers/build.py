@@ -59,7 +59,7 @@ class Worker:
         """Read the instances that nodes have asked for; how many. Raises StoreUnavailable."""
         return load_instances(
             self.ports.store,
-            self._patient_ec2(Urgency.NODE),
+            self._blocking_ec2(Urgency.NODE),
             self.ports.publisher,
             self.ports.clock,
             self.reconciler.options.limits,
@@ -70,7 +70,7 @@ class Worker:
         """One pass over the VPC for interfaces that belong to nothing. Raises OutsideError, StoreUnavailable."""
         return sweep_leaks(
             self.ports.store,
-            self._patient_ec2(Urgency.RELEASE),
+            self._blocking_ec2(Urgency.RELEASE),
             self.ports.kube,
             self.ports.clock,
             self.ports.cluster,
@@ -78,7 +78,7 @@ class Worker:
             interval=self.terms.sweep_seconds,
         )
 
-    def _patient_ec2(self, urgency: Urgency) -> Ec2:
+    def _blocking_ec2(self, urgency: Urgency) -> Ec2:
         """EC2 for what has no ledger to come back by: waits for its calls, however long that takes."""
         name = f"maintenance/{self.reconciler.owner}/{next(self._asked)}"
         return self.ports.ec2.with_gate(gate_for(self.ports.store, self.ports.clock, name, urgency, defers=False))
