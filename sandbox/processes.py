@@ -38,9 +38,13 @@ def usage(pid: int) -> Usage | None:
 
 def ends_with_us() -> list[str]:
     """To be put before a command: its process is sent SIGTERM when the thread that started it ends, were it by SIGKILL.
-    Empty where there is no setpriv (util-linux)."""
+    Where that has ended already the command does not begin, for no signal would come any more. Empty where there is no
+    setpriv (util-linux)."""
     program = shutil.which("setpriv")
-    return [program, "--pdeathsig", "TERM"] if program else []
+    if program is None:
+        return []
+    parent_lives = '[ "$PPID" = "$1" ] && shift && exec "$@"'
+    return [program, "--pdeathsig", "TERM", "/bin/sh", "-c", parent_lives, "sh", str(os.getpid())]
 
 
 class Process:
