@@ -3,7 +3,7 @@ its end, nothing leaks, nothing is shared, nothing is taken from a living pod.
 
 Between two outside calls of a worker nothing happens that anybody could see, so the cut after one call is the cut
 before the next one. So every life is cut after each call that has an effect, which is each state that a crash can
-leave, by default at a quarter of these calls. `slow` cuts both ways at every call.
+leave, by default at an eighth of these calls. `slow` cuts both ways at every call.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.simulation import lives
 from tests.simulation.cluster import Cluster
 from tests.simulation.crashes import CrashPoints
 
-SHARES = 4
+SHARES = 8
 """The points of a life are dealt to so many tests, which run side by side."""
 LIVES: dict[str, lives.Life] = {
     "linux": lives.linux_life,

@@ -10,8 +10,8 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.crashes import CrashPoints
 
 SHARES = 2
-STRIDE = 11
-"""Every eleventh call; the longer run (`slow`) tries all."""
+STRIDE = 22
+"""Every so many calls; the longer run (`slow`) tries all."""
 
 
 def calls_of(life: lives.Life, simulate: Callable[..., Cluster]) -> list[str]:

@@ -126,7 +126,7 @@ def live(cluster: Cluster, late: float, *, windows: bool, terminate: bool, numbe
     return calls
 
 
-@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("share", [0, *(pytest.param(share, marks=pytest.mark.slow) for share in range(1, SHARES))])
 @pytest.mark.parametrize("late", [0.0, LATE_SECONDS], ids=["at-once", "late"])
 @pytest.mark.parametrize("terminate", [True, False], ids=["terminated", "lives-on"])
 @pytest.mark.parametrize("windows", [False, True], ids=["linux", "windows"])
