@@ -26,7 +26,7 @@ from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
 from common.node.state import Options
 from common.store import Store, keys
-from common.store.heartbeats import GONE_SECONDS
+from common.store.heartbeats import BEAT_SECONDS, GONE_SECONDS
 from sandbox.ec2.behaviour import Ec2Behaviour
 from sandbox.ec2.world import Ec2World
 from sandbox.judge import Judge
@@ -53,6 +53,7 @@ VPC, SUBNET, GROUP = "vpc-0000000000000001", "subnet-0000000000000001", "sg-0000
 OTHER_SUBNET, OTHER_GROUP = "subnet-0000000000000002", "sg-0000000000000002"
 Labels = dict[str, str | None]
 MERGE = "application/merge-patch+json"
+POLICIES = "/apis/vpcresources.k8s.aws/v1beta1/namespaces/default/securitygrouppolicies"
 
 
 class CountedRedis(FakeRedis):
@@ -115,6 +116,12 @@ class Cluster:
     excess: list[str] = field(default_factory=list)
     instances: dict[str, str] = field(default_factory=dict)
     """Of each node that was added, its Node object deleted or not."""
+    labels: dict[str, Labels] = field(default_factory=dict)
+    """By node; those that every node has not counted."""
+    groups_changed_at: float | None = None
+    """When a policy or an ENIConfig was last changed: pods that were there before keep what they have."""
+    prefixes_were_on: bool = False
+    """The ConfigMap asked for prefixes on Windows nodes at some time."""
     copies_every: float | None = None
     """Seconds between copies of Redis; None: none is made."""
     copies: list[tuple[float, bytes]] = field(default_factory=list)
@@ -125,6 +132,8 @@ class Cluster:
     """The most that waited for one node."""
     _tended: KnownOutages = field(init=False)
     """What every worker does beside its runs."""
+    _beat_at: float = 0.0
+    _ticked_at: float = 0.0
     _checked: int = 0
     _pumping: bool = False
     server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
@@ -262,7 +271,7 @@ class Cluster:
 
     def heal(self) -> None:
         """What disturbs ends."""
-        self.points.cut, self.points.pause_before = frozenset(), None
+        self.points.cut, self.points.pause_before, self.points.when = frozenset(), None, None
         self.points.unanswered = frozenset()
         self.ec2.clear_faults()
         self.ec2.behave(self.behaviour)
@@ -306,9 +315,12 @@ class Cluster:
         """Let so much time pass, or less where `until` holds sooner; whether it does."""
         end = self.clock.now() + seconds
         while True:
-            self.beat()
+            if self.clock.now() - self._beat_at >= BEAT_SECONDS:
+                self.beat()
             self.pump()
-            self.watcher.tick()
+            if self.clock.now() > self._ticked_at or not self.queue.tasks:
+                self._ticked_at = self.clock.now()
+                self.watcher.tick()
             self._copy_redis()
             worked = self.work()
             self.check()
@@ -321,6 +333,7 @@ class Cluster:
 
     def beat(self) -> None:
         """The worker that lives sends its heartbeats all the time, and Redis hears them without a gap."""
+        self._beat_at = self.clock.now()
         self.plain.heartbeats.beat(self.worker.reconciler.owner)
         self.worker.reconciler.lost.give_up()
         self._tended.tend()
@@ -350,9 +363,11 @@ class Cluster:
         zone: str = "us-west-2a",
     ) -> None:
         self.instances[name] = instance
+        # What the node's group gives its nodes, it gives to each that comes back.
+        self.labels[name] = labels = {**self.labels.get(name, {}), **(labels or {})}
         os = {"kubernetes.io/os": "windows"} if windows else {"kubernetes.io/os": "linux"}
         trunk: dict[str, str | None] = {} if windows else {"vpc.amazonaws.com/has-trunk-attached": "false"}
-        given = {key: value for key, value in {**os, **trunk, **(labels or {})}.items() if value is not None}
+        given = {key: value for key, value in {**os, **trunk, **labels}.items() if value is not None}
         self._post(
             "/api/v1/nodes",
             {
@@ -445,11 +460,28 @@ class Cluster:
             kind = {"apiVersion": "crd.k8s.amazonaws.com/v1alpha1", "kind": "ENIConfig"}
             self._post(path, {**kind, "metadata": {"name": name}, "spec": spec})
 
+    def put_policy(self, name: str, app: str, groups: list[str]) -> None:
+        """A SecurityGroupPolicy for the pods labelled so, in place of one of that name."""
+        self.remove_policy(name)
+        kind = {"apiVersion": "vpcresources.k8s.aws/v1beta1", "kind": "SecurityGroupPolicy", "metadata": {"name": name}}
+        spec = {"podSelector": {"matchLabels": {"app": app}}, "securityGroups": {"groupIds": groups}}
+        self._post(POLICIES, {**kind, "spec": spec})
+
+    def remove_policy(self, name: str) -> None:
+        self.kube.request("DELETE", f"{POLICIES}/{name}")
+
+    def configured(self) -> dict[str, str]:
+        """The ConfigMap's content."""
+        answer = self.kube.request("GET", "/api/v1/namespaces/kube-system/configmaps/amazon-vpc-cni")
+        data: dict[str, str] = answer.json().get("data") or {} if answer.status == 200 else {}
+        return data
+
     def configure(self, data: dict[str, str]) -> None:
         """The ConfigMap's whole content."""
         text = data.get("branch-eni-cooldown", "60")
         if text.isdigit():
             self.judge.cooldown = min(self.judge.cooldown, max(30.0, float(text)))
+        self.prefixes_were_on |= data.get("enable-windows-prefix-delegation") == "true"
         path = "/api/v1/namespaces/kube-system/configmaps"
         self.kube.request("DELETE", f"{path}/amazon-vpc-cni")
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "amazon-vpc-cni"}, "data": data}

@@ -24,6 +24,8 @@ class CrashPoints:
     calls: list[str] = field(default_factory=list)
     pause_before: int | None = None
     """The call before which the worker stands still, while `meanwhile` happens to the world."""
+    when: Callable[[], bool] | None = None
+    """It stands still before the first call at which this holds, too."""
     meanwhile: Callable[[], None] = lambda: None
     before_each: Callable[[], None] = lambda: None
     """What the others do while this worker is about to call."""
@@ -31,7 +33,8 @@ class CrashPoints:
     def call(self, name: str, effect: Callable[[], T]) -> T:
         number = len(self.calls)
         self.calls.append(name)
-        if number == self.pause_before:
+        if number == self.pause_before or (self.when is not None and self.when()):
+            self.when = None
             self.meanwhile()
         self.before_each()
         if 2 * number in self.cut:

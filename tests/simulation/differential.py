@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from common.model.names import POD_ENI, PRIVATE_IPV4, TRUNK_DESCRIPTION
+from sandbox.kube.naming import seconds_of
 from tests.kit.clock import VirtualClock
 from tests.simulation import worlds
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import POLICIES, Cluster
+
+SETTINGS_OBJECTS = (POLICIES, "/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs")
 
 State = dict[str, Any]
 """By what it is of, as people would say it; without ids, addresses and times."""
@@ -24,9 +27,12 @@ def differences(cluster: Cluster) -> list[str]:
     with _clock() as clock:
         wanted = end_state(fresh_one_like(cluster, clock))
     found = end_state(cluster)
+    for what in _chosen_before(cluster):
+        for state in (found, wanted):
+            state[what] = [(keys, content and _without_groups(content)) for keys, content in state.get(what, ())]
     return [
         f"{what}: {found.get(what)} where a fresh cluster has {wanted.get(what)}"
-        for what in sorted({*found, *wanted} - {*_spoiled(cluster), *_shared(cluster)})
+        for what in sorted({*found, *wanted} - {*_spoiled(cluster), *_shared(cluster), *_scattered(cluster)})
         if found.get(what) != wanted.get(what)
     ]
 
@@ -45,23 +51,25 @@ def _clock() -> Iterator[VirtualClock]:
 def fresh_one_like(cluster: Cluster, clock: VirtualClock) -> Cluster:
     """At rest, too."""
     fresh = Cluster(seed=cluster.seed, clock=clock)
-    config = cluster.kube.request("GET", "/api/v1/namespaces/kube-system/configmaps/amazon-vpc-cni")
-    if config.status == 200:
-        fresh.configure(config.json().get("data") or {})
+    fresh.configure(cluster.configured())
+    for path in SETTINGS_OBJECTS:
+        for one in cluster.kube.request("GET", path).json()["items"]:
+            fresh._post(path, {**one, "metadata": {"name": one["metadata"]["name"]}})
     made: dict[str, str] = {}
     for node in _nodes(cluster):
         name, instance = node["metadata"]["name"], _instance_of(node)
         windows, known = cluster.is_windows(name), cluster.ec2.instance(instance)
         assert known is not None, f"{name} has no instance"
         if instance in made:
-            fresh.put_node(name, made[instance], windows=windows)
+            fresh.put_node(name, made[instance], windows=windows, labels=cluster.labels[name])
         else:
-            made[instance] = fresh.add_node(name, known.instance_type, windows=windows)
+            made[instance] = fresh.add_node(name, known.instance_type, windows=windows, labels=cluster.labels[name])
     for pod in cluster.live():
         name, node = pod["metadata"]["name"], pod["spec"].get("nodeName")
         amounts = pod["spec"]["containers"][0]["resources"]["requests"]
+        labels = pod["metadata"].get("labels") or {}
         for resource, amount in amounts.items():
-            fresh.add_pod(name, node, int(amount), windows=resource == PRIVATE_IPV4)
+            fresh.add_pod(name, node, int(amount), windows=resource == PRIVATE_IPV4, **labels)
     worlds.within(fresh, lambda: not worlds.waiting(fresh), "all pods of the fresh cluster are served")
     fresh.longest_pause = worlds.QUIET_SECONDS
     worlds.steady(fresh)
@@ -106,6 +114,26 @@ def _content(interface: dict[str, Any]) -> State:
         "type": interface["InterfaceType"],
         "status": interface["Status"],
     }
+
+
+def _chosen_before(cluster: Cluster) -> list[str]:
+    """Of pods that came before policies or ENIConfigs were last changed: they keep the groups that they had then."""
+    changed = cluster.groups_changed_at
+    return [
+        f"interfaces of {pod['metadata']['name']}"
+        for pod in cluster.live()
+        if changed is not None and seconds_of(pod["metadata"]["creationTimestamp"]) <= changed
+    ]
+
+
+def _scattered(cluster: Cluster) -> list[str]:
+    """Pods keep addresses of the mode that was before, and of prefixes that fewer of them would fill."""
+    nodes = [node["metadata"]["name"] for node in _nodes(cluster)] if cluster.prefixes_were_on else []
+    return [f"addresses and prefixes of {name}" for name in nodes]
+
+
+def _without_groups(content: State) -> State:
+    return {key: value for key, value in content.items() if key != "groups"}
 
 
 def _spoiled(cluster: Cluster) -> list[str]:

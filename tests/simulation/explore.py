@@ -1,9 +1,10 @@
 """Random cluster lives: `python -m tests.simulation.explore --seeds 200`, and `--seed N` replays one with its timeline;
 with `--shrink` a failing one is made as short as it goes and printed as a test.
 
-The generator draws from everything that Kubernetes, EC2, Redis and machines do (happenings.py), at random moments,
-between a worker's calls and in the middle of them. Then there is peace, and what worlds.py asks of every life is asked,
-and that a fresh cluster with the same wishes comes to the same (differential.py).
+The generator draws from everything that Kubernetes, EC2, Redis and people do (happenings.py), at random moments: before
+a step, at one of a worker's calls, and at the first where some subject is in a state that soon passes. Then there is
+peace, and what worlds.py asks of every life is asked, and that a fresh cluster with the same objects comes to the same
+(differential.py).
 """
 
 import argparse
@@ -19,8 +20,8 @@ import structlog
 from tests.kit.clock import START, VirtualClock
 from tests.simulation import happenings as it
 from tests.simulation import worlds
-from tests.simulation.cluster import Cluster
-from tests.simulation.coverage import Met, states, table
+from tests.simulation.cluster import GROUP, OTHER_GROUP, Cluster
+from tests.simulation.coverage import STATES, Met, states, table
 from tests.simulation.differential import differences
 from tests.simulation.happenings import Happening
 from tests.simulation.shrink import Step, as_test, shrink, sort_of, take
@@ -32,6 +33,17 @@ STEPS = 25
 MOST_PODS = 7
 """On each node, so that all can be served."""
 PAUSES = (0.2, 1.0, 3.0, 10.0, 65.0)
+APPS = (None, "web", "db")
+POLICIES = ("one", "two")
+GROUPS = ((GROUP,), (OTHER_GROUP,), (GROUP, OTHER_GROUP))
+SETTINGS = (
+    ("branch-eni-cooldown", ("30", "45", "60", "soon")),
+    ("enable-windows-prefix-delegation", ("true", "false")),
+    ("warm-ip-target", ("1", "3", "0", "many")),
+    ("minimum-ip-target", ("1", "5")),
+    ("warm-prefix-target", ("0", "1", "2")),
+)
+"""Keys of the ConfigMap with the values that they get: right ones and wrong ones."""
 TOLD_LINES = 60
 
 Draw = Callable[[random.Random, Cluster], Happening | None]
@@ -49,7 +61,13 @@ def _comes(rng: random.Random, cluster: Cluster) -> Happening | None:
     node = _node(rng, cluster)
     room = MOST_PODS - sum(cluster.asked_of(node).values())
     count = rng.choice((1, 1, 1, 2, 3))
-    return it.PodComes(f"p{rng.getrandbits(20)}", node, count) if count <= room else None
+    app = rng.choice(APPS)
+    return it.PodComes(f"p{rng.getrandbits(20)}", node, count, app) if count <= room else None
+
+
+def _configured(rng: random.Random, cluster: Cluster) -> Happening | None:
+    key, values = rng.choice(SETTINGS)
+    return it.Configured(key, rng.choice((*values, None)))
 
 
 def _forged(rng: random.Random, cluster: Cluster) -> Happening | None:
@@ -80,6 +98,12 @@ VOCABULARY: tuple[tuple[int, Draw], ...] = (
     (2, lambda rng, c: it.Ec2Behaves("describe_lag", rng.choice(([0.0, 0.0], [0.0, 3.0], [2.0, 3.0])))),
     (1, lambda rng, c: it.Ec2Behaves("latencies", rng.choice(({"mutate": [2.0, 4.0]}, {"mutate": [0.05, 0.1]})))),
     (3, lambda rng, c: it.Healed()),
+    (3, lambda rng, c: it.PolicyPut(rng.choice(POLICIES), rng.choice(("web", "db")), rng.choice(GROUPS))),
+    (1, lambda rng, c: it.PolicyGoes(rng.choice(POLICIES))),
+    (1, lambda rng, c: it.CustomNetworking("n3", rng.choice(GROUPS), rng.choice(LINUX_TYPES))),
+    (1, lambda rng, c: it.EniConfigChanged(rng.choice(GROUPS))),
+    (1, lambda rng, c: it.NodeLeaves(_node(rng, c))),
+    (3, _configured),
 )  # fmt: skip
 
 
@@ -104,10 +128,12 @@ def drawn(rng: random.Random, cluster: Cluster) -> Step | None:
     one = draw(rng, cluster)
     if one is None:
         return None
-    within = rng.randrange(1, 80) if rng.random() < 0.5 else None
+    moment = rng.random()
+    within = rng.randrange(1, 80) if moment < 0.4 else None
+    when = rng.choice(STATES) if moment > 0.8 else None
     cut = rng.randrange(1, 160) if rng.random() < 0.2 else None
     pause = rng.choice(PAUSES)
-    return Step(one, pause, within, cut)
+    return Step(one, pause, within, cut, when)
 
 
 met: Met = Met()

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 from common.model.errors import StaleTerm
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from sandbox.ec2.behaviour import FaultRule
-from tests.simulation.cluster import MERGE, Cluster
+from tests.simulation.cluster import MERGE, OTHER_GROUP, OTHER_SUBNET, Cluster
 from tests.simulation.watcher import PumpedWatcher
 from watcher.kinds import Kind
+
+ENI_CONFIG = "custom"
 
 
 class Happening(Protocol):
@@ -58,6 +60,41 @@ class NodeJoins:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomNetworking:
+    """A node joins that is labelled with an ENIConfig: its trunk and its pods are in that one's subnet and groups."""
+
+    node: str
+    groups: tuple[str, ...] = (OTHER_GROUP,)
+    type: str = "m5.large"
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.node not in cluster.instances:
+            cluster.put_eni_config(ENI_CONFIG, OTHER_SUBNET, list(self.groups))
+            cluster.add_node(self.node, self.type, labels={"vpc.amazonaws.com/eniConfig": ENI_CONFIG})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLeaves:
+    """The instance is terminated; with it its pods and its Node objects end."""
+
+    node: str
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.node in cluster.instances and cluster.node_there(self.node):
+            instance = cluster.instances[self.node]
+            cluster.left_to_the_sweep = True
+            _end_all_of(cluster, instance)
+            cluster.ec2.terminate_instance(instance)
+
+
+def _end_all_of(cluster: Cluster, instance: str) -> None:
+    for node in [name for name, one in cluster.instances.items() if one == instance]:
+        for pod in cluster.pods_of(node):
+            cluster.remove_pod(pod)
+        cluster.remove_node(node)
+
+
+@dataclass(frozen=True, slots=True)
 class NodeAway:
     """Its Node object is deleted, the garbage collector follows, and the kubelet makes it again."""
 
@@ -84,7 +121,8 @@ class SecondNode:
 
     def happen(self, cluster: Cluster) -> None:
         if self.of in cluster.instances and self.node not in cluster.instances and cluster.node_there(self.of):
-            cluster.put_node(self.node, cluster.instances[self.of], windows=cluster.is_windows(self.of))
+            instance, windows = cluster.instances[self.of], cluster.is_windows(self.of)
+            cluster.put_node(self.node, instance, windows=windows, labels=cluster.labels[self.of])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +138,7 @@ class InstanceReplaced:
             return
         windows, old = cluster.is_windows(self.node), cluster.instances[self.node]
         cluster.left_to_the_sweep = True
-        for node in [name for name, instance in cluster.instances.items() if instance == old]:
-            for pod in cluster.pods_of(node):
-                cluster.remove_pod(pod)
-            cluster.remove_node(node)
+        _end_all_of(cluster, old)
         cluster.ec2.terminate_instance(old)
         cluster.add_node(self.node, self.type, windows=windows)
 
@@ -128,11 +163,12 @@ class PodComes:
     pod: str
     node: str
     count: int = 1
+    app: str | None = None
 
     def happen(self, cluster: Cluster) -> None:
         if self.node in cluster.instances and cluster.node_there(self.node) and self.pod not in cluster.pod_names():
-            windows = cluster.is_windows(self.node)
-            cluster.add_pod(self.pod, self.node, 1 if windows else self.count, windows=windows)
+            windows, labels = cluster.is_windows(self.node), {} if self.app is None else {"app": self.app}
+            cluster.add_pod(self.pod, self.node, 1 if windows else self.count, windows=windows, **labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +215,8 @@ class PodReplaced:
         found = next((p for p in cluster.pods() if p["metadata"]["name"] == self.pod), None)
         if found is not None and cluster.node_there(found["spec"]["nodeName"]):
             cluster.remove_pod(self.pod)
-            PodComes(self.pod, found["spec"]["nodeName"]).happen(cluster)
+            app = (found["metadata"].get("labels") or {}).get("app")
+            PodComes(self.pod, found["spec"]["nodeName"], app=app).happen(cluster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +248,56 @@ class AnnotationCopied:
             text = (source or {"metadata": {}})["metadata"].get("annotations", {}).get(key)
             if text is not None:
                 Annotated(self.pod, text, key).happen(cluster)
+
+
+# --- policies and settings
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPut:
+    """Pods of the app that come from now on have these groups."""
+
+    name: str
+    app: str
+    groups: tuple[str, ...]
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.put_policy(self.name, self.app, list(self.groups))
+        cluster.groups_changed_at = cluster.clock.now()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyGoes:
+    name: str
+
+    def happen(self, cluster: Cluster) -> None:
+        cluster.remove_policy(self.name)
+        cluster.groups_changed_at = cluster.clock.now()
+
+
+@dataclass(frozen=True, slots=True)
+class EniConfigChanged:
+    """Its groups, where there is one."""
+
+    groups: tuple[str, ...]
+
+    def happen(self, cluster: Cluster) -> None:
+        path = f"/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs/{ENI_CONFIG}"
+        if cluster.kube.request("GET", path).status == 200:
+            cluster.put_eni_config(ENI_CONFIG, OTHER_SUBNET, list(self.groups))
+            cluster.groups_changed_at = cluster.clock.now()
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A key of the ConfigMap has another value, or with None is not there."""
+
+    key: str
+    value: str | None
+
+    def happen(self, cluster: Cluster) -> None:
+        data = {**cluster.configured(), self.key: self.value}
+        cluster.configure({key: value for key, value in data.items() if value is not None})
 
 
 # --- Redis, the watcher, workers

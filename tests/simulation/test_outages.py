@@ -18,7 +18,6 @@ Simulate = Callable[..., Cluster]
 NODES, PODS = 3, 6
 LONG = 300.0
 SOON = 15.0
-POLICY = "/apis/vpcresources.k8s.aws/v1beta1/namespaces/default/securitygrouppolicies"
 
 
 def ready(cluster: Cluster) -> Cluster:
@@ -31,13 +30,6 @@ def ready(cluster: Cluster) -> Cluster:
 def add_pods(cluster: Cluster, prefix: str = "p", app: str = "none") -> None:
     for number in range(PODS):
         cluster.add_pod(f"{prefix}{number}", f"n{number % NODES}", app=app)
-
-
-def put_policy(cluster: Cluster, name: str, group: str) -> None:
-    kind = {"apiVersion": "vpcresources.k8s.aws/v1beta1", "kind": "SecurityGroupPolicy", "metadata": {"name": name}}
-    spec = {"podSelector": {"matchLabels": {"app": name}}, "securityGroups": {"groupIds": [group]}}
-    cluster.kube.request("DELETE", f"{POLICY}/{name}")
-    cluster._post(POLICY, {**kind, "spec": spec})
 
 
 def outages(cluster: Cluster) -> list[str]:
@@ -95,7 +87,7 @@ def test_pods_that_come_meanwhile_make_no_call_each(simulate: Simulate) -> None:
 
 def test_a_group_that_does_not_exist_holds_only_those_who_ask_for_it(simulate: Simulate) -> None:
     cluster = ready(simulate())
-    put_policy(cluster, "bad", "sg-0dead0000000beef")
+    cluster.put_policy("bad", "bad", ["sg-0dead0000000beef"])
     add_pods(cluster, "bad", app="bad")
     cluster.run(60)
     assert len(outages(cluster)) == 1
@@ -105,13 +97,13 @@ def test_a_group_that_does_not_exist_holds_only_those_who_ask_for_it(simulate: S
     assert cluster.run(5, lambda: sum(cluster.annotation(p) is not None for p in cluster.pods()) == NODES)
     cluster.run(60)
     assert len(cluster.ec2.journal.of("CreateNetworkInterface")) - before <= NODES + 65 / LONGEST_SECONDS + 1
-    put_policy(cluster, "bad", "sg-0000000000000002")
+    cluster.put_policy("bad", "bad", ["sg-0000000000000002"])
     assert cluster.run(SOON, cluster.all_served), "another policy is felt"
 
 
 def test_a_group_that_is_made_is_felt(simulate: Simulate) -> None:
     cluster = ready(simulate())
-    put_policy(cluster, "late", "sg-00000000000000aa")
+    cluster.put_policy("late", "late", ["sg-00000000000000aa"])
     add_pods(cluster, app="late")
     cluster.run(120)
     vpc = cluster.ec2.arrange("DescribeSubnets", {"SubnetIds": [SUBNET]})["Subnets"][0]["VpcId"]
