@@ -3,9 +3,9 @@
 - *One message a subject*: a message with the header SUBJECT is put once (messages.py), however often it is published,
   and comes back from a worker that died only where its run had not begun.
 - *A lost connection under way*: when a connection breaks, its channel is closed after its transport has forgotten the
-  connection, and a channel that then acknowledges or gives back a message asks None for the address of Redis (kombu 5.7
-  and long before: its issue 582). The AttributeError is no error of a connection to Celery, so the worker ends. Here it
-  is one: the worker connects again.
+  connection, and a channel that then acknowledges, gives back or publishes a message asks None for the address of
+  Redis (kombu 5.7 and long before: its issue 582). The AttributeError is no error of a connection to Celery, so the
+  worker ends. Here it is one: the worker connects again.
 - *A Redis that refuses* (full, read-only, unable to save: connection.py) is as one that is away: the worker tries again
   and does not end. What a worker needs to drain the queue is done in a full Redis, too.
 - *A client for each operation*: kombu's own makes one each time, which costs more than the operation.
@@ -69,7 +69,7 @@ class SteadyQoS(QoS):
         channel: Any = self.channel
         content = raw._raw  # noqa: SLF001  # as kombu's own does
         if SUBJECT in (content.get("headers") or {}):
-            content["headers"][TAKER] = channel.connection.client.transport_options.get(TAKER, "")
+            content["headers"][TAKER] = channel.transport_options().get(TAKER, "")
         body = dumps([content, info["exchange"], info["routing_key"]])
         with channel.conn_or_acquire() as client:
             client.eval(
@@ -119,8 +119,7 @@ class SteadyChannel(Channel):
 
     def _put_fanout(self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any) -> None:
         """Publish; of an event, note whether it reached anybody."""
-        connection: Any = self.connection
-        audience = connection.client.transport_options.get(OPTION)
+        audience = self.transport_options().get(OPTION)
         if exchange != EXCHANGE or not isinstance(audience, Audience):
             super()._put_fanout(exchange, message, routing_key, **kwargs)  # type: ignore[misc]
             return
@@ -130,10 +129,19 @@ class SteadyChannel(Channel):
                 sum(client.publish(topic, payload) for topic in self._get_publish_topics(exchange, routing_key))
             )
 
+    def transport_options(self) -> dict[str, Any]:
+        """Transport options of the connection. Raises redis.ConnectionError where it is gone already: its transport has
+        forgotten it, or another thread has closed this channel."""
+        connection: Any = self.connection
+        client = None if connection is None else connection.client
+        if client is None:
+            raise redis.ConnectionError("the connection to the broker has been closed")
+        found: dict[str, Any] = client.transport_options
+        return found
+
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         """Raises redis.ConnectionError where the connection is gone already."""
-        if self.connection.client is None:
-            raise redis.ConnectionError("the connection to the broker has been closed")
+        self.transport_options()
         parameters: dict[str, Any] = super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]
         return parameters
 

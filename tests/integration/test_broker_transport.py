@@ -9,7 +9,8 @@ from kombu import Connection, transport
 from kombu.message import Message
 from kombu.transport.redis import Transport
 
-from common.store.broker import celery_app
+from common.store import Store, connect, keys
+from common.store.broker import NODES, RECONCILE_NODE, celery_app
 from common.store.transport import SteadyTransport
 from sandbox.redis import RedisServer
 
@@ -49,6 +50,26 @@ def test_an_acknowledgement_fails_as_one_over_any_lost_connection(
     message.ack_log_error(logging.getLogger("celery"), connection.connection_errors)
     assert "Couldn't ack" in caplog.text
     assert not message.acknowledged
+
+
+def test_what_is_published_over_a_closed_channel_goes_over_a_new_one() -> None:
+    """The connection broke in the hands of another thread, which closed the channel in the middle of the call."""
+    with RedisServer() as server:
+        app = celery_app(server.url)
+        with app.producer_or_acquire() as producer:
+            channel: Any = producer.channel
+            whole = channel.basic_publish
+
+            def closed_first(*args: Any, **options: Any) -> None:
+                channel._disconnect_pools()
+                channel.close()
+                whole(*args, **options)
+
+            channel.basic_publish = closed_first
+            app.send_task(RECONCILE_NODE, args=("n", "why"), queue=NODES, producer=producer, retry=True)
+            assert producer.channel is not channel
+        depths = Store.on(connect(server.url), keys.prefix("any")).queues.depths()
+    assert depths[NODES] == 1
 
 
 def test_connections_are_ours_although_kombu_made_another_before() -> None:
