@@ -9,11 +9,15 @@ peace, and what worlds.py asks of every life is asked, and that a fresh cluster 
 
 import argparse
 import logging
+import os
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
 
 import structlog
 
@@ -137,7 +141,7 @@ def drawn(rng: random.Random, cluster: Cluster) -> Step | None:
 
 
 met: Met = Met()
-"""Of all lives of this process."""
+"""In the present life."""
 
 
 def live(cluster: Cluster, steps: Iterable[Step]) -> None:
@@ -221,14 +225,44 @@ def tell(cluster: Cluster, wrong: str) -> None:
     print(wrong.splitlines()[0])
 
 
+@dataclass(slots=True)
+class Lived:
+    """What is known of some lives."""
+
+    wrong: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    """Simulated ones."""
+    happened: Counter[str] = field(default_factory=Counter)
+    met: Met = field(default_factory=Counter)
+
+    def add(self, other: "Lived") -> None:
+        self.wrong += other.wrong
+        self.seconds += other.seconds
+        self.happened += other.happened
+        self.met += other.met
+
+
+def lived(seed: int) -> Lived:
+    """The seed's life, in this process."""
+    met.clear()
+    cluster, wrong, _ = explore(seed)
+    happened = Counter(
+        entry.text.removeprefix("** ").partition("(")[0]
+        for entry in cluster.judge.timeline.entries
+        if entry.text.startswith("** ")
+    )
+    return Lived([wrong.splitlines()[0]] if wrong else [], cluster.clock.monotonic(), happened, Counter(met))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.explore", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many lives")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="replay this one, with its timeline")
     parser.add_argument("--shrink", action="store_true", help="with --seed: the shortest life that fails, as a test")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many live them side by side")
     given = parser.parse_args(arguments)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet()
     if given.seed is not None:
         cluster, wrong, steps = explore(given.seed)
         if wrong and given.shrink:
@@ -237,22 +271,25 @@ def main(arguments: list[str] | None = None) -> int:
             print(as_test(given.seed, steps))
         tell(cluster, wrong or "nothing went wrong")
         return int(wrong is not None)
-    began, happened, failed, lived = time.perf_counter(), Counter[str](), 0, 0.0
-    for seed in range(given.first, given.first + given.seeds):
-        cluster, wrong, _ = explore(seed)
-        lived += cluster.clock.monotonic()
-        happened.update(
-            entry.text.partition("(")[0] for entry in cluster.judge.timeline.entries if entry.text.startswith("** ")
-        )
-        if wrong:
-            failed += 1
-            print(f"seed {seed}: {wrong.splitlines()[0]}", flush=True)
+    began, total = time.perf_counter(), Lived()
+    seeds = range(given.first, given.first + given.seeds)
+    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn"), initializer=quiet) as processes:
+        for seed, one in zip(seeds, processes.map(lived, seeds), strict=True):
+            total.add(one)
+            for wrong in one.wrong:
+                print(f"seed {seed}: {wrong}", flush=True)
     took = time.perf_counter() - began
-    print(f"{failed} of {given.seeds} lives went wrong; {given.seeds / took * 60:.0f} lives a minute, ", end="")
-    print(f"{lived / took:.0f} simulated seconds a second")
-    print(", ".join(f"{name.removeprefix('** ')} {count}" for name, count in happened.most_common()))
-    print(table(met, {name for _, name in met}))
-    return int(failed > 0)
+    print(
+        f"{len(total.wrong)} of {given.seeds} lives went wrong; {given.seeds / took * 60:.0f} lives a minute, ", end=""
+    )
+    print(f"{total.seconds / took:.0f} simulated seconds a second")
+    print(", ".join(f"{name} {count}" for name, count in total.happened.most_common()))
+    print(table(total.met, {name for _, name in total.met}))
+    return int(bool(total.wrong))
+
+
+def quiet() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tests.simulation import happenings as it
 from tests.simulation import worlds
 from tests.simulation.cluster import Cluster
 from tests.simulation.differential import differences
-from tests.simulation.explore import explore, made
+from tests.simulation.explore import made
 
 
 @pytest.fixture
@@ -48,10 +48,3 @@ def test_what_differs_is_named(settled: Cluster) -> None:
     assert "trunks of n1" in named
     assert "CNINode w1" in named
     assert any(one.startswith("interfaces of ") for one in named)
-
-
-@pytest.mark.parametrize("seed", [100, 101, 102])
-def test_lives_end_as_fresh_clusters_do(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", time.time)
-    _, wrong, _ = explore(seed)
-    assert wrong is None
