@@ -24,3 +24,8 @@ class Warrant(msgspec.Struct, frozen=True, kw_only=True):
     ground: Ground
     addresses: tuple[Ipv4, ...] = ()
     prefixes: tuple[Prefix, ...] = ()
+
+    @property
+    def keys(self) -> tuple[Ipv4 | Prefix, ...]:
+        """The addresses and prefixes."""
+        return (*self.addresses, *self.prefixes)

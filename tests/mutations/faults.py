@@ -169,11 +169,11 @@ FORMER: tuple[Fault, ...] = (
     Fault(
         "former: an Unassign with unknown outcome is repeated beside an Assign",
         "give_back",
-        "if not state.desired.complete or releasing(pool) or pool.assigning or state.busy & set(ASK.values()):",
+        "if not state.desired.complete or releasing(pool) or pool.assigning or state.busy & ASSIGNS:",
         "lost = frozenset(releasing(pool)) if RELEASE not in state.busy else frozenset()\n"
         "    state.set_pool(kept_back(pool, lost, state.now))\n    pool = pool_of(state)\n    if releasing(pool):",
         f"{S}test_windows_worlds.py {S}test_situations.py -k 'killed_worker or killed_beside'",
-        (("ask", "{RELEASE, *ASK.values()} or releasing(pool)", "set(ASK.values())"),),
+        (("ask", "{RELEASE, *ASSIGNS} or releasing(pool)", "ASSIGNS"),),
     ),
     Fault(
         "former: two names of a Windows instance know nothing of each other",
@@ -211,7 +211,7 @@ FORMER: tuple[Fault, ...] = (
     Fault(
         "former: what could not be given back stays unusable",
         "not_begun",
-        "state.set_pool(kept_back(pool, frozenset(_named(action)), pool.released_at))",
+        "state.set_pool(kept_back(pool, frozenset(action.warrant.keys), pool.released_at))",
         "pass",
         f"{S}test_windows_worlds.py -k could_not_be_given_back",
     ),
@@ -233,7 +233,7 @@ FORMER: tuple[Fault, ...] = (
     Fault(
         "former: prefixes and addresses share a backoff",
         "ask",
-        "pool_of(state), ASK[targets.mode]",
+        "pool_of(state), mode.subject",
         "pool_of(state), 'pool'",
         f"{S}test_windows_worlds.py tests/unit/node/test_windows_pods.py -k 'pause_of'",
     ),
@@ -390,14 +390,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "windows: assigned beside a release",
         "ask",
-        "{RELEASE, *ASK.values()} or releasing(pool)",
-        "set(ASK.values())",
+        "{RELEASE, *ASSIGNS} or releasing(pool)",
+        "ASSIGNS",
         W,
     ),
     Fault(
         "windows: given back beside an assignment",
         "give_back",
-        " or pool.assigning or state.busy & set(ASK.values())",
+        " or pool.assigning or state.busy & ASSIGNS",
         "",
         W,
     ),
@@ -469,12 +469,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("windows: reserved ones are free", "_warm", "and address.ip not in reserved", ""),
     Fault("windows: missing ones are free", "_warm", "and address.ip not in pool.missing", ""),
-    Fault("windows: missing prefixes are held", "_prefixes_held", " and p not in pool.missing", ""),
-    Fault("windows: the newest first", "pick_address", "min(room", "max(room"),
+    Fault("windows: missing prefixes are held", "_held", " and p not in pool.missing", ""),
+    Fault("windows: the newest first", "PrefixMode.pick", "min(room", "max(room"),
     Fault("windows: suspect pools ask on", "deviation", "if pool.suspect:", "if False:"),
     Fault("windows: slots without end", "deviation", "max(0, slots - slots_taken(pool))", "99"),
     Fault("windows: suspect pools give back", "releasable", "if pool.suspect:", "if False:"),
-    Fault("windows: prefixes in use go", "releasable", "if not _occupied(pool, p, reserved)", ""),
+    Fault("windows: prefixes in use go", "PrefixMode.free", "if not _occupied(pool, prefix, reserved)", ""),
     Fault("windows: an old copy is believed", "known_in", 'epoch in ("", pool.epoch)', "True"),
     Fault(
         "windows: an old copy's prefixes are free", "known_in", "for prefix in pool.prefixes\n", "for prefix in ()\n"
@@ -485,10 +485,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault("windows: lag counts as loss", "_missed", "at <= began - LAG_SECONDS", "True"),
     Fault("windows: given back and shown is used at once", "_released", "+ SETTLED_SECONDS", ""),
     Fault(
-        "windows: a repeated answer takes from pods", "_assigned", "if known is None or known.state in", "if True or"
+        "windows: a repeated answer takes from pods",
+        "SecondaryMode.assigned",
+        "if known is None or known.state in",
+        "if True or",
     ),
     Fault("windows: pods' ends forgotten", "_rests", "state=AddressState.COOLING", "state=AddressState.WARM"),
-    Fault("windows: warm zero keeps none", "targets_for", "max(warm, 1)", "warm"),
+    Fault("windows: warm zero keeps none", "SecondaryMode.configured", "max(warm, 1)", "warm"),
     Fault(
         "windows: prefixes rounded down", "_whole_prefixes", "-(-addresses // ADDRESSES_PER_PREFIX)", "addresses // 16"
     ),

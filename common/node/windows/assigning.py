@@ -7,17 +7,17 @@ from typing import Any
 
 import msgspec
 
-from common.model.actions import Assign, AssignAddresses, AssignPrefixes
+from common.model.actions import Assign
 from common.model.errors import Denied, LimitExceeded, OutsideError, SubnetExhausted, Throttled, Unavailable, Unsure
-from common.model.ids import EniId, Ipv4, SubnetId
-from common.model.ledger import Address, AddressState, LastUse, Pool
+from common.model.ids import Ipv4
+from common.model.ledger import AddressState, InstanceFacts, Pool
 from common.model.notice import EventReason, NodeNotice, Severity
 from common.model.pod import PodRequest
 from common.node.retry import NO_FREE_BLOCK
 from common.node.state import NodeState, Planning
 from common.node.windows.contents import releasing
-from common.node.windows.pool import ADDRESSES_PER_PREFIX, PoolMode, WarmTargets, deviation
-from common.node.windows.subjects import ASK, RELEASE, pool_of
+from common.node.windows.mode import ASSIGNS, Mode, deviation, mode_of, slots_for
+from common.node.windows.subjects import RELEASE, pool_of
 
 BURST_SECONDS = 0.5
 """Pods that come closer together than this are one burst."""
@@ -28,33 +28,33 @@ SCARCE_BURST_SECONDS, LONGEST_HOLD_SECONDS = 0.7, 4.0
 
 
 def ask(
-    state: Planning, eni_id: EniId, targets: WarmTargets, slots: int, waiting: list[PodRequest], names: frozenset[Ipv4]
+    state: Planning,
+    instance: InstanceFacts,
+    mode: Mode,
+    slots: int,
+    waiting: list[PodRequest],
+    names: frozenset[Ipv4],
 ) -> None:
     """One call at a time, for as many as are wanted, or as EC2 is likely to have after it refused more."""
-    pool, subject = pool_of(state), ASK[targets.mode]
-    wanted = deviation(pool, targets, slots, len(waiting), names)
-    if wanted <= 0 or pool.suspect or state.busy & {RELEASE, *ASK.values()} or releasing(pool):
+    pool, subject = pool_of(state), mode.subject
+    wanted = deviation(pool, mode, slots, len(waiting), names)
+    if wanted <= 0 or pool.suspect or state.busy & {RELEASE, *ASSIGNS} or releasing(pool):
         return
     due = _asked_at(state, subject, waiting) if waiting else _burst_over(pool)
     if due > state.now:
         state.look_at(due)
     elif state.may(subject):
-        count = _asked_for(pool, targets.mode, wanted, len(waiting))
+        count = _asked_for(pool, mode, wanted, len(waiting))
         state.set_pool(msgspec.structs.replace(pool, assigning=count))
-        if targets.mode is PoolMode.PREFIX:
-            state.start(AssignPrefixes(subject=subject, eni_id=eni_id, count=count))
-        else:
-            instance = state.ledger.instance
-            subnet = instance.subnet.subnet_id if instance is not None else SubnetId("")
-            state.start(AssignAddresses(subject=subject, eni_id=eni_id, count=count, subnet_id=subnet))
+        state.start(mode.assign(instance, count))
 
 
-def _asked_for(pool: Pool, mode: PoolMode, wanted: int, waiting: int) -> int:
+def _asked_for(pool: Pool, mode: Mode, wanted: int, waiting: int) -> int:
     """Less than EC2 refused last: what pods need now, or half."""
-    refused = pool.refused.get(ASK[mode], 0)
+    refused = pool.refused.get(mode.subject, 0)
     if not refused or wanted < refused:
         return wanted
-    needed = -(-waiting // (ADDRESSES_PER_PREFIX if mode is PoolMode.PREFIX else 1))
+    needed = slots_for(waiting, mode)
     return needed if 0 < needed < refused else max(1, refused // 2)
 
 
@@ -75,9 +75,9 @@ def _burst_over(pool: Pool) -> float:
     return max(given, default=0.0) + BURST_SECONDS
 
 
-def why_none(state: Planning, mode: PoolMode, rested_at: float | None) -> str:
+def why_none(state: Planning, mode: Mode, rested_at: float | None) -> str:
     """Why there is no address for a pod."""
-    pool, backoff = pool_of(state), state.backoff(ASK[mode])
+    pool, backoff = pool_of(state), state.backoff(mode.subject)
     if backoff.code:
         return f"EC2 gave none ({backoff.code}), asked again in {max(1, round(backoff.not_before - state.now))}s"
     if releasing(pool):
@@ -111,30 +111,15 @@ def failed(state: NodeState, action: Assign, error: OutsideError) -> None:
 
 
 def _assigned(pool: Pool, action: Assign, keys: tuple[Any, ...], now: float) -> Pool:
-    """What EC2 names in its answer is the node's at this moment, whatever was known of it: what was to be given back
-    has been, and came again. An address that a pod has stays the pod's; one that rests goes on resting."""
-    addresses, prefixes, uses = dict(pool.addresses), dict(pool.prefixes), dict(pool.uses)
-    if isinstance(action, AssignPrefixes):
-        uses |= {prefix: LastUse(at=now) for prefix in keys if prefix not in prefixes}
-        prefixes |= {prefix: prefixes.get(prefix, now) for prefix in keys}
-    else:
-        for ip in keys:
-            known = addresses.get(ip)
-            if known is None or known.state in (AddressState.WARM, AddressState.RELEASING):
-                addresses[ip] = Address(ip=ip, state=AddressState.WARM, since=now)
-                uses[ip] = LastUse(at=now)
+    """The pool with what EC2 named in its answer. Fewer than were asked for: EC2 is looked at before the next call."""
     fewer = len(keys) < action.count
     refused = pool.refused.get(action.subject, 0)
     return msgspec.structs.replace(
-        pool,
-        addresses=addresses,
-        prefixes=prefixes,
-        releasing_prefixes=tuple(p for p in pool.releasing_prefixes if p not in keys),
+        mode_of(action).assigned(pool, keys, now),
         assigning=0,
         suspect=pool.suspect or fewer,
         suspect_since=now if fewer else pool.suspect_since,
         fresh={**pool.fresh, **dict.fromkeys(keys, now)},
-        uses=uses,
         missing={k: at for k, at in pool.missing.items() if k not in keys},
         given_back={k: at for k, at in pool.given_back.items() if k not in keys},
         refused={**pool.refused, action.subject: refused} if action.count * 2 < refused else _but(pool, action),

@@ -10,7 +10,8 @@ from common.model.ledger import Address
 from common.model.notice import EventReason, PodNotice, Severity
 from common.node.state import NodeState, Planning
 from common.node.windows.contents import compared, next_look, releasing
-from common.node.windows.subjects import ASK, LOOK, RELEASE, pool_of
+from common.node.windows.mode import ASSIGNS
+from common.node.windows.subjects import LOOK, RELEASE, pool_of
 from common.rules import subjects
 
 LOST = EventReason.ADDRESS_MISSING
@@ -23,8 +24,8 @@ def look(state: Planning, eni_id: EniId) -> None:
     if releasing(pool) and not pool.released_at:  # On record since before that time was.
         pool = msgspec.structs.replace(pool, released_at=state.now)
         state.set_pool(pool)
-    calling = state.busy & {RELEASE, *ASK.values()}
-    assign_lost = pool.assigning > 0 and not state.busy & set(ASK.values())
+    calling = state.busy & {RELEASE, *ASSIGNS}
+    assign_lost = pool.assigning > 0 and not state.busy & ASSIGNS
     release_lost = bool(releasing(pool)) and RELEASE not in state.busy and pool.looked_at <= pool.released_at
     if (assign_lost or release_lost) and not pool.suspect:
         pool = msgspec.structs.replace(pool, suspect=True, suspect_since=state.now)

@@ -14,18 +14,9 @@ from common.node.state import NEVER, Planning
 from common.node.windows.assigning import ask, why_none
 from common.node.windows.contents import known_in, reserved, without_what_left
 from common.node.windows.looking import look
+from common.node.windows.mode import Mode, capacity, mode_for, unsupported
 from common.node.windows.owning import annotate, observe_annotations, owned, put, release_ended
-from common.node.windows.pool import (
-    PoolMode,
-    capacity,
-    mode_for,
-    next_rested_at,
-    next_to_ask_at,
-    pick_address,
-    rested,
-    slots_of,
-    targets_for,
-)
+from common.node.windows.pool import next_rested_at, next_to_ask_at, rested, slots_of
 from common.node.windows.releasing import give_back
 from common.node.windows.subjects import pool_of
 from common.rules import subjects
@@ -61,16 +52,16 @@ def keep_windows(state: Planning, node: NodeFacts) -> None:
     pool = pool_of(state)
     names = frozenset(reserved(state.desired.pods, pool.addresses.keys(), pool.prefixes))
     waiting = _serve(state, mode, names)
-    eni_id, targets, slots = instance.primary_eni, targets_for(config, mode), slots_of(limits.ipv4_per_interface)
+    eni_id, slots = instance.primary_eni, slots_of(limits.ipv4_per_interface)
     look(state, eni_id)
     if waiting:
-        ask(state, eni_id, targets, slots, waiting, names)
+        ask(state, instance, mode, slots, waiting, names)
     annotate(state, instance)
     # Pods with an address get their annotations first; the pool is filled up, or emptied, after that.
     if waiting or not any(subjects.is_kind(subject, subjects.ANNOTATE) for subject in state.busy):
         if not waiting:
-            ask(state, eni_id, targets, slots, waiting, names)
-        give_back(state, eni_id, targets, slots, len(waiting), names)
+            ask(state, instance, mode, slots, waiting, names)
+        give_back(state, eni_id, mode, slots, len(waiting), names)
     release_ended(state)
     if waiting:
         _emit_waiting(state, mode, waiting)
@@ -91,21 +82,16 @@ def _ask_about_found(state: Planning) -> None:
         review(state, [])
 
 
-def _mode(state: Planning, instance: InstanceFacts, limits: InstanceLimits, config: ClusterConfig) -> PoolMode:
-    if config.prefix_delegation and not limits.nitro:
-        state.emit_node_once(
-            "unsupported",
-            EventReason.UNSUPPORTED,
-            f"The instance type {instance.instance_type} is not built on Nitro and cannot have prefixes: its pods get "
-            "secondary addresses",
-            Severity.WARNING,
-        )
+def _mode(state: Planning, instance: InstanceFacts, limits: InstanceLimits, config: ClusterConfig) -> Mode:
+    why_other = unsupported(config, instance.instance_type, nitro=limits.nitro)
+    if why_other:
+        state.emit_node_once("unsupported", EventReason.UNSUPPORTED, why_other, Severity.WARNING)
     else:
         state.forget_emitted("unsupported")
     return mode_for(config, nitro=limits.nitro)
 
 
-def _serve(state: Planning, mode: PoolMode, names: frozenset[Ipv4]) -> list[PodRequest]:
+def _serve(state: Planning, mode: Mode, names: frozenset[Ipv4]) -> list[PodRequest]:
     """Give addresses to pods in the order in which they were scheduled; those left over."""
     has = {a.pod_uid for a in pool_of(state).addresses.values() if a.state is AddressState.ASSIGNED}
     wishing = sorted(
@@ -117,14 +103,14 @@ def _serve(state: Planning, mode: PoolMode, names: frozenset[Ipv4]) -> list[PodR
         key=lambda pod: (pod.scheduled_at, pod.uid),
     )
     for position, pod in enumerate(wishing):
-        address = pick_address(pool_of(state), mode, names)
+        address = mode.pick(pool_of(state), names)
         if address is None:
             return wishing[position:]
         put(state, owned(address, pod, state.now, annotated=False))
     return []
 
 
-def _emit_waiting(state: Planning, mode: PoolMode, waiting: list[PodRequest]) -> None:
+def _emit_waiting(state: Planning, mode: Mode, waiting: list[PodRequest]) -> None:
     why = why_none(state, mode, next_rested_at(pool_of(state)))
     for pod in waiting:
         if state.first_time(subjects.pod(pod.uid), why.split(",")[0]):

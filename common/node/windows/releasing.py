@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from common.model.actions import Unassign, UnassignAddresses, UnassignPrefixes
+from common.model.actions import Unassign
 from common.model.errors import Invalid, NotFound, OutsideError, Unsure
 from common.model.ids import EniId, Ipv4, Prefix
 from common.model.ledger import AddressState, Pool
@@ -17,29 +17,25 @@ from common.node.branch.reviewing import review
 from common.node.state import NodeState, Planning
 from common.node.windows.contents import held, kept_back, last_use, releasing
 from common.node.windows.looking import look
-from common.node.windows.pool import REST_SECONDS, GiveBack, WarmTargets, addresses_of, releasable
-from common.node.windows.subjects import ASK, RELEASE, pool_of
+from common.node.windows.mode import ASSIGNS, Mode, releasable
+from common.node.windows.pool import REST_SECONDS, addresses_of
+from common.node.windows.subjects import RELEASE, pool_of
 from common.rules.release_gate import Evidence, Lack, Refusal, joined, warrant
 
 
-def give_back(
-    state: Planning, eni_id: EniId, targets: WarmTargets, slots: int, waiting: int, names: frozenset[Ipv4]
-) -> None:
+def give_back(state: Planning, eni_id: EniId, mode: Mode, slots: int, waiting: int, names: frozenset[Ipv4]) -> None:
     """What is above the targets and the gate gives leave for; nothing while an earlier call may yet take effect."""
     pool = pool_of(state)
-    if not state.desired.complete or releasing(pool) or pool.assigning or state.busy & set(ASK.values()):
+    if not state.desired.complete or releasing(pool) or pool.assigning or state.busy & ASSIGNS:
         return
-    excess = releasable(pool, targets, slots, waiting, names)
-    if excess == GiveBack() or not state.may(RELEASE):
+    excess = releasable(pool, mode, slots, waiting, names)
+    if not excess or not state.may(RELEASE):
         return
     had = names | _had(state)
-    if excess.addresses:
-        found = [warrant(evidence_of(state, eni_id, ip, had), state.now) for ip in excess.addresses]
-    else:
-        found = [warrant(evidence_of(state, eni_id, prefix, had), state.now) for prefix in excess.prefixes]
+    found = [warrant(evidence_of(state, eni_id, key, had), state.now) for key in excess[0].keys]
     leaves = [one for one in found if isinstance(one, Warrant)]
     if leaves:
-        _unassign(state, joined(leaves))
+        _unassign(state, excess[0].mode, joined(leaves))
     _seek(state, eni_id, [one for one in found if isinstance(one, Refusal)])
 
 
@@ -83,30 +79,22 @@ def _seek(state: Planning, eni_id: EniId, refusals: Iterable[Refusal]) -> None:
             look(state, eni_id)
 
 
-def _unassign(state: Planning, leave: Warrant) -> None:
+def _unassign(state: Planning, mode: Mode, leave: Warrant) -> None:
     pool = msgspec.structs.replace(pool_of(state), released_at=state.now)
-    if leave.addresses:
-        addresses = {**pool.addresses}
-        for ip in leave.addresses:
-            addresses[ip] = msgspec.structs.replace(addresses[ip], state=AddressState.RELEASING, since=state.now)
-        state.set_pool(msgspec.structs.replace(pool, addresses=addresses))
-        state.start(UnassignAddresses(subject=RELEASE, eni_id=leave.eni_id, addresses=leave.addresses, warrant=leave))
-    else:
-        left = {p: since for p, since in pool.prefixes.items() if p not in leave.prefixes}
-        state.set_pool(msgspec.structs.replace(pool, prefixes=left, releasing_prefixes=leave.prefixes))
-        state.start(UnassignPrefixes(subject=RELEASE, eni_id=leave.eni_id, prefixes=leave.prefixes, warrant=leave))
+    state.set_pool(mode.releasing(pool, leave, state.now))
+    state.start(mode.unassign(leave))
 
 
 def done(state: NodeState, action: Unassign) -> None:
     if state.ledger.pool is not None:
-        state.set_pool(_unassigned(state.ledger.pool, frozenset(_named(action)), state.now))
+        state.set_pool(_unassigned(state.ledger.pool, frozenset(action.warrant.keys), state.now))
 
 
 def not_begun(state: NodeState, action: Unassign) -> None:
     """The call waits for its turn: what was to be given back is usable."""
     pool = state.ledger.pool
     if pool is not None:
-        state.set_pool(kept_back(pool, frozenset(_named(action)), pool.released_at))
+        state.set_pool(kept_back(pool, frozenset(action.warrant.keys), pool.released_at))
 
 
 def failed(state: NodeState, action: Unassign, error: OutsideError) -> None:
@@ -120,12 +108,8 @@ def failed(state: NodeState, action: Unassign, error: OutsideError) -> None:
     not_begun(state, action)
     if isinstance(error, Invalid | NotFound):
         pool = pool_of(state)
-        doubtful = {str(key): state.now for key in _named(action) if key not in pool.missing}
+        doubtful = {str(key): state.now for key in action.warrant.keys if key not in pool.missing}
         state.set_pool(msgspec.structs.replace(pool, missing={**pool.missing, **doubtful}, look_at=state.now))
-
-
-def _named(action: Unassign) -> tuple[Ipv4, ...] | tuple[Prefix, ...]:
-    return action.addresses if isinstance(action, UnassignAddresses) else action.prefixes
 
 
 def _unassigned(pool: Pool, keys: AbstractSet[str], now: float) -> Pool:

@@ -14,7 +14,9 @@ from common.model.names import PRIVATE_IPV4
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.node.planner import Applied, apply
 from common.node.windows.contents import SECOND_LOOK_SECONDS, next_look
-from common.node.windows.pool import PoolMode, pick_address, rested
+from common.node.windows.pool import rested
+from common.node.windows.prefix import PrefixMode
+from common.node.windows.secondary import SecondaryMode
 from tests.unit.node.builders import NOW, PRIMARY, leave, ledger, primary, reasons
 
 A, B = Ipv4("10.0.3.17"), Ipv4("10.0.3.18")
@@ -151,7 +153,7 @@ def test_an_ended_pods_address_that_is_not_the_nodes_any_more_goes_to_nobody(
     got = after(done(before, act.ConfirmGone(subject="pod/uid-a", pod_uid=UID, namespace="default", name="a"), True))
     assert got.addresses == left
     assert set(got.missing) == set(left)
-    assert pick_address(rested(got, NOW + 100.0), PoolMode.SECONDARY) is None
+    assert SecondaryMode().pick(rested(got, NOW + 100.0), frozenset()) is None
 
 
 def test_a_pods_annotation_is_recorded_and_told() -> None:
@@ -244,16 +246,16 @@ def test_a_release_with_unknown_outcome_stays_on_record_as_begun(action: act.Act
 )
 def test_what_a_release_did_not_take_is_usable_again(outcome: Outcome) -> None:
     got = after(apply(ledger(pool=TO_BE_GIVEN_BACK), UNASSIGN, outcome, now=NOW, jitter=0.5))
-    assert pick_address(got, PoolMode.SECONDARY) == Address(ip=A, since=NOW - 1)
+    assert SecondaryMode().pick(got, frozenset()) == Address(ip=A, since=NOW - 1)
     got = after(apply(ledger(pool=TO_BE_GIVEN_BACK), UNASSIGN_PREFIX, outcome, now=NOW, jitter=0.5))
     assert (got.prefixes, got.releasing_prefixes) == ({P: NOW - 1}, ())
-    assert pick_address(got, PoolMode.PREFIX) is not None
+    assert PrefixMode().pick(got, frozenset()) is not None
 
 
 @pytest.mark.parametrize("error", [errors.Invalid, errors.NotFound])
 def test_what_ec2_says_is_not_there_is_given_to_nobody_until_a_look_shows_it(error: type[OutsideError]) -> None:
     got = after(failed(TO_BE_GIVEN_BACK, UNASSIGN, error("x")))
-    assert pick_address(got, PoolMode.SECONDARY) is None
+    assert SecondaryMode().pick(got, frozenset()) is None
     assert next_look(got) <= NOW
     shown = apply(
         ledger(pool=got),
@@ -262,7 +264,7 @@ def test_what_ec2_says_is_not_there_is_given_to_nobody_until_a_look_shows_it(err
         now=NOW + 30,
         jitter=0.5,
     )
-    assert pick_address(after(shown), PoolMode.SECONDARY) is not None
+    assert SecondaryMode().pick(after(shown), frozenset()) is not None
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from common.node.planner import apply
 from common.node.state import ANNOTATION_SEEN_SECONDS, Planning
 from common.node.windows.assigning import BURST_SECONDS, LONGEST_HOLD_SECONDS, SCARCE_BURST_SECONDS, SCARCE_SHARE
 from common.node.windows.contents import SETTLED_SECONDS, adopted_pool, compared, releasing
-from common.node.windows.pool import REST_SECONDS, PoolMode, targets_for
+from common.node.windows.pool import REST_SECONDS
 from common.node.windows.releasing import give_back
+from common.node.windows.secondary import SecondaryMode
 from tests.unit.node.builders import (
     NODE,
     NOW,
@@ -348,7 +349,7 @@ def test_what_another_name_of_the_instance_has_on_record_is_kept() -> None:
         busy=frozenset(),
         options=options(limits()),
     )
-    give_back(state, PRIMARY, targets_for(IPAM, PoolMode.SECONDARY), 9, 0, frozenset())
+    give_back(state, PRIMARY, SecondaryMode(), 9, 0, frozenset())
     assert state.actions == []
 
 

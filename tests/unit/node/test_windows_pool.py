@@ -8,25 +8,12 @@ from hypothesis import strategies as st
 from common.model.config import ClusterConfig
 from common.model.ids import Ipv4, PodUid, Prefix
 from common.model.ledger import Address, AddressState, Pool
-from common.node.windows.pool import (
-    REST_SECONDS,
-    GiveBack,
-    PoolMode,
-    WarmTargets,
-    addresses_of,
-    capacity,
-    deviation,
-    mode_for,
-    next_rested_at,
-    pick_address,
-    releasable,
-    rested,
-    slots_of,
-    slots_taken,
-    targets_for,
-)
+from common.node.windows.mode import MODES, GiveBack, Mode, capacity, deviation, mode_for, releasable
+from common.node.windows.pool import REST_SECONDS, addresses_of, next_rested_at, rested, slots_of, slots_taken
+from common.node.windows.prefix import PrefixMode
+from common.node.windows.secondary import SecondaryMode
 
-SECONDARY, PREFIX = PoolMode.SECONDARY, PoolMode.PREFIX
+NONE: frozenset[Ipv4] = frozenset()
 WARM, ASSIGNED, COOLING = AddressState.WARM, AddressState.ASSIGNED, AddressState.COOLING
 LARGE = 49
 """Slots of the largest common types."""
@@ -35,8 +22,8 @@ LARGE = 49
 class Node:
     """Carries decisions out as EC2 would: addresses 10.0.0.x, prefixes 10.1.x.0/28."""
 
-    def __init__(self, targets: WarmTargets, slots: int = LARGE, pool: Pool | None = None) -> None:
-        self.targets, self.slots, self.now = targets, slots, 1000.0
+    def __init__(self, mode: Mode, slots: int = LARGE, pool: Pool | None = None) -> None:
+        self.mode, self.slots, self.now = mode, slots, 1000.0
         self.pool = pool or Pool(suspect=False)
         self.calls: list[str] = []
         self.waiting: list[PodUid] = []
@@ -67,9 +54,9 @@ class Node:
         before = self.pool, len(self.waiting)
         self.pool = rested(self.pool, self.now)
         self._serve()
-        back = releasable(self.pool, self.targets, self.slots, len(self.waiting))
-        count = deviation(self.pool, self.targets, self.slots, len(self.waiting))
-        if back.addresses or back.prefixes:
+        back = releasable(self.pool, self.mode, self.slots, len(self.waiting))
+        count = deviation(self.pool, self.mode, self.slots, len(self.waiting))
+        if back:
             self._give_back(back)
         if count > 0:
             self._assign(count)
@@ -87,27 +74,30 @@ class Node:
         assert slots_taken(self.pool) + count <= self.slots, "past the capacity"
         for _ in range(count):
             self._made += 1
-            if self.targets.mode is SECONDARY:
+            if isinstance(self.mode, SecondaryMode):
                 ip = Ipv4(f"10.0.{self._made // 250}.{self._made % 250 + 1}")
                 self.change(addresses={**self.pool.addresses, ip: Address(ip=ip, since=self.now)})
             else:
                 prefix = Prefix(f"10.1.{self._made}.0/28")
                 self.change(prefixes={**self.pool.prefixes, prefix: self.now})
 
-    def _give_back(self, back: GiveBack) -> None:
-        self.calls.append(f"give back {len(back.addresses)}+{len(back.prefixes)}")
-        for ip in back.addresses:
-            assert self.pool.addresses[ip].state is WARM
-        for prefix in back.prefixes:
-            assert not set(addresses_of(prefix)) & set(self.pool.addresses), "a prefix in use"
+    def _give_back(self, back: tuple[GiveBack, ...]) -> None:
+        keys = {key for one in back for key in one.keys}
+        addresses, prefixes = keys & self.pool.addresses.keys(), keys & self.pool.prefixes.keys()
+        assert len(addresses) + len(prefixes) == len(keys)
+        self.calls.append(f"give back {len(addresses)}+{len(prefixes)}")
+        for ip in addresses:
+            assert self.pool.addresses[Ipv4(ip)].state is WARM
+        for prefix in prefixes:
+            assert not set(addresses_of(Prefix(prefix))) & set(self.pool.addresses), "a prefix in use"
         self.change(
-            addresses={ip: a for ip, a in self.pool.addresses.items() if ip not in back.addresses},
-            prefixes={p: since for p, since in self.pool.prefixes.items() if p not in back.prefixes},
+            addresses={ip: a for ip, a in self.pool.addresses.items() if ip not in addresses},
+            prefixes={p: since for p, since in self.pool.prefixes.items() if p not in prefixes},
         )
 
     def _serve(self) -> None:
         while self.waiting:
-            address = pick_address(self.pool, self.targets.mode)
+            address = self.mode.pick(self.pool, NONE)
             if address is None:
                 return
             known = self.pool.addresses.get(address.ip)
@@ -123,12 +113,12 @@ class Node:
         return sorted(used, reverse=True)
 
 
-def secondary(warm: int | None = None, minimum: int | None = None) -> WarmTargets:
-    return targets_for(ClusterConfig(warm_ip=warm, minimum_ip=minimum), SECONDARY)
+def secondary(warm: int | None = None, minimum: int | None = None) -> SecondaryMode:
+    return SecondaryMode.configured(ClusterConfig(warm_ip=warm, minimum_ip=minimum))
 
 
-def prefix(warm_prefix: int | None = None, warm: int | None = None, minimum: int | None = None) -> WarmTargets:
-    return targets_for(ClusterConfig(warm_prefix=warm_prefix, warm_ip=warm, minimum_ip=minimum), PREFIX)
+def prefix(warm_prefix: int | None = None, warm: int | None = None, minimum: int | None = None) -> PrefixMode:
+    return PrefixMode.configured(ClusterConfig(warm_prefix=warm_prefix, warm_ip=warm, minimum_ip=minimum))
 
 
 # --- the tables
@@ -223,7 +213,7 @@ def test_prefix_table(
         pytest.param(secondary(5, 10), [10, 10, 25], id="warm-ip 5, minimum-ip 10"),
     ],
 )
-def test_a_node_of_29_addresses_with_0_5_and_20_pods(targets: WarmTargets, held: list[int]) -> None:
+def test_a_node_of_29_addresses_with_0_5_and_20_pods(targets: Mode, held: list[int]) -> None:
     figures = []
     for pods in (0, 5, 20):
         node = Node(targets, slots=29)
@@ -263,13 +253,13 @@ def test_packing_as_seen(pods: int, packing: list[int]) -> None:
     ],
 )
 def test_secondary_targets(warm: int | None, minimum: int | None, wanted: tuple[int, int]) -> None:
-    targets = secondary(warm, minimum)
-    assert (targets.warm, targets.minimum, targets.warm_prefix) == (*wanted, None)
+    mode = secondary(warm, minimum)
+    assert (mode.warm, mode.minimum) == wanted
 
 
 def test_prefixes_to_keep_warm_are_ignored_in_secondary_mode() -> None:
     config = ClusterConfig(warm_prefix=4)
-    assert targets_for(config, SECONDARY) == targets_for(ClusterConfig(), SECONDARY)
+    assert SecondaryMode.configured(config) == SecondaryMode()
 
 
 @pytest.mark.parametrize(
@@ -286,15 +276,15 @@ def test_prefixes_to_keep_warm_are_ignored_in_secondary_mode() -> None:
     ],
 )
 def test_prefix_targets(config: ClusterConfig, wanted: tuple[int, int, int | None]) -> None:
-    targets = targets_for(config, PREFIX)
-    assert (targets.warm, targets.minimum, targets.warm_prefix) == wanted
+    mode = PrefixMode.configured(config)
+    assert (mode.warm, mode.minimum, mode.warm_prefix) == wanted
 
 
 def test_mode_and_capacity() -> None:
-    assert mode_for(ClusterConfig(prefix_delegation=True), nitro=True) is PREFIX
-    assert mode_for(ClusterConfig(prefix_delegation=True), nitro=False) is SECONDARY
-    assert mode_for(ClusterConfig(), nitro=True) is SECONDARY
-    assert (capacity(10, SECONDARY), capacity(10, PREFIX), slots_of(10), slots_of(0)) == (9, 144, 9, 0)
+    assert mode_for(ClusterConfig(prefix_delegation=True), nitro=True) == PrefixMode()
+    assert mode_for(ClusterConfig(prefix_delegation=True), nitro=False) == SecondaryMode()
+    assert mode_for(ClusterConfig(), nitro=True) == SecondaryMode()
+    assert (capacity(10, SecondaryMode()), capacity(10, PrefixMode()), slots_of(10), slots_of(0)) == (9, 144, 9, 0)
 
 
 # --- life
@@ -368,23 +358,22 @@ def test_running_pods_are_not_moved_and_new_ones_fill_the_fullest_prefix() -> No
     assert node.packing() == [4, 1]
 
 
-@pytest.mark.parametrize("mode", list(PoolMode))
-def test_reserved_addresses_are_neither_picked_nor_given_back(mode: PoolMode) -> None:
-    targets = targets_for(ClusterConfig(warm_ip=1), mode)
+@pytest.mark.parametrize(("mode", "other"), [(secondary(1), prefix()), (prefix(warm=1), secondary())])
+def test_reserved_addresses_are_neither_picked_nor_given_back(mode: Mode, other: Mode) -> None:
+    alone = isinstance(mode, SecondaryMode)
     held = Prefix("10.1.1.0/28")
     warm = {Ipv4(ip): Address(ip=Ipv4(ip)) for ip in ("10.0.0.9", "10.0.0.10", "10.0.0.11")}
-    pool = Pool(addresses=warm if mode is SECONDARY else {}, prefixes={held: 1.0} if mode is PREFIX else {})
+    pool = Pool(addresses=warm if alone else {}, prefixes={} if alone else {held: 1.0})
     pool = msgspec.structs.replace(pool, suspect=False)
     everything = frozenset(warm) | frozenset(addresses_of(held))
-    assert pick_address(pool, mode, everything) is None
-    assert releasable(pool, targets, 9, 0, everything) == GiveBack()
+    assert mode.pick(pool, everything) is None
+    assert releasable(pool, mode, 9, 0, everything) == ()
     all_but_one = everything - {Ipv4("10.0.0.10"), addresses_of(held)[7]}
-    picked = pick_address(pool, mode, all_but_one)
+    picked = mode.pick(pool, all_but_one)
     assert picked is not None
     assert picked.ip not in all_but_one
-    other = PREFIX if mode is SECONDARY else SECONDARY
-    assert releasable(pool, targets_for(ClusterConfig(), other), 9) != GiveBack()
-    assert releasable(pool, targets_for(ClusterConfig(), other), 9, 0, everything) == GiveBack()
+    assert releasable(pool, other, 9) != ()
+    assert releasable(pool, other, 9, 0, everything) == ()
 
 
 def test_addresses_being_assigned_count_as_free_and_against_the_slots() -> None:
@@ -403,25 +392,26 @@ def test_addresses_being_released_are_neither_free_nor_held() -> None:
         releasing_prefixes=(held,),
         suspect=False,
     )
-    for targets in (secondary(1), prefix()):
-        assert pick_address(pool, targets.mode) is None
-        assert deviation(pool, targets, 9) == 1
-        assert deviation(pool, targets, 2) == 0, "both are still there for EC2"
-        assert releasable(pool, targets, 9) == GiveBack()
+    modes: tuple[Mode, ...] = (secondary(1), prefix())
+    for mode in modes:
+        assert mode.pick(pool, NONE) is None
+        assert deviation(pool, mode, 9) == 1
+        assert deviation(pool, mode, 2) == 0, "both are still there for EC2"
+        assert releasable(pool, mode, 9) == ()
 
 
 def test_nothing_is_asked_of_ec2_while_the_pool_is_suspect() -> None:
     warm = {Ipv4(ip): Address(ip=Ipv4(ip)) for ip in ("10.0.0.9", "10.0.0.10", "10.0.0.11")}
     pool = Pool(addresses=warm, suspect=True)
     assert deviation(pool, secondary(5), 9, waiting=4) == 0
-    assert releasable(pool, secondary(1), 9) == GiveBack()
-    assert releasable(pool, prefix(), 9) == GiveBack()
+    assert releasable(pool, secondary(1), 9) == ()
+    assert releasable(pool, prefix(), 9) == ()
 
 
 def test_switching_to_prefixes_and_back() -> None:
     node = Node(secondary(), slots=9)
     node.come(4)
-    node.targets = prefix()
+    node.mode = prefix()
     node.settle()
     assert (len(node.pool.addresses), node.packing()) == (4, [0]), "free addresses went at once, used ones stay"
     node.come(1, "new")
@@ -430,7 +420,7 @@ def test_switching_to_prefixes_and_back() -> None:
     assert len(node.pool.addresses) == 5
     node.wait(REST_SECONDS)
     assert (len(node.pool.addresses), node.packing()) == (1, [1])
-    node.targets = secondary()
+    node.mode = secondary()
     node.settle()
     assert (node.packing(), node.count(WARM)) == ([1], 3), "the prefix of a living pod stays"
     node.end("new-0")
@@ -441,7 +431,7 @@ def test_switching_to_prefixes_and_back() -> None:
 def test_addresses_of_the_old_mode_count_against_the_slots() -> None:
     node = Node(secondary(), slots=9)
     node.come(9)
-    node.targets = prefix()
+    node.mode = prefix()
     node.come(1, "new")
     assert node.waiting == ["new-0"]
     node.end("pod-0")
@@ -476,24 +466,24 @@ CONFIGS = st.builds(ClusterConfig, warm_ip=NUMBERS, minimum_ip=NUMBERS, warm_pre
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=st.data(), config=CONFIGS, mode=st.sampled_from(list(PoolMode)), slots=st.integers(1, 9))
+@given(data=st.data(), config=CONFIGS, mode=st.sampled_from(MODES), slots=st.integers(1, 9))
 def test_any_pool_comes_to_rest_within_its_slots(
-    data: st.DataObject, config: ClusterConfig, mode: PoolMode, slots: int
+    data: st.DataObject, config: ClusterConfig, mode: Mode, slots: int
 ) -> None:
     """Node itself asserts that no call passes the capacity, and that no address is given twice or while it rests."""
-    node = Node(targets_for(config, mode), slots, data.draw(pools(slots)))
+    node = Node(mode.configured(config), slots, data.draw(pools(slots)))
     node.settle()
     for round_ in range(data.draw(st.integers(1, 4))):
         node.come(data.draw(st.integers(0, 20)), f"round-{round_}")
         living = sorted({a.pod_uid for a in node.pool.addresses.values() if a.state is ASSIGNED})
         node.end(*(data.draw(st.sets(st.sampled_from(living))) if living else ()))
         if data.draw(st.booleans()):
-            node.targets = targets_for(data.draw(CONFIGS), data.draw(st.sampled_from(list(PoolMode))))
+            node.mode = data.draw(st.sampled_from(MODES)).configured(data.draw(CONFIGS))
         node.wait(data.draw(st.sampled_from([0.0, 10.0, REST_SECONDS])))
     node.wait(REST_SECONDS)
     assert node.count(COOLING) == 0
     assert slots_taken(node.pool) <= slots
-    assert deviation(node.pool, node.targets, slots, len(node.waiting)) <= 0
+    assert deviation(node.pool, node.mode, slots, len(node.waiting)) <= 0
     uids = [a.pod_uid for a in node.pool.addresses.values() if a.state is ASSIGNED]
     assert len(uids) == len(set(uids))
     if node.waiting:
@@ -506,16 +496,16 @@ def test_any_pool_comes_to_rest_within_its_slots(
 def test_an_address_that_a_look_has_shown_goes_first() -> None:
     old, new = Address(ip=Ipv4("10.0.0.9"), since=1.0), Address(ip=Ipv4("10.0.0.8"), since=9.0)
     pool = Pool(addresses={a.ip: a for a in (old, new)}, fresh={old.ip: 1.0}, suspect=False)
-    assert pick_address(pool, SECONDARY) == new
+    assert SecondaryMode().pick(pool, NONE) == new
     both = msgspec.structs.replace(pool, fresh={old.ip: 1.0, new.ip: 9.0})
-    assert pick_address(both, SECONDARY) == old, "a pod does not wait for a look"
+    assert SecondaryMode().pick(both, NONE) == old, "a pod does not wait for a look"
 
 
 def test_out_of_a_prefix_that_a_look_has_shown_first() -> None:
     shown, fresh = Prefix("10.1.0.0/28"), Prefix("10.1.1.0/28")
     taken = Address(ip=Ipv4("10.1.1.0"), prefix=fresh, state=ASSIGNED)
     pool = Pool(addresses={taken.ip: taken}, prefixes={fresh: 1.0, shown: 2.0}, fresh={fresh: 1.0}, suspect=False)
-    picked = pick_address(pool, PREFIX)
+    picked = PrefixMode().pick(pool, NONE)
     assert picked is not None
     assert picked.prefix == shown
 
@@ -523,8 +513,9 @@ def test_out_of_a_prefix_that_a_look_has_shown_first() -> None:
 def test_what_a_look_did_not_show_is_neither_given_nor_counted_nor_given_back() -> None:
     ip, prefix = Ipv4("10.0.0.9"), Prefix("10.1.0.0/28")
     pool = Pool(addresses={ip: Address(ip=ip)}, prefixes={prefix: 1.0}, missing={ip: 5.0, prefix: 5.0}, suspect=False)
-    assert (pick_address(pool, SECONDARY), pick_address(pool, PREFIX)) == (None, None)
-    for targets, wanted in ((secondary(1, 1), 1), (targets_for(ClusterConfig(warm_prefix=1), PREFIX), 1)):
-        assert deviation(pool, targets, LARGE) == wanted
-        assert releasable(pool, targets, LARGE) == GiveBack()
+    assert (SecondaryMode().pick(pool, NONE), PrefixMode().pick(pool, NONE)) == (None, None)
+    modes: tuple[Mode, ...] = (SecondaryMode(warm=1, minimum=1), PrefixMode(warm_prefix=1))
+    for mode in modes:
+        assert deviation(pool, mode, LARGE) == 1
+        assert releasable(pool, mode, LARGE) == ()
     assert slots_taken(pool) == 2, "EC2 may hold them yet"

@@ -15,7 +15,8 @@ from common.model.ids import PodUid
 from common.model.ledger import Address, AddressState, Ledger, Pool
 from common.model.pod import PodRequest
 from common.node.windows.contents import reserved
-from common.node.windows.pool import addresses_of, deviation, mode_for, releasable, slots_of, targets_for
+from common.node.windows.mode import deviation, mode_for, releasable
+from common.node.windows.pool import addresses_of, slots_of
 from tests.unit.node import builders as make
 from tests.unit.node.perfect import LOOKS, Faults, Life
 from tests.unit.node.perfect_windows import PREFIXES, SECONDARY, WindowsWorld
@@ -146,14 +147,13 @@ def assert_as_wished(world: WindowsWorld, ledger: Ledger) -> None:
     pool, mode = ledger.pool, mode_for(world.config, nitro=True)
     assert pool is not None
     assert (pool.assigning, pool.suspect) == (0, False)
-    wishes, slots = targets_for(world.config, mode), slots_of(world.slots + 1)
+    slots = slots_of(world.slots + 1)
     waiting = [p for p in world.live() if p.ip_annotation is None]
     room = world.room_for_pods(prefixes=world.config.prefix_delegation)
     assert not waiting or len(world.taken()) >= room, f"{waiting[0].name} waits although there is room for {room}"
     names = frozenset(reserved(world.pods, pool.addresses.keys(), pool.prefixes))
-    assert deviation(pool, wishes, slots, len(waiting), names) <= 0
-    excess = releasable(pool, wishes, slots, len(waiting), names)
-    assert (excess.addresses, excess.prefixes) == ((), ())
+    assert deviation(pool, mode, slots, len(waiting), names) <= 0
+    assert releasable(pool, mode, slots, len(waiting), names) == ()
     assert set(pool.prefixes) == set(world.prefixes)
     assert {ip for ip, a in pool.addresses.items() if a.prefix is None} - set(world.taken()) == set(world.ips) - set(
         world.taken()
