@@ -1,4 +1,4 @@
-"""Under which name, and how urgently, an action asks the rate limiter for its calls."""
+"""Under which name an action asks the rate limiter for its calls."""
 
 from common.clock import Clock
 from common.ec2.gate import ReservingGate
@@ -9,25 +9,6 @@ from common.store import Store
 
 NAMED_BY_UID = ("branch/", "claim/", "pod/", "annotate/")
 """Subjects that are unique in the cluster by themselves."""
-OF_NODES = (
-    act.CreateTrunk,
-    act.PermitInterface,
-    act.AttachTrunk,
-    act.FinishTrunk,
-    act.AwaitTrunk,
-    act.SetTrunkGroups,
-    act.InspectPool,
-)
-RELEASES = (
-    act.DisassociateBranch,
-    act.DeleteBranch,
-    act.UnassignAddresses,
-    act.UnassignPrefixes,
-    act.UndoTrunk,
-    act.CleanDeparted,
-    act.Review,
-    act.FindAssociations,
-)
 
 
 def caller(action: Action) -> str:
@@ -37,13 +18,6 @@ def caller(action: Action) -> str:
     if isinstance(action, act.CleanDeparted):
         return f"{action.node}/{action.subject}"
     return f"{action.made_for.instance_id if action.made_for else None}/{action.subject}"
-
-
-def urgency(action: Action) -> Urgency:
-    """Pods wait for whatever is not about a node as a whole or a release."""
-    if isinstance(action, RELEASES):
-        return Urgency.RELEASE
-    return Urgency.NODE if isinstance(action, OF_NODES) else Urgency.POD
 
 
 def gate_for(store: Store, clock: Clock, who: str, urgency: Urgency, *, defers: bool = True) -> ReservingGate:

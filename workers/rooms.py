@@ -7,64 +7,10 @@ wait behind others. Who is turned away is woken when a place is free.
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 
-from common.model import actions as act
 from common.model.actions import Action
 from common.model.ids import NodeName
-
-
-class Room(StrEnum):
-    """Actions that hang together: they make the same call first."""
-
-    RELEASE = "release"
-    """What nobody waits for: it may take the fewest places."""
-    CREATE = "create"
-    PERMIT = "permit"
-    ASSOCIATE = "associate"
-    ATTACH = "attach"
-    MODIFY = "modify"
-    LOOK = "look"
-    ASSIGN = "assign"
-    RESOLVE = "resolve"
-    PODS = "pods"
-    NODES = "nodes"
-    CNINODES = "cninodes"
-    SNAPSHOTS = "snapshots"
-
-
-ROOM_OF: dict[type, Room] = {
-    act.DisassociateBranch: Room.RELEASE,
-    act.DeleteBranch: Room.RELEASE,
-    act.UnassignAddresses: Room.RELEASE,
-    act.UnassignPrefixes: Room.RELEASE,
-    act.UndoTrunk: Room.RELEASE,
-    act.CleanDeparted: Room.RELEASE,
-    act.DeleteCniNode: Room.RELEASE,
-    act.Review: Room.RELEASE,
-    act.FindAssociations: Room.RELEASE,
-    act.ConfirmGone: Room.RELEASE,
-    act.ConfirmNodeGone: Room.RELEASE,
-    act.CreateTrunk: Room.CREATE,
-    act.CreateBranch: Room.CREATE,
-    act.PermitInterface: Room.PERMIT,
-    act.PermitBranch: Room.PERMIT,
-    act.AssociateBranch: Room.ASSOCIATE,
-    act.AttachTrunk: Room.ATTACH,
-    act.FinishTrunk: Room.MODIFY,
-    act.SetTrunkGroups: Room.MODIFY,
-    act.AwaitTrunk: Room.LOOK,
-    act.InspectPool: Room.LOOK,
-    act.AssignAddresses: Room.ASSIGN,
-    act.AssignPrefixes: Room.ASSIGN,
-    act.ResolvePod: Room.RESOLVE,
-    act.Annotate: Room.PODS,
-    act.Advertise: Room.NODES,
-    act.CreateCniNode: Room.CNINODES,
-    act.RepairCniNode: Room.CNINODES,
-    act.DropFinalizer: Room.CNINODES,
-    act.RequestSnapshot: Room.SNAPSHOTS,
-}
+from common.model.terms import Room
 
 
 def places(room: Room, threads: int) -> int:
@@ -90,7 +36,7 @@ class Rooms:
 
     def enter(self, action: Action) -> bool:
         """Take a place. False: there is none."""
-        room = ROOM_OF[type(action)]
+        room = action.terms.room
         with self._lock:
             if not self._has_place(room):
                 return False
@@ -100,7 +46,7 @@ class Rooms:
     def leave(self, action: Action) -> None:
         """Give the place back; wakes the node that waits longest for one that is free now."""
         with self._lock:
-            self._taken[ROOM_OF[type(action)]] -= 1
+            self._taken[action.terms.room] -= 1
             node = next((n for n, rooms in self._waiting.items() if any(map(self._has_place, rooms))), None)
             if node is not None:
                 del self._waiting[node]
@@ -109,13 +55,13 @@ class Rooms:
 
     def has_place(self, action: Action) -> bool:
         with self._lock:
-            return self._has_place(ROOM_OF[type(action)])
+            return self._has_place(action.terms.room)
 
     def wait_for(self, node: NodeName, turned_away: Iterable[Action]) -> None:
         """Have the node woken when there is a place for one of these."""
         with self._lock:
             self._waiting.setdefault(node, frozenset())
-            self._waiting[node] |= {ROOM_OF[type(action)] for action in turned_away}
+            self._waiting[node] |= {action.terms.room for action in turned_away}
 
     def share(self, room: Room) -> int:
         return share(room, self._threads)
@@ -135,7 +81,7 @@ class Share:
 
     def enter(self, action: Action) -> bool:
         """As `Rooms.enter`, within the share."""
-        room = ROOM_OF[type(action)]
+        room = action.terms.room
         with self._lock:
             if self._taken[room] >= self._rooms.share(room) or not self._rooms.enter(action):
                 return False
@@ -144,11 +90,11 @@ class Share:
 
     def leave(self, action: Action) -> None:
         with self._lock:
-            self._taken[ROOM_OF[type(action)]] -= 1
+            self._taken[action.terms.room] -= 1
         self._rooms.leave(action)
 
     def has_place(self, action: Action) -> bool:
-        room = ROOM_OF[type(action)]
+        room = action.terms.room
         with self._lock:
             return self._taken[room] < self._rooms.share(room) and self._rooms.has_place(action)
 

@@ -13,39 +13,12 @@ from common.model.errors import Conflict, NotFound
 from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.outcome import Done, Failed, Outcome
+from common.model.terms import KUBERNETES
 
-LOOKS = (act.RequestSnapshot, act.ConfirmNodeGone, act.AwaitTrunk, act.ResolvePod, act.ConfirmGone, act.InspectPool)
-"""They change nothing."""
-OF_KUBERNETES = (
-    act.CreateCniNode,
-    act.RepairCniNode,
-    act.DropFinalizer,
-    act.DeleteCniNode,
-    act.ConfirmNodeGone,
-    act.Advertise,
-    act.ResolvePod,
-    act.Annotate,
-    act.ConfirmGone,
-)
-"""They call the API server; of `ResolvePod` also EC2, which says so itself."""
-OF_BRANCHES = (
-    act.CreateBranch,
-    act.PermitBranch,
-    act.AssociateBranch,
-    act.DisassociateBranch,
-    act.DeleteBranch,
-)
 NOT_SHOWN = frozenset(
     {"subject", "reserved", "again", "token", "facts", "spec", "node", "namespace", "name", "pod_uid"}
 )
 """Fields of actions that are no ids, or are in the context already."""
-YIELDS = {
-    act.AttachTrunk: "attachment_id",
-    act.AssociateBranch: "association_id",
-    act.AssignAddresses: "addresses",
-    act.AssignPrefixes: "prefixes",
-}
-"""What the value of a finished action is."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +30,7 @@ def context_of(node: NodeName, ledger: Ledger, action: act.Action) -> dict[str, 
         found["pod"] = f"{action.namespace}/{action.name}"
     elif isinstance(action, act.ResolvePod):
         found["pod"] = f"{action.pod.namespace}/{action.pod.name}"
-    elif isinstance(action, OF_BRANCHES) and (branch := ledger.branches.get(action.key)) and branch.pod_name:
+    elif isinstance(action, act.BranchAction) and (branch := ledger.branches.get(action.key)) and branch.pod_name:
         found["pod"] = f"{branch.pod_namespace}/{branch.pod_name}"
     return found
 
@@ -65,9 +38,9 @@ def context_of(node: NodeName, ledger: Ledger, action: act.Action) -> dict[str, 
 def report(action: act.Action, outcome: Outcome, seconds: float) -> None:
     """One line, where there is something to say."""
     match outcome:
-        case Done() if not isinstance(action, LOOKS):
+        case Done() if action.terms.changes:
             _log.info("action_done", **{**_ids(action), **_result(action, outcome.value)}, seconds=round(seconds, 3))
-        case Failed(error=error) if isinstance(action, OF_KUBERNETES):
+        case Failed(error=error) if action.terms.about == KUBERNETES or isinstance(action, act.ResolvePod):
             # The object is gone or was changed meanwhile: that happens, and the next look sees it.
             write = _log.info if isinstance(error, NotFound | Conflict) else _log.warning
             write("action_failed", **_ids(action), code=error.code, error=error.message, seconds=round(seconds, 3))
@@ -83,5 +56,5 @@ def _ids(action: act.Action) -> dict[str, Any]:
 def _result(action: act.Action, value: object) -> dict[str, Any]:
     if isinstance(value, Interface):
         return {"eni_id": value.eni_id}
-    name = YIELDS.get(type(action))
+    name = action.terms.yields
     return {name: value} if name else {}

@@ -4,6 +4,8 @@ time for its subject, safe to carry out again after a crash between any two line
 The planner records the intent in the ledger before an action starts; its outcome is applied after it ended.
 """
 
+from typing import ClassVar
+
 import msgspec
 
 from common.model.ec2 import Subnet
@@ -24,6 +26,8 @@ from common.model.ids import (
 )
 from common.model.node import CniNodeFacts, CniNodeSpec
 from common.model.pod import PodRequest
+from common.model.reservation import Urgency
+from common.model.terms import KUBERNETES, Room, Terms
 from common.model.warrant import Warrant
 
 
@@ -41,6 +45,9 @@ class MadeFor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms]
+    """Each kind states its own."""
+
     subject: str
     """What it is about: one action a subject is under way at a time, and failures are paced by it."""
     reserved: bool = False
@@ -54,11 +61,15 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class RequestSnapshot(_Step, frozen=True, kw_only=True, tag=True):
     """Ask for a fresh `InstanceSnapshot`; it is read in batches and the node is woken when it is there."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.SNAPSHOTS, changes=False)
+
     node: NodeName
     instance_id: InstanceId
 
 
 class CreateCniNode(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.CNINODES, about=KUBERNETES)
+
     node: NodeName
     node_uid: str
     os_label: str
@@ -66,6 +77,8 @@ class CreateCniNode(_Step, frozen=True, kw_only=True, tag=True):
 
 
 class RepairCniNode(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.CNINODES, about=KUBERNETES)
+
     node: NodeName
     facts: CniNodeFacts
     tags: dict[str, str]
@@ -76,12 +89,16 @@ class RepairCniNode(_Step, frozen=True, kw_only=True, tag=True):
 class DropFinalizer(_Step, frozen=True, kw_only=True, tag=True):
     """Of a CNINode deleted while its node lives: it is made again after it went."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.CNINODES, about=KUBERNETES)
+
     node: NodeName
     uid: str
 
 
 class CleanDeparted(_Step, frozen=True, kw_only=True, tag=True):
     """Node and CNINode are going: delete the instance's leaked interfaces, *then* let the CNINode go."""
+
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE)
 
     node: NodeName
     cninode_uid: str
@@ -95,14 +112,20 @@ class CleanDeparted(_Step, frozen=True, kw_only=True, tag=True):
 class DeleteCniNode(_Step, frozen=True, kw_only=True, tag=True):
     """Its node is long gone and nothing collected it."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, about=KUBERNETES)
+
     node: NodeName
 
 
 class ConfirmNodeGone(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, about=KUBERNETES, changes=False)
+
     node: NodeName
 
 
 class CreateTrunk(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.CREATE, urgency=Urgency.NODE, about="CreateNetworkInterface")
+
     instance_id: InstanceId
     subnet_id: SubnetId
     groups: tuple[GroupId, ...]
@@ -113,10 +136,16 @@ class CreateTrunk(_Step, frozen=True, kw_only=True, tag=True):
 class PermitInterface(_Step, frozen=True, kw_only=True, tag=True):
     """CreateNetworkInterfacePermission(INSTANCE-ATTACH) of a trunk or branch."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.PERMIT, urgency=Urgency.NODE, about="CreateNetworkInterfacePermission")
+
     eni_id: EniId
 
 
 class AttachTrunk(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(
+        room=Room.ATTACH, urgency=Urgency.NODE, about="AttachNetworkInterface", yields="attachment_id"
+    )
+
     eni_id: EniId
     instance_id: InstanceId
     device_index: int
@@ -125,12 +154,18 @@ class AttachTrunk(_Step, frozen=True, kw_only=True, tag=True):
 class FinishTrunk(_Step, frozen=True, kw_only=True, tag=True):
     """DeleteOnTermination, where it is not set."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.MODIFY, urgency=Urgency.NODE, about="ModifyNetworkInterfaceAttribute")
+
     eni_id: EniId
     attachment_id: AttachmentId
 
 
 class AwaitTrunk(_Step, frozen=True, kw_only=True, tag=True):
     """One look whether the trunk is `attached`."""
+
+    terms: ClassVar[Terms] = Terms(
+        room=Room.LOOK, urgency=Urgency.NODE, about="DescribeNetworkInterfaces", changes=False
+    )
 
     eni_id: EniId
     instance_id: InstanceId
@@ -139,17 +174,23 @@ class AwaitTrunk(_Step, frozen=True, kw_only=True, tag=True):
 class UndoTrunk(_Step, frozen=True, kw_only=True, tag=True):
     """Detach where attached, then delete."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE)
+
     warrant: Warrant
     eni_id: EniId
     instance_id: InstanceId
 
 
 class SetTrunkGroups(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.MODIFY, urgency=Urgency.NODE)
+
     eni_id: EniId
     groups: tuple[GroupId, ...]
 
 
 class Advertise(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.NODES, about=KUBERNETES)
+
     node: NodeName
     node_uid: str
     """So that it cannot reach a successor of the same name, whose instance may have no trunk."""
@@ -160,6 +201,8 @@ class Advertise(_Step, frozen=True, kw_only=True, tag=True):
 class ResolvePod(_Step, frozen=True, kw_only=True, tag=True):
     """Find the pod's security groups and subnet, from answers no older than the pod."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.RESOLVE, changes=False)
+
     pod: PodRequest
     instance_groups: tuple[GroupId, ...]
     instance_subnet: Subnet
@@ -167,6 +210,8 @@ class ResolvePod(_Step, frozen=True, kw_only=True, tag=True):
 
 
 class CreateBranch(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.CREATE, about="CreateNetworkInterface")
+
     key: BranchKey
     subnet_id: SubnetId
     groups: tuple[GroupId, ...]
@@ -179,11 +224,15 @@ class CreateBranch(_Step, frozen=True, kw_only=True, tag=True):
 
 
 class PermitBranch(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.PERMIT, about="CreateNetworkInterfacePermission")
+
     key: BranchKey
     eni_id: EniId
 
 
 class AssociateBranch(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.ASSOCIATE, about="AssociateTrunkInterface", yields="association_id")
+
     key: BranchKey
     eni_id: EniId
     trunk_id: EniId
@@ -192,6 +241,8 @@ class AssociateBranch(_Step, frozen=True, kw_only=True, tag=True):
 
 
 class DisassociateBranch(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE, about="DisassociateTrunkInterface")
+
     key: BranchKey
     eni_id: EniId
     association: AssociationId | None
@@ -201,6 +252,8 @@ class DisassociateBranch(_Step, frozen=True, kw_only=True, tag=True):
 
 
 class DeleteBranch(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE, about="DeleteNetworkInterface")
+
     key: BranchKey
     eni_id: EniId
     warrant: Warrant
@@ -209,6 +262,8 @@ class DeleteBranch(_Step, frozen=True, kw_only=True, tag=True):
 class Review(_Step, frozen=True, kw_only=True, tag=True):
     """Ask the API server which pods of these nodes live, and EC2 for these interfaces: what nobody is known to own is
     released only after both."""
+
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE)
 
     nodes: tuple[NodeName, ...]
     eni_ids: tuple[EniId, ...]
@@ -219,11 +274,15 @@ class Review(_Step, frozen=True, kw_only=True, tag=True):
 class FindAssociations(_Step, frozen=True, kw_only=True, tag=True):
     """Ask EC2 for the associations of these branches, by the list that is shared."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE)
+
     eni_ids: tuple[EniId, ...]
 
 
 class Annotate(_Step, frozen=True, kw_only=True, tag=True):
     """Write what a pod was given into its annotation. Never over an existing one."""
+
+    terms: ClassVar[Terms] = Terms(room=Room.PODS, about=KUBERNETES)
 
     pod_uid: PodUid
     namespace: str
@@ -237,35 +296,49 @@ class Annotate(_Step, frozen=True, kw_only=True, tag=True):
 class ConfirmGone(_Step, frozen=True, kw_only=True, tag=True):
     """Ask the API server itself whether this pod (by uid) is gone or finished."""
 
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, about=KUBERNETES, changes=False)
+
     pod_uid: PodUid
     namespace: str
     name: str
 
 
 class InspectPool(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(
+        room=Room.LOOK, urgency=Urgency.NODE, about="DescribeNetworkInterfaces", changes=False
+    )
+
     eni_id: EniId
     began: float = 0.0
     """Epoch seconds: what changed later may be missing in the answer."""
 
 
 class AssignAddresses(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.ASSIGN, about="AssignPrivateIpAddresses", yields="addresses")
+
     eni_id: EniId
     count: int
     subnet_id: SubnetId = SubnetId("")
 
 
 class AssignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.ASSIGN, about="AssignPrivateIpAddresses", yields="prefixes")
+
     eni_id: EniId
     count: int
 
 
 class UnassignAddresses(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE, about="UnassignPrivateIpAddresses")
+
     eni_id: EniId
     addresses: tuple[Ipv4, ...]
     warrant: Warrant
 
 
 class UnassignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE, about="UnassignPrivateIpAddresses")
+
     eni_id: EniId
     prefixes: tuple[Prefix, ...]
     warrant: Warrant

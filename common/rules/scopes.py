@@ -7,37 +7,9 @@ limiter knows.
 from common.model import actions as act
 from common.model.errors import Denied, NotFound, OutsideError, SubnetExhausted, Throttled, Unsure, WrongClock
 from common.model.outage import Scope
+from common.model.terms import KUBERNETES
 
 CREATE = "CreateNetworkInterface"
-KUBERNETES = Scope("Kubernetes API")
-OPERATIONS: dict[type[act.Action], str] = {
-    act.CreateTrunk: CREATE,
-    act.PermitInterface: "CreateNetworkInterfacePermission",
-    act.AttachTrunk: "AttachNetworkInterface",
-    act.FinishTrunk: "ModifyNetworkInterfaceAttribute",
-    act.AwaitTrunk: "DescribeNetworkInterfaces",
-    act.CreateBranch: CREATE,
-    act.PermitBranch: "CreateNetworkInterfacePermission",
-    act.AssociateBranch: "AssociateTrunkInterface",
-    act.DisassociateBranch: "DisassociateTrunkInterface",
-    act.DeleteBranch: "DeleteNetworkInterface",
-    act.InspectPool: "DescribeNetworkInterfaces",
-    act.AssignAddresses: "AssignPrivateIpAddresses",
-    act.AssignPrefixes: "AssignPrivateIpAddresses",
-    act.UnassignAddresses: "UnassignPrivateIpAddresses",
-    act.UnassignPrefixes: "UnassignPrivateIpAddresses",
-}
-"""The operation that an action is about. Others that it may call on its way have no scope."""
-OF_KUBERNETES = (
-    act.CreateCniNode,
-    act.RepairCniNode,
-    act.DropFinalizer,
-    act.DeleteCniNode,
-    act.ConfirmNodeGone,
-    act.Advertise,
-    act.Annotate,
-    act.ConfirmGone,
-)
 OUR_OWN = frozenset({"StoreUnavailable", "NoThread"})
 """Codes of failures on our side of the call."""
 GROUPS_OR_SUBNET = frozenset(
@@ -56,10 +28,10 @@ def scope_of(action: act.Action, error: OutsideError) -> Scope | None:
     """What failed with this error, as far as it fails for others too; None: it is this action's own trouble."""
     if error.code in OUR_OWN:
         return None
-    if isinstance(action, OF_KUBERNETES):
+    operation = action.terms.about
+    if operation == KUBERNETES:
         return _of_kubernetes(action, error)
-    operation = OPERATIONS.get(type(action))
-    if operation is None or error.operation != operation or isinstance(error, WrongClock):
+    if not operation or error.operation != operation or isinstance(error, WrongClock):
         return None
     if isinstance(error, Unsure) or error.code in OF_THE_REGION:
         return Scope(operation)
@@ -72,11 +44,11 @@ def scope_of(action: act.Action, error: OutsideError) -> Scope | None:
 
 def scopes_of(action: act.Action) -> tuple[Scope, ...]:
     """Every scope that `scope_of` may give for the action, the widest first."""
-    if isinstance(action, OF_KUBERNETES):
-        return KUBERNETES, _verb(action)
-    operation = OPERATIONS.get(type(action))
-    if operation is None:
+    operation = action.terms.about
+    if not operation:
         return ()
+    if operation == KUBERNETES:
+        return Scope(KUBERNETES), _verb(action)
     if isinstance(action, act.CreateTrunk | act.CreateBranch):
         return Scope(operation), _in_subnet(action), _with_groups(action), _allowed(action)
     if isinstance(action, act.AssignAddresses) and action.subnet_id:
@@ -92,16 +64,14 @@ def names_groups(scope: Scope) -> bool:
 def disproved(action: act.Action, error: OutsideError) -> Scope | None:
     """The scope that works by this refusal: a server that refuses for a reason of the call's own is there."""
     scopes = scopes_of(action)
-    answered = (
-        bool(error.operation) and not isinstance(error, Throttled) and error.operation == OPERATIONS.get(type(action))
-    )
+    answered = bool(error.operation) and not isinstance(error, Throttled) and error.operation == action.terms.about
     return scopes[0] if answered and scopes and scope_of(action, error) != scopes[0] else None
 
 
 def _of_kubernetes(action: act.Action, error: OutsideError) -> Scope | None:
     if isinstance(error, Denied):
         return _verb(action)
-    return KUBERNETES if isinstance(error, Unsure) and not error.code.startswith("Malformed") else None
+    return Scope(KUBERNETES) if isinstance(error, Unsure) and not error.code.startswith("Malformed") else None
 
 
 def _of_creation(action: act.CreateTrunk | act.CreateBranch, error: OutsideError) -> Scope | None:
@@ -141,4 +111,4 @@ def _free_address(action: act.Action) -> Scope | None:
     """A subnet that refuses more than one may have one."""
     if not isinstance(action, act.AssignAddresses) or action.count > 1 or not action.subnet_id:
         return None
-    return Scope(f"{OPERATIONS[act.AssignAddresses]} in {action.subnet_id}")
+    return Scope(f"{action.terms.about} in {action.subnet_id}")

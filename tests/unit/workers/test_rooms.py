@@ -9,10 +9,10 @@ from common.model import actions as act
 from common.model.actions import Action
 from common.model.ids import AssociationId, BranchKey, ClientToken, EniId, NodeName, PodUid
 from common.model.outcome import Done, Outcome
+from common.model.terms import Room
 from tests.unit.node.builders import leave
 from workers.executor import ThreadExecutor
-from workers.rooms import ROOM_OF, Room, Rooms, Share, places
-from workers.steps.table import STEPS
+from workers.rooms import Rooms, Share, places
 
 THREADS = 64
 
@@ -40,10 +40,6 @@ def permission() -> act.PermitInterface:
 
 def admitted(rooms: Rooms, make: Callable[[], Action], tries: int = 2 * THREADS) -> int:
     return sum(rooms.enter(make()) for _ in range(tries))
-
-
-def test_every_action_has_its_room() -> None:
-    assert set(ROOM_OF) == set(STEPS)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 16, 64])

@@ -1,4 +1,4 @@
-"""Every action has a step, and one only."""
+"""Every action has its terms, and one step."""
 
 from typing import get_args
 
@@ -11,6 +11,10 @@ from workers.steps.table import STEPS, step
 
 def test_every_action_has_a_step() -> None:
     assert set(STEPS) == set(get_args(Action))
+
+
+def test_every_action_states_its_terms() -> None:
+    assert [kind for kind in get_args(Action) if "terms" not in vars(kind)] == []
 
 
 def test_an_action_has_one_step_only() -> None:
