@@ -14,31 +14,16 @@ from typing import Any
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
+from common.settings import DEFAULT_EC2_RATES
+
 DATA = Path(__file__).parent / "data"
 API_VERSION = "2016-11-15"
 MODEL = "service-2"
 ENDPOINTS = "endpoints"
 SERVICES = ("ec2", "sts")
 
-OPERATIONS = (
-    "AssignPrivateIpAddresses",
-    "AssociateTrunkInterface",
-    "AttachNetworkInterface",
-    "CreateNetworkInterface",
-    "CreateNetworkInterfacePermission",
-    "CreateTags",
-    "DeleteNetworkInterface",
-    "DescribeInstanceTypes",
-    "DescribeInstances",
-    "DescribeNetworkInterfaces",
-    "DescribeSecurityGroups",
-    "DescribeSubnets",
-    "DescribeTrunkInterfaceAssociations",
-    "DetachNetworkInterface",
-    "DisassociateTrunkInterface",
-    "ModifyNetworkInterfaceAttribute",
-    "UnassignPrivateIpAddresses",
-)
+OPERATIONS = tuple(sorted((*DEFAULT_EC2_RATES, "DescribeSecurityGroups")))
+"""The controller's, each with its limit in the settings, and the one that only `vpc-rc doctor` calls."""
 READ: dict[str, tuple[str, ...]] = {
     "Reservation": ("Instances",),
     "Instance": ("InstanceId", "InstanceType", "NetworkInterfaces", "State", "SubnetId", "Tags", "VpcId"),
