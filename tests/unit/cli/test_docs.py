@@ -82,3 +82,10 @@ def test_the_walk_of_a_pod_names_functions_that_exist() -> None:
         if not (ROOT / file).exists() or not re.search(rf"^\s*def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
     ]
     assert missing == []
+
+
+def test_the_files_that_an_addition_takes_are_there() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## How to add")[2].partition("\n## ")[0]
+    named = [name for name in re.findall(r"`([\w./]+/[\w./]+)`", table) if "<" not in name]
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
