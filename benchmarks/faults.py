@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,6 @@ from statistics import median
 from benchmarks.figures import Figures
 from benchmarks.stand import LINUX, Stand, named
 from cli.demo.ideal import percentile
-from common.model.names import POD_ENI
 from tests.integration.rig import Process, Rig
 from tests.integration.standing import leaked, shared
 
@@ -22,7 +21,8 @@ LIFE_SECONDS = 20.0
 AFTER_SECONDS = 2.0
 """A pod that comes so soon after a fault counts as one that the fault met."""
 LAST_SECONDS = 300.0
-"""For the last pods to be served, and for what pods had to be released."""
+"""For the last pods to be served, and for what pods had to be released: cool-down, two passes of the sweep, EC2's
+limits."""
 
 
 def busy_share(since: tuple[float, float] | None = None) -> tuple[tuple[float, float], float]:
@@ -145,35 +145,41 @@ def report(stand: Stand, figures: Figures, load: Load, faults: Faults) -> None:
     waits = {name: served[name] - asked for name, asked in load.asked.items() if name in served}
     figures.add(pods=len(load.asked), faults=len(faults.done))
     figures.waits("wait", list(waits.values()))
+    after(figures, {name: (load.asked[name], served[name]) for name in waits}, faults)
+    judge(stand, figures, load)
+
+
+def after(figures: Figures, pods: Mapping[str, tuple[float, float]], faults: Faults) -> None:
+    """Waits by the fault that each pod met first. `pods`: when each came and was served (monotonic)."""
     by_kind: dict[str, list[float]] = {}
-    for name, wait in waits.items():
-        by_kind.setdefault(faults.kind_of(load.asked[name], served[name]), []).append(wait)
+    for asked, served in pods.values():
+        by_kind.setdefault(faults.kind_of(asked, served), []).append(served - asked)
     for kind, some in sorted(by_kind.items()):
         text = f"{len(some)} pods, median {median(some):.2f}, p99 {percentile(some, 0.99):.2f}, longest {max(some):.2f}"
         figures.add(**{f"after_{kind.replace(' ', '_')}_s": text})
-    judge(stand, figures, load)
 
 
 def judge(stand: Stand, figures: Figures, load: Load) -> None:
     """Nothing was shared, released from the living or lost; when all pods are gone, nothing is left."""
-    figures.wrong += _broken(stand)
-    figures.wrong += stand.rig.faults_logged()
+    broken(stand, figures)
     load.remove_all()
+    nothing_left(stand, figures)
+    broken(stand, figures)
+
+
+def broken(stand: Stand, figures: Figures) -> None:
+    """What was wrong so far: by the history, where the judge followed; else what is wrong now."""
+    found = [*(stand.rig.judgement().wrong if stand.judged else shared(stand.rig)), *stand.rig.faults_logged()]
+    figures.wrong += [one for one in found if one not in figures.wrong]
+
+
+def nothing_left(stand: Stand, figures: Figures) -> None:
+    """All pods are gone: wait until nothing in EC2 is left to nobody."""
     began = time.monotonic()
-
-    def clean() -> bool:
-        time.sleep(1.0)
+    while left := stand.rig.judgement().leftovers if stand.judged else leaked(stand.rig):
+        if time.monotonic() - began > LAST_SECONDS:
+            figures.wrong.append(f"{len(left)} left after {LAST_SECONDS:.0f} s: {left[:5]}")
+            return
         restarted(stand)
-        return not (stand.rig.ec2("GET", "judgement")["leftovers"] if stand.judged else leaked(stand.rig))
-
-    stand.rig.wait(f"no {POD_ENI} is left", clean, LAST_SECONDS)
+        time.sleep(1.0)
     figures.add(all_released_s=time.monotonic() - began)
-    figures.wrong += _broken(stand)
-
-
-def _broken(stand: Stand) -> list[str]:
-    """By the history, where the judge followed; else what is wrong now."""
-    if not stand.judged:
-        return shared(stand.rig)
-    found = stand.rig.ec2("GET", "judgement")
-    return [*found["broken"], *(f"lost: {one}" for one in found["lost"])]

@@ -16,17 +16,15 @@ import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
 from rich.console import Console
 
 from benchmarks.chaos.faults import Chaos
 from benchmarks.chaos.life import Life
-from benchmarks.faults import restarted
+from benchmarks.faults import after, broken, nothing_left, restarted
 from benchmarks.figures import Figures
 from benchmarks.proxy import Proxy
 from benchmarks.stand import Stand, standing
-from cli.demo.ideal import percentile
 from common.model.names import POD_ENI, PRIVATE_IPV4
 
 POD_SECONDS = (0.1, 0.6)
@@ -35,8 +33,6 @@ CLUSTER_SECONDS = (4.0, 16.0)
 FAULT_SECONDS = (3.0, 12.0)
 SERVED_SECONDS = 300.0
 """From the end of all trouble until every living pod is served."""
-LEFT_SECONDS = 300.0
-"""From the end of all pods until nothing is left: cool-down, two passes of the sweep, EC2's limits."""
 SETTINGS = {"VPC_RC_SWEEP_SECONDS": "20", "VPC_RC_NODE_RELEASE_SECONDS": "5"}
 
 
@@ -79,7 +75,7 @@ def live(figures: Figures, seed: int, seconds: float) -> None:
         _waits(stand, figures, life, chaos)
         broken(stand, figures)
         life.end()
-        _nothing_left(stand, figures)
+        nothing_left(stand, figures)
         broken(stand, figures)
 
 
@@ -156,34 +152,11 @@ def _all_served(stand: Stand, figures: Figures) -> None:
 
 def _waits(stand: Stand, figures: Figures, life: Life, chaos: Chaos) -> None:
     """Of pods that were served, by the fault that each met first."""
-    by_kind: dict[str, list[float]] = {}
-    for name, asked in life.asked.items():
-        served = stand.watch.served.get(name)
-        if served is not None:
-            by_kind.setdefault(chaos.faults.kind_of(asked, served), []).append(served - asked)
-    every = [wait for some in by_kind.values() for wait in some]
-    figures.add(pods=len(life.asked), served=len(every))
-    figures.waits("wait", every)
-    for kind, some in sorted(by_kind.items()):
-        text = f"{len(some)} pods, median {median(some):.2f}, p99 {percentile(some, 0.99):.2f}, longest {max(some):.2f}"
-        figures.add(**{f"after {kind}": text})
-
-
-def broken(stand: Stand, figures: Figures) -> None:
-    found = stand.rig.ec2("GET", "judgement")
-    news = [*found["broken"], *(f"lost: {one}" for one in found["lost"]), *stand.rig.faults_logged()]
-    figures.wrong += [one for one in news if one not in figures.wrong]
-
-
-def _nothing_left(stand: Stand, figures: Figures) -> None:
-    began = time.monotonic()
-    while left := stand.rig.ec2("GET", "judgement")["leftovers"]:
-        if time.monotonic() - began > LEFT_SECONDS:
-            figures.wrong.append(f"{len(left)} left after {LEFT_SECONDS:.0f} s: {left[:5]}")
-            return
-        restarted(stand)
-        time.sleep(1.0)
-    figures.add(nothing_left_after_s=time.monotonic() - began)
+    served = stand.watch.served
+    pods = {name: (asked, served[name]) for name, asked in life.asked.items() if name in served}
+    figures.add(pods=len(life.asked), served=len(pods))
+    figures.waits("wait", [until - asked for asked, until in pods.values()])
+    after(figures, pods, chaos.faults)
 
 
 if __name__ == "__main__":

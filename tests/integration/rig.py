@@ -35,6 +35,22 @@ WE = "tester"
 """Who asks the API server here; everybody else is the product."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What the sandbox's judge found so far, a sentence each."""
+
+    broken: list[str]
+    """Rules that were broken at any time."""
+    lost: list[str]
+    """Living pods that have lost what they had."""
+    leftovers: list[str]
+    """What is there now and nobody's."""
+
+    @property
+    def wrong(self) -> list[str]:
+        return [*self.broken, *(f"lost: {one}" for one in self.lost)]
+
+
 @dataclass(slots=True)
 class Process:
     """A child of the test, by pid."""
@@ -205,6 +221,10 @@ class Rig:
                 process.popen.stdout.close()
 
     # --- what processes say
+
+    def judgement(self) -> Judgement:
+        """Of the servers that `start_judged` started."""
+        return Judgement(**self.ec2("GET", "judgement"))
 
     def faults_logged(self) -> list[str]:
         """Lines of the product's logs that tell of an exception nobody foresaw."""

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from common.store import Store, connect
 from common.store.link import Link
 from common.store.server import Server
 from sandbox.redis import RedisServer, free_port
+from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
 UNFIT: Mapping[str, tuple[dict[str, str], str, str]] = {
@@ -96,13 +97,6 @@ def knows_the_replica(sentinel: Link) -> bool:
         return int(sentinel.command("INFO", "sentinel")["master0"]["slaves"]) == 1
     except StoreUnavailable:
         return False
-
-
-def until(true: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)  # another process is waited for
 
 
 def test_a_replica_takes_over_in_the_middle_of_a_burst(watched: tuple[str, RedisServer, RedisServer]) -> None:

@@ -51,8 +51,7 @@ def nothing_wrong(rig: Rig, kept: set[str]) -> None:
     assert kept <= interfaces(rig)
     assert shared(rig) == []
     assert leaked(rig) == []
-    found = rig.ec2("GET", "judgement")
-    assert found["broken"] == found["lost"] == []
+    assert rig.judgement().wrong == []
     assert rig.faults_logged() == []
 
 

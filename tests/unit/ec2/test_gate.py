@@ -4,20 +4,7 @@ import pytest
 
 from common.ec2.gate import Deferred, ReservingGate
 from common.model.reservation import Reservation
-
-
-class VirtualClock:
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += max(0.0, seconds)
+from tests.kit.clock import VirtualClock
 
 
 class Line:
@@ -43,28 +30,28 @@ def gate(line: Line, clock: VirtualClock, *, defers: bool = True) -> ReservingGa
 
 
 def test_a_near_grant_is_waited_for_as_often_as_it_is_put_off() -> None:
-    clock = VirtualClock()
+    clock = VirtualClock(1000.0)
     line = Line(clock, 2.5, 0.5, 0)
     gate(line, clock).enter("A")
     assert (clock.time, line.asked) == (1003.0, ["A", "A", "A"])
 
 
 def test_a_far_grant_is_deferred_at_once() -> None:
-    clock = VirtualClock()
+    clock = VirtualClock(1000.0)
     with pytest.raises(Deferred) as deferred:
         gate(Line(clock, 3.5), clock).enter("A")
     assert (deferred.value.until, clock.time) == (1003.5, 1000.0)
 
 
 def test_a_grant_that_is_put_off_too_far_while_it_is_waited_for_is_deferred() -> None:
-    clock = VirtualClock()
+    clock = VirtualClock(1000.0)
     with pytest.raises(Deferred) as deferred:
         gate(Line(clock, 1.0, 20.0), clock).enter("A")
     assert (deferred.value.until, clock.time) == (1021.0, 1001.0)
 
 
 def test_who_cannot_come_back_waits_however_long() -> None:
-    clock = VirtualClock()
+    clock = VirtualClock(1000.0)
     line = Line(clock, 30.0, 20.0, 0.5, 0)
     gate(line, clock, defers=False).enter("A")
     assert clock.time == 1050.5
@@ -72,7 +59,7 @@ def test_who_cannot_come_back_waits_however_long() -> None:
 
 def test_a_list_once_begun_is_finished_however_far_off_its_further_pages_are() -> None:
     """Another operation of the step is still Deferred."""
-    clock = VirtualClock()
+    clock = VirtualClock(1000.0)
     one = gate(Line(clock, 0, 40.0, 0, 40.0), clock)
     one.enter("DescribeTrunkInterfaceAssociations")
     one.enter("DescribeTrunkInterfaceAssociations")
@@ -82,7 +69,7 @@ def test_a_list_once_begun_is_finished_however_far_off_its_further_pages_are() -
 
 
 def test_a_refusal_is_reported_with_the_time_of_the_grant_by_the_limiters_clock() -> None:
-    clock = VirtualClock()
+    clock = VirtualClock(1000.0)
     line = Line(clock, 1.0, 0)
     one = gate(line, clock)
     one.enter("A")

@@ -3,9 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -24,6 +23,7 @@ from common.model.outcome import Done, Failed, Outcome
 from common.node.state import Options
 from common.store import Store, keys
 from tests.kit.fake_redis import FakeRedis
+from tests.kit.waiting import until
 from workers import node_run
 from workers.build import Terms, build
 from workers.executor import ThreadExecutor
@@ -138,16 +138,6 @@ def attempts(worker: Worker, node: NodeName) -> int:
     return sum(backoff.attempts for backoff in ledger.backoffs.values())
 
 
-def until(holds: Callable[[], bool], seconds: float = 10.0) -> float:
-    began = time.monotonic()
-    for _ in count():
-        if holds():
-            break
-        assert time.monotonic() - began < seconds
-        time.sleep(0.01)
-    return time.monotonic() - began
-
-
 def test_a_run_whose_calls_hang_lets_go_of_its_task(worker: Worker) -> None:
     worker.hanging = {act.Review}
     worker.departed(GONE, 1)
@@ -190,7 +180,7 @@ def test_a_step_that_never_returns_is_left_behind(worker: Worker, monkeypatch: p
     worker.departed(GONE, 1)
     assert worker.runs.run(GONE) == CONTINUES
     worker.stop.set()
-    assert until(lambda: worker.runs.wait(0) == 0) < 3
+    until(lambda: worker.runs.wait(0) == 0, seconds=3)
     assert worker.store.lock.acquire(GONE, "another", 15.0) is None, "the lock expires by itself"
     kept = worker.store.ledgers.load(GONE)
     worker.go_on.set()
