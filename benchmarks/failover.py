@@ -19,7 +19,7 @@ RESTART_NODES, NEW_PODS = 1000, 20
 
 
 def failover(figures: Figures, seconds: float = 120.0, kills: int = 24) -> None:
-    """24 x kill -9 in two minutes among two workers and two watchers, at three pods a second."""
+    """24 x kill -9 in two minutes among two workers and two watchers, at three pods per second."""
     rng = random.Random(16)
 
     def act(stand: Stand, faults: Faults, number: int) -> None:
@@ -32,7 +32,7 @@ def failover(figures: Figures, seconds: float = 120.0, kills: int = 24) -> None:
 
 
 def failover_alone(figures: Figures, seconds: float = 60.0) -> None:
-    """One watcher only, killed every five seconds, at three pods a second."""
+    """One watcher only, killed every five seconds, at three pods per second."""
 
     def act(stand: Stand, faults: Faults, number: int) -> None:
         del number

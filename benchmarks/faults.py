@@ -17,7 +17,7 @@ from tests.integration.standing import leaked, shared
 
 TYPE, CAPACITY = "m5.4xlarge", 54
 LIFE_SECONDS = 20.0
-"""Of a pod that was served: then it goes, and its branch rests."""
+"""How long a pod lives that was served: then it goes, and its branch rests."""
 AFTER_SECONDS = 2.0
 """A pod that comes so soon after a fault counts as one that the fault met."""
 LAST_SECONDS = 300.0

@@ -14,7 +14,7 @@ from common.settings import DEFAULT_EC2_RATES, RateLimit
 
 @dataclass(slots=True)
 class Figures:
-    """Of one run of one benchmark."""
+    """Figures of one run of one benchmark."""
 
     benchmark: str
     full_plane: bool = False

@@ -73,7 +73,7 @@ def _there(stand: Stand) -> set[str]:
 
 
 def _in_use(stand: Stand) -> set[str]:
-    """Of this cluster's living pods."""
+    """Interfaces of this cluster's living pods."""
     names = named("h", NODES)
     stand.add_instances(names, TYPE)
     stand.add_nodes(names, LINUX)

@@ -14,7 +14,7 @@ TYPE, BRANCHES = "m5.xlarge", 18
 EVERY_SECONDS = 400.0
 """None of these takes so long by far unless something is wrong."""
 FAST_KUBE = {"VPC_RC_KUBE_QPS": "500", "VPC_RC_KUBE_BURST": "500"}
-"""Of an API server that is not to be the limit."""
+"""Settings with which the API server is not the limit."""
 
 
 def burst(pods: int, nodes: int) -> Benchmark:

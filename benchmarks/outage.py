@@ -22,7 +22,8 @@ WAYS: dict[str, dict[str, object]] = {
 
 
 def outage(figures: Figures, each: float = EACH_SECONDS) -> None:
-    """80 s of faults at five pods a second. The bound is what EC2's limits take for the pods that wait at their end."""
+    """80 s of faults at five pods per second. The bound is what EC2's limits take for the pods that wait at their
+    end."""
     faults = Faults()
     with standing(figures, workers=0, judged=True, config={"branch_eni_cooldown": "30"}) as stand:
         stand.start_product(watchers=2)

@@ -150,7 +150,7 @@ class Subject:
         return found
 
     def row(self, moment: str, seconds: float, back: float | None = None) -> Row:
-        """After the fault has lasted for so long; then it is told to end."""
+        """After the fault has lasted for so long; then it is asked to end."""
         began, after = time.monotonic(), None
         while time.monotonic() - began < seconds:
             self._rig.supervise()

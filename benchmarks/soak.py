@@ -1,7 +1,7 @@
 """`python -m benchmarks.soak --minutes 30`: a steady churn of pods on a hundred nodes; does anything grow?
 
-Memory, file descriptors and threads of each process, memory and keys by kind of Redis, twice a minute. Of the second
-half of the time a line is laid through each of them (least squares); exit status 1 where one grows by more than a tenth
+Memory, file descriptors and threads of each process, memory and keys by kind of Redis, twice a minute. A line is
+fitted to the second half of each (least squares); exit status 1 where one grows by more than a tenth
 an hour and by more than noise.
 """
 
@@ -25,7 +25,7 @@ NODES = 100
 PODS_A_SECOND = 2.0
 LOOK_SECONDS = 30.0
 GROWTH = 0.1
-"""Of the mean, an hour."""
+"""Share of the mean per hour."""
 NOISE = {"MiB": 3.0, "fds": 5.0, "threads": 5.0, "keys": 10.0}
 """Growth in an hour that says nothing, by the word at the end of a name."""
 
@@ -88,7 +88,7 @@ def _number(name: str, status: str) -> str:
 
 
 def _kind(key: str) -> str:
-    """Of a key, without the names in it."""
+    """The kind of a key, without the names in it."""
     parts = key.split(":")
     return parts[2] if key.startswith("vpcrc:") and len(parts) > 2 else re.split(r"[.\x06]", key)[0]
 
@@ -107,7 +107,7 @@ def growth(figures: Figures, samples: Sequence[tuple[float, Sample]]) -> list[st
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Of the line through the points, by least squares."""
+    """The slope of the line through the points, by least squares."""
     x = sum(at for at, _ in points) / len(points)
     y = sum(value for _, value in points) / len(points)
     spread = sum((at - x) ** 2 for at, _ in points)

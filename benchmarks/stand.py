@@ -29,7 +29,7 @@ LIFTED = json.dumps({action: {"burst": 10_000, "refill": 10_000} for action in D
 LINUX = {"kubernetes.io/os": "linux", "vpc.amazonaws.com/has-trunk-attached": "false"}
 WINDOWS = {"kubernetes.io/os": "windows"}
 ROOM = {"cpu": "64", "memory": "256Gi", "pods": "250"}
-"""Of a node, for the simulated kubelets of a full control plane."""
+"""A node's capacity, for the simulated kubelets of a full control plane."""
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ class Result:
 
 
 def review(namespace: str, account: str, number: int) -> bytes:
-    """Of the size that pods usually have: about 3 KiB."""
+    """A review of a pod of usual size, about 3 KiB."""
     container: dict[str, Any] = {
         "name": "main",
         "image": "example/main:1",
@@ -144,7 +144,7 @@ async def load(url: str, cas: str, replace: Callable[[], None], options: argpars
 
 
 def serial_number(port: int) -> int:
-    """Of the certificate that a new connection is shown."""
+    """The serial number of the certificate that a new connection gets."""
     return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", port)).encode()).serial_number
 
 

@@ -48,7 +48,7 @@ def start(figures: Figures) -> None:
 
 
 def switch(figures: Figures) -> None:
-    """Five pods a second for two minutes on six nodes, each alive for 5 to 15 s; the mode changes four times."""
+    """Five pods per second for two minutes on six nodes, each alive for 5 to 15 s; the mode changes four times."""
     switches = [(at, PREFIXES if number % 2 == 0 else IPAM) for number, at in enumerate((24.0, 48.0, 72.0, 96.0))]
     feature = {"VPC_RC_ENABLE_WINDOWS_PREFIX_DELEGATION": "true"}
     with standing(figures, config=IPAM, settings=feature) as stand:

@@ -2,8 +2,8 @@
 
 One that says nothing waits with nothing but its socket. Where there are too many that said something, one that is not
 being served makes way for the newcomer: of the client that has the most, one that was never answered, the one that did
-nothing for the longest. Its client is not told, since he would come back at once; when he says something, he is. A
-connection whose request is being answered is never dropped; while all are, the newcomer waits.
+nothing for the longest. Its client gets no answer then, since it would come back at once; it gets one when it sends
+something. A connection whose request is being answered is never dropped; while all are, the newcomer waits.
 """
 
 import asyncio

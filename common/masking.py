@@ -31,7 +31,7 @@ _IN_TEXT = (
 )
 
 _PLAIN = re.compile(r"(?!.*authorization)[\w./-]*|[\dTZ:.+-]*", re.IGNORECASE)
-"""Names, ids and numbers: nothing that one of the above could match, told at a small part of their cost."""
+"""Names, ids and numbers: nothing that one of the above could match, recognised at a small part of their cost."""
 
 
 @lru_cache(maxsize=1024)

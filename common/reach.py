@@ -15,7 +15,7 @@ NO_ANSWER = "no answer"
 
 
 class Reach:
-    """Of one dependency. Thread-safe. An answer is an answer, refusals included."""
+    """Whether one dependency answers. A refusal is an answer, too. Thread-safe."""
 
     def __init__(self, dependency: str, clock: Clock | None = None) -> None:
         """`dependency`: its name for people. `clock`: monotonic times."""

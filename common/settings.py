@@ -52,7 +52,7 @@ class SettingsError(Exception):
 
 
 class RateLimit(BaseModel):
-    """A token bucket: `burst` calls at once, `refill` calls a second after that."""
+    """A token bucket: `burst` calls at once, `refill` calls per second after that."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     burst: float = Field(ge=1)

@@ -102,7 +102,7 @@ class RedisServer:
 
     @property
     def directory(self) -> Path:
-        """Of its data."""
+        """The folder of its data."""
         return self._directory
 
     def send(self, number: signal.Signals) -> None:

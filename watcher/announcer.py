@@ -16,7 +16,7 @@ NODES_A_TURN = 100
 
 
 class Announcer:
-    """Of one thread."""
+    """Used by one thread."""
 
     def __init__(self, store: Store, publisher: Publisher, clock: Clock) -> None:
         self._store, self._publisher, self._clock = store, publisher, clock

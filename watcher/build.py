@@ -24,7 +24,7 @@ from watcher.writer import Writer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """Of a process."""
+    """How a watcher process works."""
 
     prefix_feature: bool = False
     """Whether Windows nodes may take prefixes."""

@@ -13,7 +13,7 @@ class ClusterSettings:
         self._data: dict[str, str] | None = None
         self._legacy = False
         self.problems: tuple[str, ...] = ()
-        """Of the settings as they stand."""
+        """Problems of the settings as they stand."""
         self.config: ClusterConfig | None = None
         """None: not known yet."""
 

@@ -172,7 +172,7 @@ class ClusterCache:
 
     @property
     def config_map_uid(self) -> str:
-        """Of the ConfigMap that the settings come from; "" without one."""
+        """The uid of the ConfigMap that the settings come from; "" without one."""
         with self._lock:
             return self._config_map_uid
 

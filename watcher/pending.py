@@ -10,7 +10,7 @@ from common.model.pod import PodRequest
 
 @dataclass(slots=True, kw_only=True)
 class PendingChange:
-    """Of one node."""
+    """What changed about one node and is not written yet."""
 
     view: bool = False
     pods: set[PodUid] = field(default_factory=set)

@@ -41,7 +41,7 @@ class Intervals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ticker:
-    """Of one thread: the leader's."""
+    """Used by one thread, the leader's."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Finds pods that run without the groups that policies give them (`common.rules.unprotected`), in little memory.
 
 Kept are pods that ask for nothing of ours, of namespaces that have policies; of others only for a while, since a pod
-may be told before the policy that was there first. Pods of one workload share their labels. Service accounts are
+may be seen before the policy that was there first. Pods of one workload share their labels. Service accounts are
 followed only while a policy selects by their labels (`needs_accounts`), and only those with labels are kept.
 
 A pod is judged when it changed, and all of a namespace when its policies did; each is said once by each leader.

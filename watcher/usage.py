@@ -1,5 +1,5 @@
-"""Branch interfaces of the whole cluster by state, from the nodes' ledgers. Of the leader, in a thread of its own: with
-1,000 nodes it reads megabytes."""
+"""Branch interfaces of the whole cluster by state, from the nodes' ledgers. The leader counts them in a thread of its
+own: with 1,000 nodes it reads megabytes."""
 
 import threading
 from collections import Counter

@@ -36,7 +36,7 @@ _log = get_logger(__name__)
 
 
 class Writer:
-    """Of one thread: the leader's."""
+    """Used by one thread, the leader's."""
 
     def __init__(
         self,

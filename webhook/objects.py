@@ -90,7 +90,7 @@ class Pod(_Fields, frozen=True):
 
 
 class GuardedAnnotations(_Fields, frozen=True, omit_defaults=True):
-    """Of the others nothing is kept: a review of many annotations costs no memory."""
+    """The others are not kept: a review of many annotations costs no memory."""
 
     pod_eni: str | msgspec.UnsetType = msgspec.field(name=POD_ENI, default=msgspec.UNSET)
     private_ipv4: str | msgspec.UnsetType = msgspec.field(name=PRIVATE_IPV4, default=msgspec.UNSET)

@@ -18,7 +18,8 @@ from webhook.envelope import Undecodable, Verdict, bad, encode_review
 from webhook.review import Reviews
 
 CONNECTIONS = 256
-"""Of one replica. The API server opens one for each review that it waits for, and keeps 25 when they are idle."""
+"""Connections per replica. The API server opens one for each review that it waits for, and keeps 25 when they are
+idle."""
 HANDSHAKE_SECONDS = 5.0
 HEADER_SECONDS = 10.0
 """From a connection's start, or the first byte of another request, to the end of the request header."""

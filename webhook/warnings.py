@@ -26,7 +26,8 @@ def too_many(match: GroupMatch) -> str | None:
 
 
 def warnings_of(match: GroupMatch) -> tuple[str, ...]:
-    """Of the groups that a pod gets, and of policies in its namespace that match nothing because they are invalid."""
+    """About the groups that a pod gets, and about policies in its namespace that match nothing because they are
+    invalid."""
     found = []
     if len(match.groups) > USUAL_GROUPS:
         found.append(

@@ -34,7 +34,7 @@ from workers.waking import wake
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """Of a process. Times in seconds."""
+    """How a worker process works. Times in seconds."""
 
     vpc: str
     threads: int

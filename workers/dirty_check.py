@@ -27,7 +27,7 @@ class DirtyMarks(Protocol):
 
 
 class DirtyCheck:
-    """Of one process. Thread-safe. Times are monotonic seconds."""
+    """One per process. Thread-safe. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

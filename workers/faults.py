@@ -9,7 +9,7 @@ FIRST_SECONDS, LONGEST_SECONDS = 5.0, 300.0
 
 
 class Faults:
-    """Of one process. Thread-safe."""
+    """One per process. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

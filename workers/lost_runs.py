@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 
 class LostRuns:
-    """Of one process. Thread-safe."""
+    """One per process. Thread-safe."""
 
     def __init__(self, store: Store, publisher: Publisher, now: Callable[[], float], incarnation: str) -> None:
         """`now`: epoch seconds."""

@@ -45,7 +45,7 @@ or other workers have threads, it comes again after this."""
 
 ASSIGN = "AssignPrivateIpAddresses"
 LOGGED_CHARACTERS = 10_000
-"""Of a ledger that is set aside."""
+"""Characters of a ledger that are logged when it is set aside."""
 
 _log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class Shared:
 
 @dataclass(slots=True, kw_only=True)
 class NodeRun:
-    """With the node's lock in hand. Of one thread."""
+    """With the node's lock in hand. Used by one thread."""
 
     shared: Shared
     node: NodeName
@@ -196,12 +196,12 @@ class NodeRun:
             # Raises again where the ledger is not what cannot be understood: it is kept then.
             planned = self._planned(fresh)
             set_aside_reported(self.shared.emit, reported, self.ledger)
-        moot = _reserved(self.ledger) - _reserved(planned.ledger) - {action.subject for action in planned.actions}
+        withdrawn = _reserved(self.ledger) - _reserved(planned.ledger) - {action.subject for action in planned.actions}
         admitted, ledger = self._admitted(planned)
         self.ledger = ledger or Ledger(node=self.node)
         try:
             self._save(ledger)
-            if places := {place_of(subject) for subject in moot} - {""}:
+            if places := {place_of(subject) for subject in withdrawn} - {""}:
                 self.shared.store.limiter.give_back(places)
         except BaseException:
             self.executor.dismiss(admitted)

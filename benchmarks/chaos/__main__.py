@@ -151,7 +151,7 @@ def _all_served(stand: Stand, figures: Figures) -> None:
 
 
 def _waits(stand: Stand, figures: Figures, life: Life, chaos: Chaos) -> None:
-    """Of pods that were served, by the fault that each met first."""
+    """Waits of pods that were served, by the fault that each met first."""
     served = stand.watch.served
     pods = {name: (asked, served[name]) for name, asked in life.asked.items() if name in served}
     figures.add(pods=len(life.asked), served=len(pods))

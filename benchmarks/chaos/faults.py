@@ -37,7 +37,7 @@ API_FAULTS: dict[str, int | str] = {"API 429": 429, "API 500": 500, "API 409": 4
 
 @dataclass(slots=True)
 class Chaos:
-    """Of one thread."""
+    """Used by one thread."""
 
     stand: Stand
     rng: random.Random

@@ -26,7 +26,7 @@ AWAY_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Life:
-    """Of one thread. Each step is drawn by `rng`."""
+    """Used by one thread. Each step is drawn by `rng`."""
 
     stand: Stand
     rng: random.Random
@@ -89,7 +89,7 @@ class Life:
             node = self.pods[name]
             self._remove_pod(name)
             self._add_pod(name, node, PRIVATE_IPV4 if node in self.windows else POD_ENI)
-            del self.asked[name]  # Its wait is not told from that of the one before.
+            del self.asked[name]  # Its wait cannot be separated from that of the one before.
 
     def _remove_pod(self, name: str) -> None:
         self.stand.rig.remove_pod(name)

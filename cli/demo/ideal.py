@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from common.settings import DEFAULT_EC2_RATES, RateLimit
 
 POD_OPERATIONS = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "AssociateTrunkInterface")
-"""One of each a pod."""
+"""Calls per pod: one of each."""
 
 
 def level(bucket: RateLimit, calls: Iterable[float], now: float) -> float:
@@ -19,7 +19,7 @@ def level(bucket: RateLimit, calls: Iterable[float], now: float) -> float:
 
 
 def ideal_seconds(pods: int, levels: Mapping[str, float], rates: Mapping[str, RateLimit] = DEFAULT_EC2_RATES) -> float:
-    """From the moment at which the buckets stand at `levels` until each operation was allowed once a pod."""
+    """From the moment at which the buckets stand at `levels` until each operation was allowed once per pod."""
     return max((pods - levels[operation]) / rates[operation].refill for operation in POD_OPERATIONS) if pods else 0.0
 
 

@@ -44,7 +44,7 @@ def _all(verbs: tuple[str, ...], group: str, *resources: str, namespace: str = "
 
 
 def needed(role: str, lease: str, lease_namespace: str) -> list[Permission]:
-    """Of one of ROLES."""
+    """The permissions of one of ROLES."""
     if role == "watcher":
         leases = {"namespace": lease_namespace}
         return [

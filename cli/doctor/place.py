@@ -29,7 +29,7 @@ class Node(NamedTuple):
     instance_type: str
     """As its label says, "" without one."""
     spec: CniNodeSpec | None
-    """Of its CNINode."""
+    """Its CNINode's."""
 
 
 def nodes(transport: Transport, config: ClusterConfig) -> list[Node]:
@@ -48,7 +48,7 @@ def nodes(transport: Transport, config: ClusterConfig) -> list[Node]:
 
 
 def check_types(found: list[Node], limits: Mapping[str, InstanceLimits], prefixes: bool) -> Iterator[Finding]:
-    """Of the nodes that we serve. `prefixes`: Windows nodes take them."""
+    """Instance types of the nodes that we serve. `prefixes`: Windows nodes take them."""
     served = [one for one in found if one.standing in (Management.LINUX, Management.WINDOWS)]
     if not served:
         advice = "No node has the CNINode feature SecurityGroupsForPods: ENABLE_POD_ENI=true on aws-node; for Windows"
@@ -69,7 +69,7 @@ def check_types(found: list[Node], limits: Mapping[str, InstanceLimits], prefixe
 
 
 def _problem(name: str, kind: Management, limits: InstanceLimits | None, prefixes: bool) -> tuple[str, str]:
-    """Of an instance type, and what to do; "" where it serves."""
+    """What is wrong with an instance type, and what to do; "" where it serves."""
     if limits is None:
         advice = "Add it to the file of VPC_RC_INSTANCE_LIMITS_FILE; branch interfaces need its limit"
         return f"instance type {name} is unknown", advice

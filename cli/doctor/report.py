@@ -64,7 +64,7 @@ def bad(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Of one line."""
+    """One line about all findings."""
     unknown = sum(one.state is State.UNKNOWN for one in findings)
     rest = f"; {unknown} not known" if unknown else ""
     number = len(bad(findings))

@@ -78,7 +78,7 @@ def _endpoint(config: Mapping[str, Any]) -> Endpoint:
 
 
 def certificate(endpoint: Endpoint, where: str, clock: Clock) -> Finding:
-    """Of a webhook, seen as the API server sees it."""
+    """The certificate of a webhook as the API server sees it."""
     what = f"certificate of {endpoint.host}:{endpoint.port}"
 
     def found(state: State, advice: str) -> Finding:

@@ -64,7 +64,7 @@ def status(what: str | None, watch: bool, output: str, as_json: bool, only: tupl
 
 
 def _as_json(read: Read, watch: bool, clock: Clock) -> None:
-    """With `watch` one line a second."""
+    """With `watch` one line per second."""
     while watch:
         click.echo(msgspec.json.encode(read()[0]))
         clock.sleep(WATCH_SECONDS)

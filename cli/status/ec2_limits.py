@@ -13,7 +13,7 @@ SAME = 0.05
 
 
 class Ec2Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """An EC2 operation's limit: calls at once, and calls a second after that."""
+    """An EC2 operation's limit: calls at once, and calls per second after that."""
 
     operation: str
     burst: float

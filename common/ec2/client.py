@@ -1,4 +1,4 @@
-"""The SDK's clients, made once a process before threads start: identities, endpoints, time-outs.
+"""The SDK's clients, made once per process before threads start: identities, endpoints, time-outs.
 
 Retries are ours alone: the SDK's would go past the rate limiter and hide throttling from it.
 """

@@ -101,7 +101,7 @@ IN_USE = frozenset(
         "InvalidInterface.InUse",
         "DependencyViolation",
         "ResourceInUse",
-        # Of the instance or interface, for now: it may be starting, stopping or detaching.
+        # A state of the instance or interface, for now: it may be starting, stopping or detaching.
         "IncorrectState",
         "IncorrectInstanceState",
     }

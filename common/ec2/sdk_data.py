@@ -88,7 +88,7 @@ READ: dict[str, tuple[str, ...]] = {
     "SecurityGroup": ("GroupId", "VpcId"),
     "Subnet": ("AvailableIpAddressCount", "CidrBlock", "Ipv6CidrBlockAssociationSet", "SubnetId", "VpcId"),
 }
-"""Of the larger shapes in answers, what `common.ec2` and `vpc-rc doctor` read; smaller ones are kept whole."""
+"""What `common.ec2` and `vpc-rc doctor` read in the larger shapes of answers; smaller shapes are kept whole."""
 FOR_PEOPLE = frozenset({"documentation", "documentationUrl", "enum", "errors", "examples"})
 """The SDK does nothing with them."""
 
@@ -102,7 +102,7 @@ def new_session() -> Session:
 
 @cache
 def _loader(more: str | None) -> Loader:
-    """Of all sessions of this process: what one has read the others have, too."""
+    """The one loader of all sessions of this process, so that each file is read once."""
     found = create_loader(more)
     found.search_paths.insert(0, str(DATA))
     return found

@@ -78,8 +78,8 @@ def subnet(raw: Answer) -> Subnet:
 
 
 def instance_limits(raw: Answer) -> InstanceLimits:
-    """Of a type, as far as EC2 tells them: how many branch interfaces it takes is not among it, so it gets none. Bare
-    metal has no hypervisor to name, and is Nitro."""
+    """The limits of a type, as far as EC2 gives them: how many branch interfaces it takes is not among it, so it gets
+    none. Bare metal has no hypervisor to name, and is Nitro."""
     network = raw["NetworkInfo"]
     cards = network.get("NetworkCards") or ()
     default = network.get("DefaultNetworkCardIndex", 0)

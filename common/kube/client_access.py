@@ -68,7 +68,7 @@ def exec_plugin_of(kubeconfig: str | None, context: str | None) -> str | None:
 
 
 def _user(kubeconfig: str | None, context: str | None) -> Any:
-    """Of the context; untyped in the client. None where there is none."""
+    """The context's user, untyped in the client; None where there is none."""
     config = KubeConfigMerger(kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION).config
     if config is None or not config.safe_get("users"):
         return None

@@ -59,7 +59,7 @@ def identity(raw: Raw, report: Report = log_problem) -> Identity | None:
 
 
 def identity_of(found: msgspec.Struct) -> Identity:
-    """Of a struct of common.kube.raw; name "" where it has none."""
+    """The identity in a struct of common.kube.raw; name "" where it has none."""
     name = getattr(found, "metadata", None)
     if not isinstance(name, k.Name):
         name = k.Name()

@@ -204,7 +204,7 @@ class Lease:
 
 
 def _spec_of(found: dict[str, Any]) -> dict[str, Any]:
-    """Of a lease that anybody may have written; what is none counts as empty."""
+    """The spec of a lease that anybody may have written; what is no object counts as empty."""
     spec = found.get("spec")
     return spec if isinstance(spec, dict) else {}
 

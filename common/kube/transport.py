@@ -39,7 +39,7 @@ CONNECTIONS = 64
 """At least the number of threads of a worker: more would queue for a connection."""
 _CHUNK_BYTES = 1 << 16
 _REFUSAL_BYTES = 1 << 20
-"""Of the answer that refuses a watch, what is read."""
+"""Bytes that are read of the answer that refuses a watch."""
 READS = 3
 """How often a GET is sent where the connection breaks: a kept connection that the server closed shows only when it is
 used, and reading again is safe. All within one time limit; answers are answers, 429 and 503 too."""
@@ -55,7 +55,7 @@ class Request:
     body: Any = field(default=None, kw_only=True)
     """Sent as JSON; None: no body."""
     content_type: str = field(default=JSON, kw_only=True)
-    """Of the body."""
+    """The body's."""
     accept: str = field(default=JSON, kw_only=True)
     timeout: float = field(default=REQUEST_SECONDS, kw_only=True)
     """Seconds for the whole answer."""
@@ -225,7 +225,7 @@ def connect(
     reach: Reach | None = None,
 ) -> HttpTransport:
     """A transport from a kubeconfig file, else from the pod's service account, else from ~/.kube/config. `qps` limits
-    our requests (watches apart) to so many a second, None does not; `reach` learns what comes of them. Raises
+    our requests (watches apart) to so many per second, None does not; `reach` learns what comes of them. Raises
     NoCluster."""
     if kubeconfig is None:
         access = in_cluster(CONNECTIONS)

@@ -37,11 +37,11 @@ class MadeFor(msgspec.Struct, frozen=True, kw_only=True):
 
     instance_id: InstanceId | None
     generation: int = 0
-    """Of the trunk."""
+    """The trunk's."""
     eni_id: EniId | None = None
     """The trunk, branch or primary interface, as far as it was known."""
     vlan: VlanId | None = None
-    """Of a branch."""
+    """A branch's."""
 
 
 class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -49,7 +49,7 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Each kind states its own."""
 
     subject: str
-    """What it is about: one action a subject is under way at a time, and failures are paced by it."""
+    """What it is about: one action per subject is under way at a time, and failures are paced by it."""
     reserved: bool = False
     """Its place in the rate limiter's queue was kept; it does not queue again."""
     again: bool = False
@@ -87,7 +87,7 @@ class RepairCniNode(_Step, frozen=True, kw_only=True, tag=True):
 
 
 class DropFinalizer(_Step, frozen=True, kw_only=True, tag=True):
-    """Of a CNINode deleted while its node lives: it is made again after it went."""
+    """Take our finalizer off a CNINode that was deleted while its node lives: it is made again once it has gone."""
 
     terms: ClassVar[Terms] = Terms(room=Room.CNINODES, about=KUBERNETES)
 

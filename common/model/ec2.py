@@ -81,4 +81,4 @@ class InstanceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     interfaces: tuple[Interface, ...] = ()
     """Every interface that carries the instance's tag or names its trunk as theirs, attached ones included."""
     limits: InstanceLimits | None = None
-    """Of the instance's type, as far as EC2 tells them; only where ours (common.model.limits) do not have it."""
+    """Limits of the instance's type, as far as EC2 gives them; only where ours (common.model.limits) do not have it."""

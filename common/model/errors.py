@@ -18,7 +18,7 @@ class OutsideError(ControllerError):
 
 
 class Throttled(OutsideError):
-    """Told to slow down; the call had no effect."""
+    """Refused for the rate of calls; the call had no effect."""
 
 
 class Unsure(OutsideError):

@@ -24,7 +24,7 @@ FIRST_VLAN = VlanId(1)
 LAST_VLAN = VlanId(120)
 """The VPC CNI and EC2 agree on VLAN ids 1 to 120 of a trunk."""
 UNKNOWN_VLAN = VlanId(0)
-"""Of a branch that was found in EC2 and neither tag nor annotation tells."""
+"""The VLAN id of a branch that was found in EC2 and that neither tag nor annotation gives."""
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 

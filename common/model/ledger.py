@@ -52,7 +52,7 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     subnet: Subnet
     primary_eni: EniId
     groups: tuple[GroupId, ...]
-    """Of the primary interface."""
+    """The primary interface's."""
     limits: InstanceLimits | None = None
     """As EC2 gives them for a type that common.model.limits does not have."""
     read_at: float = 0.0
@@ -142,7 +142,7 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     since: float = 0.0
     """Epoch seconds at which it was planned, or its last step took effect."""
     tagged: PodUid = PodUid("")
-    """Of one that was found in EC2: the uid in its tag, of the pod that it was made for."""
+    """Found in EC2: the uid in its tag, of the pod that it was made for."""
     word_at: float = 0.0
     """Epoch seconds of the API server's word that its pod has ended, or that no pod of its nodes has it; 0: never."""
     looked_at: float = 0.0
@@ -218,7 +218,7 @@ class LastUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """A Windows node's addresses. Of a prefix only addresses in use or cooling are listed; the rest of its sixteen
+    """A Windows node's addresses. A prefix lists only addresses in use or cooling; the rest of its sixteen
     are free."""
 
     addresses: dict[Ipv4, Address] = {}
@@ -253,15 +253,15 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LEDGER_VERSION = 2
-"""Of what this code writes. Add one with every field that must not be lost: a worker of the release before would decode
-the ledger without it, and write it back so; and with every value that it could not decode. What earlier versions said
-otherwise: common.store.older_ledgers."""
+"""The version that this code writes. Add one with every field that must not be lost: a worker of the release before
+would decode the ledger without it, and write it back so; and with every value that it could not decode. What earlier
+versions said otherwise: common.store.older_ledgers."""
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     node: NodeName
     version: int = LEDGER_VERSION
-    """Of the code that wrote it; the first had none."""
+    """The version of the code that wrote it; the first had none."""
     instance: InstanceFacts | None = None
     trunk: Trunk = Trunk()
     branches: dict[BranchKey, Branch] = {}

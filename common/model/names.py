@@ -14,7 +14,7 @@ LABEL_ENI_CONFIG = "vpc.amazonaws.com/eniConfig"
 LABEL_COMPUTE_TYPE = "eks.amazonaws.com/compute-type"
 COMPUTE_TYPE_AUTO = "auto"
 MANAGED_BY_US = "vpc-resource-controller"
-"""Of a CNINode's `spec.managedBy`; an empty one means the same."""
+"""Value of a CNINode's `spec.managedBy`; an empty one means the same."""
 
 FEATURE_POD_GROUPS = "SecurityGroupsForPods"
 FEATURE_CUSTOM_NETWORKING = "CustomNetworking"

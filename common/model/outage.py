@@ -16,7 +16,7 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
 
     scope: Scope
     code: str
-    """Of the last failure."""
+    """The last failure's."""
     message: str = ""
     since: float = 0.0
     """When it failed first; no answer since was a success."""

@@ -34,7 +34,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     room: Room
     """The threads that it shares (workers.rooms)."""
     urgency: Urgency = Urgency.POD
-    """Of its EC2 calls, for the rate limiter. A pod waits for whatever is not about a node as a whole or a release."""
+    """How urgent its EC2 calls are, for the rate limiter. A pod waits for whatever is not about a node as a whole or a
+    release."""
     about: str = ""
     """The EC2 operation, or `KUBERNETES`, whose failures may be the same for all (common.rules.scopes). Other calls
     that it makes on its way have no scope."""

@@ -22,7 +22,7 @@ def know_instance(state: Planning, node: NodeFacts) -> bool:
     """Whether the ledger is about the node's present instance; on the way there, adoption."""
     assert node.instance_id is not None
     if not state.desired.complete:
-        return False  # A living pod's annotation may not be known yet: its interface would be taken for a stray.
+        return False  # A living pod's annotation may not be known yet: its interface would be taken for a leaked one.
     ledger = state.ledger
     if ledger.instance is not None and ledger.instance.instance_id == node.instance_id:
         if node.os != WINDOWS and ledger.trunk.state is TrunkState.ABSENT and ledger.snapshot_after is not None:

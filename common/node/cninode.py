@@ -110,7 +110,7 @@ def _long_gone(state: Planning) -> bool:
 
 
 def done(state: NodeState, action: CniNodeAction, earlier: Backoff) -> None:
-    """A CNINode that is not whole after its repair, whatever the reason, is not worth a call a second."""
+    """A CNINode that is not whole after its repair, whatever the reason, is not worth a call per second."""
     if isinstance(action, RepairCniNode):
         wait = grown(WATCH_SECONDS, LONGEST_REPAIR_SECONDS, earlier.attempts)
         state.set_backoff(SUBJECT, Backoff(not_before=state.now + wait, attempts=earlier.attempts + 1))

@@ -112,7 +112,7 @@ def _attend(state: Planning, node: NodeFacts) -> None:
         )
     if node.instance_id is not None and not settle(state, node.instance_id):
         if not offered(state.ledger, node.instance_id):
-            keep_branches(state, node, serving=False)  # Of an instance before.
+            keep_branches(state, node, serving=False)  # Branches of an earlier instance.
         return
     match stands:
         case Management.LINUX:
@@ -133,7 +133,7 @@ def _attend(state: Planning, node: NodeFacts) -> None:
                 keep_fresh(state)
             if state.ledger.instance is None or windows_limits(state, state.ledger.instance) is None:
                 emit_waiting(state)
-            if state.ledger.branches:  # Of a Linux node of this name.
+            if state.ledger.branches:  # From a Linux node of this name.
                 keep_branches(state, node, serving=False)
         case _:
             if state.ledger.instance is None and had_trunk(node):

@@ -22,9 +22,9 @@ LOOK_AGAIN_SECONDS = 1.0
 
 
 def holder(state: Planning, instance_id: InstanceId) -> NodeName | None:
-    """The node name whose ledger serves the instance. Of the Node objects that name it: one that is managed before one
-    that is not, then the youngest, for it is the one that the kubelet made last; then the last by name. None: no Node
-    object names it."""
+    """The node name whose ledger serves the instance. Among the Node objects that name it: one that is managed before
+    one that is not, then the youngest, for it is the one that the kubelet made last; then the last by name. None: no
+    Node object names it."""
     views = {state.ledger.node: (state.desired.view, state.ledger)}
     views |= {s.name: (s.view, s.ledger or Ledger(node=s.name)) for s in state.desired.sharers}
     named = [

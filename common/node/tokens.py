@@ -24,7 +24,7 @@ def trunk_token(cluster: str, instance: InstanceId, generation: int) -> ClientTo
 
 
 def association_token(token: ClientToken, ended: int = 0) -> ClientToken:
-    """Of the association of the branch that `token` made, after so many earlier ones that ended."""
+    """The client token for associating the branch that `token` made, after so many earlier ones that ended."""
     return _token(token, "associate", *_count(ended))
 
 

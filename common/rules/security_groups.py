@@ -13,7 +13,7 @@ class GroupMatch(msgspec.Struct, frozen=True, kw_only=True):
     """What the policies of a namespace say about one pod."""
 
     groups: tuple[GroupId, ...] = ()
-    """Of all matching policies, these taken by name; order within a policy kept; each group once."""
+    """The groups of all matching policies, these taken by name; order within a policy kept; each group once."""
     matched: tuple[str, ...] = ()
     """Names of the matching policies, sorted."""
     skipped: tuple[tuple[str, str], ...] = ()
@@ -42,7 +42,7 @@ class PolicySet:
             self._valid.append(policy)
         self.skipped = tuple(skipped)
         self.changed_at = {policy.name: policy.changed_at for policy in self._valid}
-        """Of the valid ones, by name; epoch seconds."""
+        """The valid policies by name; epoch seconds."""
 
     def match(self, labels: Mapping[str, str], account_labels: Mapping[str, str] | None) -> GroupMatch:
         """As `groups_for`."""

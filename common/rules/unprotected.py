@@ -36,7 +36,7 @@ def uncovered_by(
     policies: PolicySet, labels: Mapping[str, str], account_labels: Mapping[str, str], created_at: float
 ) -> tuple[str, ...]:
     """Names of the policies that match a pod made at `created_at` (epoch seconds) and that were there already: policies
-    are for pods made after them, so that of one made or changed later nothing is said. Of the same second counts as
+    are for pods made after them, so that one made or changed later is not reported. The same second counts as
     there: who applies both at once means both."""
     matched = policies.match(labels, account_labels).matched
     return tuple(name for name in matched if policies.changed_at[name] <= created_at)

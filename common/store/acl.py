@@ -2,7 +2,7 @@
 
 A user reads and writes only the keys of its role: a stolen watcher writes no ledger, a stolen worker no desired state,
 and Flower and the operator change nothing of ours. Commands are whole categories without what is dangerous: keys are
-what data is told apart by, and a client library may change its commands.
+what separates data, and a client library may change its commands.
 """
 
 import hashlib
@@ -172,6 +172,6 @@ def _patterns(cluster: str) -> Iterable[tuple[str, Access]]:
 
 
 def _pattern(key: Callable[..., str], prefix: keys.KeyPrefix) -> str:
-    """Of all keys that the function makes with this prefix."""
+    """The pattern of all keys that the function makes with this prefix."""
     given: list[Any] = [prefix if name == "p" else "*" for name in signature(key).parameters]
     return key(*given)

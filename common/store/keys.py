@@ -13,7 +13,7 @@ KeyPrefix = NewType("KeyPrefix", str)
 
 
 def prefix(cluster: str) -> KeyPrefix:
-    """Of one cluster's keys, so that clusters can share a Redis."""
+    """The prefix of one cluster's keys, so that clusters can share a Redis."""
     return KeyPrefix(f"vpcrc:{cluster}:")
 
 

@@ -116,7 +116,8 @@ def _id(raw: bytes) -> str:
 
 
 def _headers(raw: bytes) -> _Headers:
-    """Of a message in a queue, or of one that a worker took (with exchange and routing key). Empty: not one of ours."""
+    """The id of a message in a queue, or of one that a worker took (with exchange and routing key). Empty: not one of
+    ours."""
     try:
         message = _taken.decode(raw)[0] if raw.startswith(b"[") else _message.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):

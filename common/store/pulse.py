@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Pulse:
-    """Of one process, on a connection of its own."""
+    """The heartbeats of one process, on a connection of its own."""
 
     def __init__(self, redis_url: str, prefix: str, incarnation: str) -> None:
         self._store = Store.on(connect(redis_url, ANSWER_SECONDS), prefix)

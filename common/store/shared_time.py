@@ -7,14 +7,14 @@ from common.metrics import CLOCK_ERROR
 from common.store.server import Server
 
 LARGEST_ERROR_SECONDS = 2.0
-"""Of a machine's own clock. All stored times are Redis'; but what signs requests and checks certificates uses the own
-one, and a clock that is off by so much says that something is wrong with the machine."""
+"""The largest error of a machine's own clock. All stored times are Redis'; but what signs requests and checks
+certificates uses the own one, and a clock that is off by so much says that something is wrong with the machine."""
 
 _log = structlog.get_logger(__name__)
 
 
 class SharedTime:
-    """Of one thread, but for `problem`."""
+    """Used by one thread, except `problem`."""
 
     def __init__(self, server: Server, clock: SharedClock) -> None:
         self._server = server

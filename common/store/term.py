@@ -13,7 +13,7 @@ from common.store.link import Link, Value
 
 
 class Term:
-    """Of one process. Not begun, as in workers, it fences nothing."""
+    """The term of one process. Not begun, as in workers, it fences nothing."""
 
     def __init__(self, link: Link, prefix: keys.KeyPrefix) -> None:
         self._link = link

@@ -16,7 +16,7 @@ class Held:
     place: str
     """`<trunk>/<VLAN>` of a branch; the interface that an address is on."""
     instance: str
-    """Of the trunk, or of that interface."""
+    """The instance of the trunk, or of that interface."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Holdings:
         self.last_on: dict[str, str] = {}
         """The same by place of a branch."""
         self.instances: dict[str, str] = {}
-        """Of the Node objects that are there, by name."""
+        """Instances of the Node objects that are there, by name."""
         self._known: dict[str, str] = {}
         """The same, with Node objects that were deleted."""
         self._nodes_gone: dict[tuple[str, str], float] = {}

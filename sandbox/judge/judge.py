@@ -29,7 +29,7 @@ from sandbox.kube.world import KubeWorld
 
 FINISHED = ("Succeeded", "Failed")
 ADDRESS_REST_SECONDS = 30.0
-"""Of a Windows address between two pods."""
+"""How long a Windows address rests between two pods."""
 RELEASE_SECONDS = 60.0
 """After the deletion of a Node object what it had is released."""
 RUNNING = "running"
@@ -220,10 +220,10 @@ class Judge:
             self._broken(f"pod {pod.name} ({pod.uid}) was given {eni}, which is on no trunk", eni, pod.uid)
             return
         instance = trunk.attachment.instance_id
-        told = (entry["vlanId"], entry["privateIp"], entry["associationID"], node_instance)
+        named = (entry["vlanId"], entry["privateIp"], entry["associationID"], node_instance)
         has = (association.vlan_id, interface.primary_ip, association.id, instance)
-        if told != has:
-            self._broken(f"pod {pod.name} ({pod.uid}) was told {told} of {eni}, EC2 has {has}", eni, pod.uid)
+        if named != has:
+            self._broken(f"pod {pod.name} ({pod.uid}) was given {named} for {eni}, EC2 has {has}", eni, pod.uid)
         self._tagged(interface, instance, trunk.id, association.vlan_id)
         self._made_for(pod, interface)
         place = f"{trunk.id}/{association.vlan_id}"

@@ -23,7 +23,7 @@ FIELDS = {
     "subnetV6Cidr": str,
     "associationID": str,
 }
-"""Of each object of the annotation `vpc.amazonaws.com/pod-eni`."""
+"""Fields of each object of the annotation `vpc.amazonaws.com/pod-eni`."""
 FINISHED = ("Succeeded", "Failed")
 
 
@@ -34,7 +34,7 @@ class Given:
     pod: str
     uid: str
     instance_id: str
-    """Of its node. Empty: its Node object is gone."""
+    """Its node's. Empty: the Node object is gone."""
     annotation: str
     asked: int = 1
     """How many interfaces it asks for."""

@@ -132,7 +132,7 @@ class ToyCluster:
         )
 
     def _address(self) -> str:
-        """Of the shared address space, which no VPC has."""
+        """The next address of the shared address space (RFC 6598), which no VPC has."""
         self._addresses += 1
         n = self._addresses % (1 << 22)
         return f"100.{64 + (n >> 16)}.{(n >> 8) & 255}.{n & 255}"

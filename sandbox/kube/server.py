@@ -18,7 +18,7 @@ BOOKMARK_SECONDS = 60.0
 """How often a watch that allows bookmarks gets one (kube-apiserver: about a minute)."""
 LONGEST_WATCH_SECONDS = 3600.0
 MAX_BODY_BYTES = 3 * 1024 * 1024
-"""Of a request, as kube-apiserver's limit for JSON."""
+"""The largest body of a request: kube-apiserver's limit for JSON."""
 REASONS = {
     401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired", 429: "TooManyRequests",
     503: "ServiceUnavailable", 504: "Timeout",

@@ -29,7 +29,7 @@ _OPERATIONS = {
     "create": ("CREATE",), "update": ("UPDATE",), "patch": ("UPDATE", "CREATE"), "delete": ("DELETE",),
     "deletecollection": ("DELETE",),
 }  # fmt: skip
-"""Of a verb; an apply-patch may create."""
+"""Operations of admission by verb; an apply-patch may create."""
 
 __all__ = ["ADMIN", "KubeWorld", "RequestInfo", "Response", "User"]
 

@@ -18,7 +18,7 @@ from sandbox.kube.status import ApiError, already_exists, bad_request, conflict,
 from sandbox.kube.store import Stale, Store
 
 ATTEMPTS = 20
-"""Of an update without a resourceVersion against concurrent writers, before it is a conflict after all."""
+"""Attempts of an update without a resourceVersion against concurrent writers, before it is a conflict after all."""
 Change = Callable[[Object], Object]
 
 

@@ -25,7 +25,7 @@ def configurations(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def overlay(folder: Path, certificates: str) -> Path:
-    """Of all configurations, with a copy of what we ship beside it."""
+    """An overlay of all configurations, with a copy of what we ship beside it."""
     shutil.copytree(FOLDER, folder / "webhook")
     made = folder / "overlay"
     made.mkdir()

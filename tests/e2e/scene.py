@@ -150,7 +150,7 @@ class Scene:
         return {one["id"]: one for one in self.rig.ec2("GET", "state")["interfaces"]}
 
     def groups_of(self, pod: Object) -> list[str]:
-        """Of the pod's interface, as EC2 has it."""
+        """Groups of the pod's interface, as EC2 has it."""
         return list(self.interfaces()[given(pod)[0]["eniId"]]["groups"])
 
 

@@ -36,7 +36,7 @@ class Ended:
     held: dict[str, set[str]] = field(default_factory=dict)
     """Their interfaces by the scene's name."""
     leaked: set[str] = field(default_factory=set)
-    """Of the instance whose node left."""
+    """Interfaces of the instance whose node left."""
     foreign: set[str] = field(default_factory=set)
 
 
@@ -129,7 +129,7 @@ def test_a_deleted_node_takes_what_leaked_with_it(ended: Ended) -> None:
 
 
 def test_in_the_end_ec2_holds_what_live_pods_have(ended: Ended) -> None:
-    """Of all cases of this run, not of this file's alone."""
+    """For all cases of this run, not only this file's."""
     product = ended.scaled.product
     come_to_rest(product, COOL_DOWN + 30)
     assert _held(ended.going), "there is something to hold"

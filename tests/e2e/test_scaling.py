@@ -55,7 +55,7 @@ def test_deployment_beyond_capacity(scene: Scene) -> None:
     assert all(running(pod) for pod in scene.pods())
 
 
-def test_people_are_told(scene: Scene) -> None:
+def test_people_are_reported(scene: Scene) -> None:
     scene.add_trunk_nodes("told-1")
     scene.deploy("app", 1)
     scene.run(1)

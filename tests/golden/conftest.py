@@ -29,7 +29,7 @@ def scene_of_new_types(scene: Scene) -> Scene:
 
 @pytest.fixture
 def facts(request: pytest.FixtureRequest) -> Facts:
-    """Of the case `a-b-c`, for a test called test_a_b_c."""
+    """Facts of the case `a-b-c`, for a test called test_a_b_c."""
     test: Any = request.node
     return facts_of(test.originalname.removeprefix("test_").replace("_", "-"), "linux")
 

@@ -59,7 +59,7 @@ def test_what_is_missing_or_wrong_is_put_right_and_other_peoples_kept(scene: Sce
     assert ("example.com/other" in text) is ("example.com/other" in after["finalizers"])
 
 
-def test_other_tags_go_onto_every_interface_and_bad_ones_are_told(scene: Scene) -> None:
+def test_other_tags_go_onto_every_interface_and_bad_ones_are_reported(scene: Scene) -> None:
     """ "Other tags in spec.tags go onto every interface that we make for the node ...; EC2's own rules for tags apply,
     and a bad one is reported, not fatal"."""
     scene.node(features=(), ready=False)
@@ -89,7 +89,7 @@ def test_more_tags_than_ec2_allows(scene: Scene) -> None:
 
 def test_the_finalizer_goes_only_after_the_cleanup(scene: Scene) -> None:
     """ "delete that instance's leaked interfaces, *then* remove the finalizer"; "finalizer removed before the clean-up
-    succeeded" must not come back; CNINodeDeletionFailed is told meanwhile."""
+    succeeded" must not come back; CNINodeDeletionFailed is emitted meanwhile."""
     instance = scene.node()
     leaked = scene.interface(**scene.ours(instance))
     scene.fault("DeleteNetworkInterface", "InvalidState")
@@ -161,7 +161,7 @@ def test_deleted_while_nobody_runs_it_comes_back_with_its_features(scene: Scene)
     assert not sight.pod(scene, "pod")["interfaces"][0]["differs from EC2"]
 
 
-def test_a_cninode_that_cannot_be_made_is_told_and_tried_again(scene: Scene) -> None:
+def test_a_cninode_that_cannot_be_made_is_reported_and_tried_again(scene: Scene) -> None:
     scene.deny("POST", "cninodes")
     scene.put_node("node", f"aws:///us-west-2a/{scene.instance()}", {})
     scene.run(20)
@@ -173,7 +173,7 @@ def test_a_cninode_that_cannot_be_made_is_told_and_tried_again(scene: Scene) -> 
 # --- ENIConfigs
 
 
-def test_a_feature_without_a_value_is_told(scene: Scene) -> None:
+def test_a_feature_without_a_value_is_reported(scene: Scene) -> None:
     """ "EniConfigNameNotFound: feature CustomNetworking without a value"."""
     scene.node(features=((FEATURE_POD_GROUPS, ""), (FEATURE_CUSTOM_NETWORKING, "")), ready=False)
     scene.run(60)

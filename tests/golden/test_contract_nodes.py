@@ -57,7 +57,7 @@ def test_the_highest_free_device_index_is_taken(scene: Scene) -> None:
     assert found["index"] == 1
 
 
-def test_no_free_device_index_is_told_and_tried_again(scene: Scene) -> None:
+def test_no_free_device_index_is_reported_and_tried_again(scene: Scene) -> None:
     """ "NodeTrunkFailedInit: no free device index (ours adds a Warning that says so)"."""
     instance = scene.instance()
     attachments = [attach(scene, instance, index) for index in (1, 2)]

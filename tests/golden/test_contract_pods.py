@@ -114,7 +114,7 @@ def test_an_allocation_is_announced_only_when_annotated(ready: Scene) -> None:
     assert sight.left(ready) == ["aws-k8s-branch-eni: in-use", *ONLY_TRUNK]
 
 
-def test_a_failed_allocation_is_told_in_ec2s_words(ready: Scene) -> None:
+def test_a_failed_allocation_is_reported_in_ec2s_words(ready: Scene) -> None:
     ready.fault("CreateNetworkInterface", "SecurityGroupsPerInterfaceLimitExceeded", message="you have six groups")
     ready.pod("pod")
     ready.run(10)
@@ -142,7 +142,7 @@ def test_policies_of_other_namespaces_do_not_match(ready: Scene) -> None:
 
 
 def test_a_pod_asking_for_more_than_the_node_can_ever_have(ready: Scene) -> None:
-    """It is told, and holds nobody up."""
+    """It has an event, and holds nobody up."""
     uid = ready.pod("greedy", count=10)
     ready.pod("pod")
     ready.served("pod")
@@ -163,7 +163,7 @@ def test_small_pods_do_not_starve_a_pod_that_asks_for_two(ready: Scene) -> None:
 
 
 def test_an_annotation_that_was_taken_away_comes_back_with_the_same_interface(ready: Scene) -> None:
-    """Of a pod that lives; nothing new is asked of EC2 for it."""
+    """The pod lives, and nothing new is asked of EC2."""
     ready.pod("pod")
     ready.served("pod")
     text = ready.annotation("pod")

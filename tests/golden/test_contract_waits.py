@@ -68,7 +68,7 @@ def no_subnet(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "situation", [no_trunk_type, unknown_type, refused, refused_permission, no_config, no_index, no_instance, no_subnet]
 )
-def test_a_pod_is_told_why_its_node_cannot_serve_it(scene: Scene, situation: Callable[[Scene], None]) -> None:
+def test_a_pods_event_says_why_its_node_cannot_serve_it(scene: Scene, situation: Callable[[Scene], None]) -> None:
     situation(scene)
     scene.web()
     uid = scene.pod("pod")
@@ -80,7 +80,7 @@ def test_a_pod_is_told_why_its_node_cannot_serve_it(scene: Scene, situation: Cal
 
 
 @pytest.mark.parametrize("kind", ["unknown type", "no instance"])
-def test_a_windows_pod_is_told_so_too(scene: Scene, kind: str) -> None:
+def test_a_windows_pods_event_says_so_too(scene: Scene, kind: str) -> None:
     scene.cluster.configure(IPAM)
     know(scene)
     if kind == "unknown type":
@@ -145,7 +145,7 @@ def test_nothing_leaves_a_pod_while_the_api_server_refuses_to_say(scene: Scene) 
     scene.until("released", lambda: not sight.still_there(scene, sight.enis(scene, uid)), 400)
 
 
-def test_an_interface_that_somebody_deleted_is_told_to_its_pod(scene: Scene) -> None:
+def test_an_interface_that_somebody_deleted_has_an_event_at_its_pod(scene: Scene) -> None:
     scene.node()
     scene.web()
     uid = scene.pod("pod")
@@ -178,7 +178,7 @@ def test_answers_of_ec2_that_lag_behind_do_no_harm(scene: Scene) -> None:
 
 
 def test_an_eighth_of_all_calls_fails(scene: Scene) -> None:
-    """Whatever EC2 answers, in the end everything is as wished and nothing is left."""
+    """Whatever EC2 answers, in the end everything is as desired and nothing is left."""
     for code, when in (("InternalError", "before"), ("reset", "after"), ("RequestLimitExceeded", "before")):
         scene.cluster.ec2.inject(FaultRule(rate=0.04, code=code, when="after" if when == "after" else "before"))
     scene.node(ready=False)

@@ -109,7 +109,7 @@ def test_trunking_denied_leaves_windows_working(scene: Scene) -> None:
     assert sight.node(scene, "linux")["CNINode"] is not None
 
 
-def test_assign_refused_for_good_is_told_and_heals(scene: Scene) -> None:
+def test_assign_refused_for_good_is_reported_and_heals(scene: Scene) -> None:
     """ "ResourceAllocationFailed: Windows: no address, and why"."""
     scene.fault("AssignPrivateIpAddresses", "UnauthorizedOperation")
     start(scene, IPAM)

@@ -16,7 +16,7 @@ def ready(scene: Scene) -> Scene:
 
 
 def groups_of(scene: Scene, pods: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
-    """Of pods made with these settings, in words of the case."""
+    """Groups of pods made with these settings, in words of the case."""
     names = {what: f"pod{place}" for place, what in enumerate(pods)}
     for what, more in pods.items():
         scene.pod(names[what], **more)

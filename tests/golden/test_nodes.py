@@ -79,7 +79,7 @@ def know(scene: Scene) -> None:
 
 
 def test_node_unknown_type(scene: Scene, facts: Facts) -> None:
-    """Faults, row 5: "limits are data, overridable": the node works as soon as the workers are told."""
+    """Faults, row 5: "limits are data, overridable": the node works as soon as the workers have them."""
     know(scene)
     scene.node(kind=NEW, ready=False)
     scene.run(60)

@@ -45,7 +45,7 @@ SET_BY_THE_SERVER = {
 class OddKind:
     name: str
     path: str
-    """Of the collection."""
+    """The collection's."""
     likely: dict[str, Any]
     """An object with every field that the product reads, and others."""
     read_as: type[msgspec.Struct] | None = None

@@ -98,7 +98,7 @@ class Planted:
         self.change_hooks(lambda config: config.update(caBundle=base64.b64encode(pem).decode()))
 
     def change_hooks(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Of each of our webhooks, how the API server calls it."""
+        """Change how the API server calls each of our webhooks."""
 
         def each(found: Any) -> None:
             for hook in found["webhooks"]:

@@ -104,7 +104,7 @@ class Rig:
     cluster: Cluster | None = None
     """A real API server in place of the sandbox's."""
     kubeconfigs: dict[str, Path] = field(default_factory=dict)
-    """Of a role's own; the others have the administrator's."""
+    """A role's own; the other roles have the administrator's."""
 
     # --- processes
 
@@ -223,7 +223,7 @@ class Rig:
     # --- what processes say
 
     def judgement(self) -> Judgement:
-        """Of the servers that `start_judged` started."""
+        """What the judge of `start_judged` found."""
         return Judgement(**self.ec2("GET", "judgement"))
 
     def faults_logged(self) -> list[str]:
@@ -357,7 +357,7 @@ class Rig:
         return time.monotonic() - began
 
     def wait_for_none(self, what: str, left: Callable[[], list[str]], seconds: float = 60.0) -> float:
-        """Seconds until nothing is left; what is left then is told."""
+        """Seconds until nothing is left; what is left then is in the error."""
         last: list[str] = []
 
         def none() -> bool:

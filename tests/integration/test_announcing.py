@@ -110,7 +110,7 @@ def test_a_leader_that_announces_all_nodes_keeps_its_lease_and_answers_probes(ri
     assert watcher.running
 
 
-def test_a_leader_that_announces_all_nodes_ends_when_it_is_told(rig: tuple[Rig, int]) -> None:
+def test_a_leader_that_announces_all_nodes_ends_when_it_is_reported(rig: tuple[Rig, int]) -> None:
     cluster, port = rig
     queue: Any = redis.Redis(port=port)
     watcher, _ = started(cluster, port)

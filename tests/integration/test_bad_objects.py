@@ -1,4 +1,5 @@
-"""Objects that people wrote wrongly: nothing crashes, nothing is released, the others are served, and it is told."""
+"""Objects that people wrote wrongly: nothing crashes, nothing is released, the others are served, and an event says
+so."""
 
 import json
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def test_an_annotation_that_cannot_be_read(rig: Rig, had: set[str], text: str) -
     rig.remove_pod("marker")
 
 
-def test_an_annotation_that_cannot_be_read_is_told_of(rig: Rig) -> None:
+def test_an_annotation_that_cannot_be_read_is_reported(rig: Rig) -> None:
     assert rig.events("n0", "PodAnnotationMalformed")
 
 

@@ -132,7 +132,7 @@ def test_the_demo_serves_all_pods_releases_them_and_leaves_nothing_running(
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_demo_that_is_told_to_end_ends_its_processes(
+def test_a_demo_that_is_stopped_ends_its_processes(
     number: signal.Signals, status: int, tmp_path: Path, processes: list["subprocess.Popen[bytes]"]
 ) -> None:
     folder, log = tmp_path / "demo", tmp_path / "log"
@@ -183,7 +183,7 @@ def test_more_pods_than_fit_are_refused_before_anything_starts(tmp_path: Path) -
 
 
 def _command_lines_naming(folder: Path) -> list[bytes]:
-    """Of processes that were told of this folder, or inherited it in a variable."""
+    """Processes that got this folder as an argument, or inherited it in a variable."""
     found = []
     for place in Path("/proc").iterdir():
         if not place.name.isdigit() or int(place.name) == os.getpid():

@@ -25,7 +25,7 @@ USABLE: dict[tuple[str, str, str], str] = {
 }
 """Where a role that waits for nothing is right to say that it is ready."""
 MAY_BE_READY = {("worker", "api", "start"), ("worker", "ec2", "start"), ("worker", "redis", "start")}
-"""Of two workers one may have nothing to ask, and connects late where each answer is slow."""
+"""One of two workers may have nothing to ask, and connects late where each answer is slow."""
 SILENT_AT_START = "a call that waits for its time limit is not said to have failed; /readyz says what it waits for"
 QUIET: dict[tuple[str, str, Mode, str], str] = {
     ("watcher", "api", "silent", "start"): SILENT_AT_START,

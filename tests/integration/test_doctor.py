@@ -247,7 +247,7 @@ def test_clocks_that_differ_are_named(planted: Planted, monkeypatch: pytest.Monk
     assert all(re.search(r"\b(9|10|11) s behind", one.advice) for one in found), found
 
 
-def test_who_may_read_nothing_is_told_so(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_right_the_findings_say_so(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is called wrong because it could not be read."""
     for name, value in planted.environment.items():
         monkeypatch.setenv(name, value)

@@ -106,7 +106,7 @@ def test_a_watcher_ends_with_any_of_its_threads_and_says_with_which(rig: Rig, th
     began = time.monotonic()
     while dying.process.running and time.monotonic() - began < NOTICED_SECONDS:
         dying.stir(int(time.monotonic() * 10))
-        rig.set_config(warm_ip_target=f"none {time.monotonic()}")  # Of which an event tells.
+        rig.set_config(warm_ip_target=f"none {time.monotonic()}")  # An event reports it.
         time.sleep(0.3)
     assert dying.process.popen.wait(10) == BROKEN
     (line,) = dying.deaths_logged()

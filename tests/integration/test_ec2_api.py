@@ -221,7 +221,7 @@ def test_refusals_have_their_class(cloud: Cloud, provoke: Callable[[Cloud], None
         provoke(cloud)
 
 
-def test_an_exhausted_subnet_is_told(cloud_of: Callable[..., Cloud]) -> None:
+def test_an_exhausted_subnet_is_reported(cloud_of: Callable[..., Cloud]) -> None:
     cloud = cloud_of(cidr="10.0.0.0/28")
     made = [cloud.make(f"t{n}") for n in range(10)]  # of 16 addresses EC2 keeps five, and the instance has one
     with pytest.raises(SubnetExhausted):
@@ -230,7 +230,7 @@ def test_an_exhausted_subnet_is_told(cloud_of: Callable[..., Cloud]) -> None:
         cloud.ec2.assign_ipv4_prefixes(made[0].eni_id, 1)
 
 
-def test_throttling_is_told_as_such(cloud_of: Callable[..., Cloud]) -> None:
+def test_throttling_is_reported_as_such(cloud_of: Callable[..., Cloud]) -> None:
     tight = Bucket(size=2, refill=0.001)
     behaviour = Ec2Behaviour.instant(throttling=True, buckets={"describe": tight, "mutate": tight})
     cloud = cloud_of(behaviour)

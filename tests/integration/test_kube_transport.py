@@ -259,7 +259,7 @@ def test_lines_come_while_the_stream_goes_on_and_silence_ends_it(tmp_path: Path)
             next(lines)
 
 
-def test_a_stream_cut_off_is_told_from_one_that_ended(tmp_path: Path) -> None:
+def test_a_stream_cut_off_is_distinguished_from_one_that_ended(tmp_path: Path) -> None:
     with serving(tmp_path, chunks(b"{}\n", then=hang_up)) as (transport, _):
         lines = transport.stream(Request("GET", "/x", timeout=5))
         assert next(lines) == b"{}"

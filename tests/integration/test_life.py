@@ -135,7 +135,7 @@ def test_a_node_that_comes_back_in_time_keeps_everything(rig: Rig) -> None:
         f"aws:///us-west-2a/{instance}",
         **{"kubernetes.io/os": "linux", "vpc.amazonaws.com/has-trunk-attached": "true"},
     )
-    rig.wait("the capacity is told again", lambda: rig.capacity("again") == "9")
+    rig.wait("the capacity is advertised again", lambda: rig.capacity("again") == "9")
     rig.add_pod("new", "again")
     rig.wait_for_none("unserved", lambda: unserved(rig))
     rig.holds("everything is kept", lambda: had <= branches(rig), RELEASE_SECONDS + 1)
@@ -163,7 +163,7 @@ def policy(rig: Rig, name: str, groups: dict[str, Any], role: str) -> None:
     rig.kube("POST", POLICIES, {**body, "spec": spec})
 
 
-def test_a_policy_without_groups_counts_as_none_and_the_pod_is_told(rig: Rig) -> None:
+def test_a_policy_without_groups_counts_as_none_and_the_pod_is_reported(rig: Rig) -> None:
     policy(rig, "empty", {}, "empty")
     rig.add_pod("node-groups", "n1", role="empty")
     rig.wait_for_none("unserved", lambda: unserved(rig))
@@ -174,7 +174,7 @@ def test_a_policy_without_groups_counts_as_none_and_the_pod_is_told(rig: Rig) ->
     assert event["type"] == "Warning"
 
 
-def test_a_policy_with_a_group_that_does_not_exist_is_told_and_can_be_put_right(rig: Rig) -> None:
+def test_a_policy_with_a_group_that_does_not_exist_is_reported_and_can_be_put_right(rig: Rig) -> None:
     policy(rig, "wrong", {"groupIds": ["sg-0123456789abcdef0"]}, "wrong")
     rig.add_pod("no-group", "n1", role="wrong")
     rig.wait("the event", lambda: told(rig, "no-group", "BranchAllocationFailed", r"Invalid\w+\.NotFound"), 30)
@@ -187,7 +187,7 @@ def test_a_policy_with_a_group_that_does_not_exist_is_told_and_can_be_put_right(
     ("node", "instance_type", "words"),
     [("mystery", MYSTERY, f"{MYSTERY} is not supported yet"), ("small", "t3.medium", "t3.medium is not supported for")],
 )
-def test_an_instance_type_without_trunk_is_told_on_node_and_pod(
+def test_an_instance_type_without_trunk_has_events_at_node_and_pod(
     rig: Rig, node: str, instance_type: str, words: str
 ) -> None:
     rig.add_node(node, instance_type)
@@ -198,7 +198,7 @@ def test_an_instance_type_without_trunk_is_told_on_node_and_pod(
     rig.remove_pod(f"on-{node}")
 
 
-def test_a_subnet_without_free_addresses_is_told_and_pods_are_served_when_there_are_some(rig: Rig) -> None:
+def test_a_subnet_without_free_addresses_is_reported_and_pods_are_served_when_there_are_some(rig: Rig) -> None:
     """11 addresses: the instance's, the trunk's, three of somebody else's, and 6 branches of 18."""
     ec2 = boto3.client(
         "ec2",

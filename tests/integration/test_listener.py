@@ -99,7 +99,7 @@ def test_requests_that_do_not_come_make_way_and_their_clients_do_not_come_back()
             speaks = await clients.say(b"%d\n" % number)
             assert await clients.hears(speaks) == b"%d\n" % number
         assert len(listener) == LIMIT
-        # Nobody was told to come again; who goes on is.
+        # No client was asked to come again; one that goes on is.
         gone = [client for client in half if _is_closed(client)]
         assert gone == []
         await clients.say(b" and the rest\n", half[0])
@@ -132,7 +132,7 @@ def test_one_that_was_answered_stays_while_others_never_were() -> None:
     run(scenario)
 
 
-def test_answered_ones_are_told_when_they_make_way() -> None:
+def test_answered_ones_get_an_answer_when_they_make_way() -> None:
     async def scenario(listener: Listener, clients: Clients) -> None:
         served = []
         for number in range(LIMIT + 1):

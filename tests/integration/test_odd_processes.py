@@ -29,7 +29,7 @@ from tests.integration.test_late_tokens import probe
 from webhook.certificates import self_signed
 
 OBJECTS = 12
-"""Of each kind by default; the whole run makes 2,000."""
+"""Objects of each kind by default; the whole run makes 2,000."""
 WAITS_SECONDS = 30.0
 """Longest wait of another pod, on a machine that makes thousands of objects meanwhile. Seen:
 24 s once, on a machine with six busy threads for each core; else 7 s."""

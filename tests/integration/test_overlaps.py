@@ -22,7 +22,7 @@ SECONDS = 10
 COPY_AGE_SECONDS = 5.0
 CALM_SECONDS = 3.0
 LONGEST_WAIT_SECONDS = 20.0
-"""Of a pod that comes meanwhile."""
+"""The longest wait of a pod that comes meanwhile."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * LAST_SECONDS)]
 

@@ -126,6 +126,6 @@ def test_a_ledger_of_a_frozen_worker_that_arrives_late_is_refused(seconds: float
 
 
 def events(log: Path) -> set[str]:
-    """Of a process' log."""
+    """Events in a process' log."""
     lines = [line for line in log.read_text().splitlines() if line.startswith("{")]
     return {json.loads(line).get("event", "") for line in lines}

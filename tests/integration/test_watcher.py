@@ -149,7 +149,7 @@ def test_a_pod_reaches_redis_and_the_queue(watchers: Watchers) -> None:
     until(lambda: not watchers.store.desired.read(N1).pods)
 
 
-def test_a_pod_that_no_webhook_saw_is_told_what_it_lacks(watchers: Watchers) -> None:
+def test_a_pod_that_no_webhook_saw_has_an_event_with_what_it_lacks(watchers: Watchers) -> None:
     cluster = watchers.cluster
     port = watchers.running()
     cluster.ok("POST", NODES, node("n1"))

@@ -197,7 +197,7 @@ def test_without_the_webhook_pods_wait_only_where_their_namespace_asks_for_it(
     until(lambda: asked_for(api, trusting, pod("p")) and asked_for(api, strict, pod("p")))
 
 
-def test_it_ends_when_told_to(api: Cluster, webhook: WebhookProcess) -> None:
+def test_it_ends_on_sigterm(api: Cluster, webhook: WebhookProcess) -> None:
     began = time.monotonic()
     webhook.process.send_signal(signal.SIGTERM)
     until(lambda: webhook.get("/readyz") == 503, 5)

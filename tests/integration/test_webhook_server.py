@@ -170,7 +170,7 @@ def test_up_to_seven_mebibytes_are_read(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_client_that_asks_first_is_told_to_go_on(tmp_path: Path) -> None:
+def test_a_client_that_expects_100_continue_gets_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as at:
             for size, status in ((100_000, b"100"), (LARGEST_BODY + 1, b"413")):

@@ -138,7 +138,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 """What EC2 answers to a node that asks for more addresses, and the event that its Node gets."""
 
 
-def test_what_ec2_refuses_is_told_and_asked_for_again_without_a_leak(nodes: Nodes, rig: Rig) -> None:
+def test_what_ec2_refuses_is_reported_and_asked_for_again_without_a_leak(nodes: Nodes, rig: Rig) -> None:
     rig.set_config(**IPAM)
     for node in FAULTS:
         nodes.add(node)
@@ -159,7 +159,7 @@ def test_what_ec2_refuses_is_told_and_asked_for_again_without_a_leak(nodes: Node
     assert told == {node: {reason} - {""} for node, (_, reason) in FAULTS.items()}
 
 
-def test_a_subnet_without_a_free_block_is_told_and_not_asked_again_at_once(nodes: Nodes, rig: Rig) -> None:
+def test_a_subnet_without_a_free_block_is_reported_and_not_asked_again_at_once(nodes: Nodes, rig: Rig) -> None:
     rig.set_config(**PREFIXES)
     rig.ec2("POST", "faults", [{"action": "AssignPrivateIpAddresses", "code": "InsufficientCidrBlocks"}])
     nodes.add("blocks", 1)

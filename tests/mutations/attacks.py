@@ -17,7 +17,7 @@ ATTACKS: tuple[Fault, ...] = (
         f"{FORGED} -k association",
     ),
     Fault(
-        "attack: a forged association is not told",
+        "attack: a forged association is not reported",
         "_attend",
         "find_associations(state)",
         "pass",
@@ -26,7 +26,7 @@ ATTACKS: tuple[Fault, ...] = (
     Fault("attack: anybody may own it", "may_own", 'return branch.made_for in ("", pod)', "return True", FORGED),
     Fault("attack: all named VLANs are reserved", "vlans_reserved", "[: pod.branches]", "", f"{FORGED} -k vlans"),
     Fault(
-        "attack: an unreadable Windows address is not told",
+        "attack: an unreadable Windows address is not reported",
         "observe_annotations",
         '{PRIVATE_IPV4} that cannot be read"\n            if state.first_time(subjects.annotation(pod.uid), what):',
         '{PRIVATE_IPV4} that cannot be read"\n            if False:',

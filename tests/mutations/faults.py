@@ -321,7 +321,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("adoption: finished pods own", "_owners", "not is_live(pod) or", ""),
     Fault("adoption: any annotation counts", "_owners", 'in ("", pod.uid)]', "is not None]"),
     Fault("adoption: unreadable annotations are absence", "_owners", "unclear.add(pod.uid)", "pass"),
-    Fault("adoption: what is being made is a stray", "adopt_branches", " or being_made(ledger, interface)", ""),
+    Fault("adoption: what is being made counts as leaked", "adopt_branches", " or being_made(ledger, interface)", ""),
     Fault("adoption: the VLAN of the annotation first", "_branch_of", "(interface.vlan_tag, entry.vlan", "(entry.vlan"),
     Fault("review: pods of a node that is away are over", "reviewed", "action.node_ended and ", ""),
     Fault("review: no owners", "reviewed", "if owner is not None", "if False"),
@@ -430,7 +430,7 @@ FAULTS: tuple[Fault, ...] = (
         "if False:",
         f"{S}test_the_thin_layer.py",
     ),
-    Fault("annotation: another VLAN is not told", "_differing", "known != named", "False"),
+    Fault("annotation: another VLAN is not reported", "_differing", "known != named", "False"),
     Fault(
         "trunk: attached without a look",
         "attach_trunk",

@@ -57,11 +57,11 @@ def _pattern(rule: str) -> re.Pattern[str]:
 
 
 class Build:
-    """Of one image."""
+    """Builds one image."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        """Of the stage that is being built, and in the end of the image."""
+        """The root of the stage that is being built, and in the end of the image."""
         self.variables: dict[str, str] = {}
         self.folder = root
         self._layers = root.with_name(f"{root.name}-layers")

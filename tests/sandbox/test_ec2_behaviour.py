@@ -89,7 +89,7 @@ def test_a_wrong_behaviour_is_refused(patch: dict[str, Any]) -> None:
         Ec2Behaviour().changed(patch)
 
 
-def test_latencies_are_told_not_slept_and_the_same_in_every_run() -> None:
+def test_latencies_are_returned_not_slept_and_the_same_in_every_run() -> None:
     def run() -> list[tuple[str, float]]:
         told: list[tuple[str, float]] = []
         world = Ec2World(

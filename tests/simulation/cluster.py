@@ -45,7 +45,7 @@ CLUSTER = "simulated"
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
 LOCK_SECONDS = 15.0
 THREADS = 12
-"""Of a worker: so few that actions are turned away now and then."""
+"""A worker's: so few that actions are turned away now and then."""
 NEVER_SECONDS = 1e9
 ACCOUNT = "123456789012"
 BRISK = {"latencies": {"describe": (0.05, 0.1), "mutate": (0.05, 0.1)}, "attach_delay": (0.3, 0.6)}
@@ -61,7 +61,7 @@ class CountedRedis(FakeRedis):
 
     points: CrashPoints | None = None
     run = "run-0"
-    """Of the server: another one after a restart. The fake has no INFO."""
+    """The server's run: another one after a restart. The fake has no INFO."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         def effect() -> Any:
@@ -102,7 +102,7 @@ class Cluster:
     """Seconds that pass at most where nothing is to be done."""
     audits: bool = True
     limits: Mapping[str, InstanceLimits] = field(default_factory=load_limits)
-    """Of the types that the product knows; EC2 has all."""
+    """Limits of the types that the product knows; EC2 has all."""
     redis_lost: bool = False
     left_to_the_sweep: bool = False
     """Something may be left that only two passes of the sweep find: Redis was lost, or an instance was replaced while
@@ -115,7 +115,7 @@ class Cluster:
     judge: Judge = field(init=False)
     excess: list[str] = field(default_factory=list)
     instances: dict[str, str] = field(default_factory=dict)
-    """Of each node that was added, its Node object deleted or not."""
+    """The instance of each node that was added, its Node object deleted or not."""
     labels: dict[str, Labels] = field(default_factory=dict)
     """By node; those that every node has not counted."""
     groups_changed_at: float | None = None

@@ -1,4 +1,4 @@
-"""What a history leaves behind is what a fresh cluster comes to where the same is wished from the beginning.
+"""What a history leaves behind is what a fresh cluster comes to where the same is desired from the beginning.
 
 After Acto's differential oracle (Gu et al., SOSP 2023): no rule about the end state has to be thought of.
 """
@@ -23,7 +23,7 @@ State = dict[str, Any]
 
 
 def differences(cluster: Cluster) -> list[str]:
-    """Of a cluster at rest, a line for each."""
+    """What differs in a cluster at rest, a line for each."""
     with _clock() as clock:
         wanted = end_state(fresh_one_like(cluster, clock))
     found = end_state(cluster)
@@ -137,7 +137,7 @@ def _without_groups(content: State) -> State:
 
 
 def _spoiled(cluster: Cluster) -> list[str]:
-    """Of pods whose annotation somebody else wrote: it is never overwritten."""
+    """Pods whose annotation somebody else wrote: it is never overwritten."""
     spoiled = [
         pod["metadata"]["name"]
         for pod in cluster.live()

@@ -141,7 +141,7 @@ def drawn(rng: random.Random, cluster: Cluster) -> Step | None:
 
 
 met: Met = Met()
-"""In the present life."""
+"""What the present life met."""
 
 
 def live(cluster: Cluster, steps: Iterable[Step]) -> None:

@@ -62,7 +62,7 @@ def test_every_call_is_disturbed(
 @pytest.mark.parametrize("seed", range(6))
 def test_a_history_of_everything_at_once(seed: int, simulate: Callable[..., Cluster]) -> None:
     """Crashes at random calls, EC2 that fails before and after effect and lags, pods that come and go: when the
-    trouble stops, the cluster comes to what is wished."""
+    trouble stops, the cluster comes to what is desired."""
     lives.troubled_history(simulate(seed=seed))
 
 

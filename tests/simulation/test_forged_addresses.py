@@ -56,12 +56,12 @@ def of_another_cluster(cluster: Cluster) -> str:
 
 
 def first_of_block(cluster: Cluster) -> str:
-    """Of the /28 that another node's pod is in: the prefix itself, where the pool is of prefixes."""
+    """The first address of the /28 that another node's pod is in: the prefix itself, where the pool is of prefixes."""
     return str(ip_network(f"{address_of(cluster, 'far')}/28", strict=False).network_address)
 
 
 def resting(cluster: Cluster) -> str:
-    """Of a pod that has just ended."""
+    """The address of a pod that has just ended."""
     pods(cluster, "ended")
     done(cluster, lambda: has_address(cluster, "ended"), "it is served")
     found = address_of(cluster, "ended")

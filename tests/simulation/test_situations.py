@@ -276,8 +276,8 @@ def test_two_pods_with_one_annotation_keep_nobody_busy(windows: bool, simulate: 
     before = len(cluster.ec2.journal.calls), len(cluster.points.calls)
     cluster.run(60.0)
     made = len(cluster.ec2.journal.calls) - before[0], len(cluster.points.calls) - before[1]
-    assert made[0] <= 30, f"{made[0]} calls of EC2 a minute"
-    assert made[1] <= 300, f"{made[1]} outside calls a minute"
+    assert made[0] <= 30, f"{made[0]} calls of EC2 per minute"
+    assert made[1] <= 300, f"{made[1]} outside calls per minute"
     happen(cluster, it.PodComes("c", "n1"))
     assert cluster.run(90.0, lambda: worlds.waiting(cluster) in ([], ["b"])), "a third pod is not served"
     right(cluster)
@@ -338,7 +338,7 @@ def _forgeries() -> list[Callable[[Cluster], str]]:
         return f"[{','.join(of_one(f'eni-0123456789abcd{v:03x}', v)[1:-1] for v in range(1, 121))}]"
 
     def foreign(cluster: Cluster) -> str:
-        """Of another cluster in the VPC."""
+        """An interface of another cluster in the VPC."""
         made = cluster.ec2.arrange("CreateNetworkInterface", {"SubnetId": SUBNET, "Groups": [GROUP]})
         return of_one(made["NetworkInterface"]["NetworkInterfaceId"], 7)
 

@@ -14,7 +14,7 @@ from tests.simulation.lives import Life
 Simulate = Callable[..., Cluster]
 LIVES = {"linux": worlds.linux, "windows": worlds.windows, "prefixes": worlds.prefixes}
 SHARE = 4
-"""Of each life's commands so many are tried; `slow` takes all."""
+"""Every so many-th of a life's commands is tried; `slow` takes all."""
 
 
 def lived(life: Life, simulate: Simulate, moment: int | None = None) -> Cluster:

@@ -177,7 +177,7 @@ def test_an_address_that_was_moved_to_another_interface_is_given_to_nobody(simul
     served(cluster, 60.0)
     primary = next(i for i in cluster.interfaces() if i.get("Attachment", {}).get("InstanceId") == instance)
     assert address_of(cluster, "next") in {a["PrivateIpAddress"] for a in primary["PrivateIpAddresses"]}
-    assert len([n for n in cluster.notices if n.reason == "AddressMissing"]) == 1, "its pod was told, once"
+    assert len([n for n in cluster.notices if n.reason == "AddressMissing"]) == 1, "one event for its pod"
 
 
 @pytest.mark.parametrize(("config", "held"), [(IPAM, (3, 0)), (PREFIXES, (0, 1))], ids=["addresses", "prefixes"])

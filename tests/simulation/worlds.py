@@ -14,7 +14,7 @@ from tests.simulation.lives import Life
 from watcher.kinds import Kind
 
 PATIENCE_SECONDS = 400.0
-"""Within which peace must bring what is wished."""
+"""Within which a cluster without trouble must be as desired."""
 STEADY_SECONDS = 120.0
 STEADY_CALLS = 30
 """Looks at EC2 that a settled cluster may make meanwhile; no call that changes anything."""
@@ -178,7 +178,7 @@ def within(cluster: Cluster, until: Callable[[], bool], what: str, say: Callable
 
 
 def right(cluster: Cluster) -> None:
-    """No rule was broken so far. The story of the first that was is told."""
+    """No rule was broken so far. The story of the first that was is in the error."""
     if cluster.judge.violations:
         first = cluster.judge.violations[0]
         raise AssertionError(f"{first.text}\n{cluster.judge.story(first, START)}")

@@ -140,7 +140,7 @@ def test_passwords_are_masked_in_errors_and_descriptions(monkeypatch: pytest.Mon
     assert described("VPC_RC_REDIS_URL").value == "redis://redis:6379/0"
 
 
-def test_where_a_value_comes_from_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_where_a_value_comes_from_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "settings"
     file.write_text("VPC_RC_CLUSTER_NAME=from-file\nVPC_RC_PAGE_SIZE=100\n")
     monkeypatch.setenv("VPC_RC_SETTINGS_FILE", str(file))
@@ -223,7 +223,7 @@ def test_settings_never_show_a_secret_by_themselves(monkeypatch: pytest.MonkeyPa
     assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
 
 
-def test_names_that_are_no_settings_are_told_with_the_nearest_one(
+def test_names_that_are_no_settings_are_reported_with_the_nearest_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VPC_RC_WORKER_THREAD", "8")
@@ -246,7 +246,7 @@ def test_names_that_are_no_settings_are_told_with_the_nearest_one(
         "VPC_RC_REDIS_PORT_6379_TCP", "VPC_RC_REDIS_PORT_6379_TCP_ADDR",
     ],
 )  # fmt: skip
-def test_names_that_others_set_are_not_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_names_that_others_set_are_not_reported(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "" if name == "VPC_RC_SETTINGS_FILE" else "info")
     assert unknown_settings() == {}
 

@@ -7,7 +7,7 @@ import pytest
 
 COMMAND_LINE = "cli.main cli.roles"
 UNUSED = ("boto3", "cryptography.x509", "flower", "kubernetes", "oauthlib", "pygments", "requests", "rich", "websocket")
-"""Of what is installed, needed by no role while it serves (flower by its own command)."""
+"""Installed, but needed by no role while it serves (flower by its own command)."""
 ROLES = {
     "watcher": ("watcher.run", (*UNUSED, "aiohttp", "botocore", "celery.apps.worker", "workers")),
     "worker": ("workers.run workers.tasks", (*UNUSED, "aiohttp", "watcher", "webhook")),

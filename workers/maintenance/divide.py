@@ -47,8 +47,8 @@ class Division:
         return sorted(left, key=lambda request: request[0] in self._failed_alone)
 
     def _halve(self, part: Sequence[Request]) -> None:
-        """Of a part that failed as a whole. Two alone show whether anything of it is answered at all: in an outage it
-        costs no more calls than these."""
+        """Divide a part that failed as a whole. Two alone show whether anything of it is answered at all: in an outage
+        it costs no more calls than these."""
         if len(part) == 1:
             return
         middle = len(part) // 2

@@ -27,7 +27,7 @@ class InquiryKube(Protocol):
 
 
 class Inquiry:
-    """Of one pass. Every method raises OutsideError and StoreUnavailable: nothing is deleted then."""
+    """One per pass. Every method raises OutsideError and StoreUnavailable: nothing is deleted then."""
 
     def __init__(self, store: Store, ec2: Ec2, kube: InquiryKube, clock: Clock) -> None:
         self._store, self._ec2, self._kube, self._clock = store, ec2, kube, clock

@@ -63,7 +63,8 @@ def attach_trunk(action: AttachTrunk, ports: Ports) -> AttachmentId:
 
 
 def _attachment(action: AttachTrunk, ports: Ports) -> AttachmentId | None:
-    """Of the trunk on the instance of the action. Raises NotFound where the trunk is not shown."""
+    """The trunk's attachment to the instance of the action; None: there is none. Raises NotFound where the trunk is not
+    shown."""
     found = _look(action.eni_id, ports)
     return found.attachment_id if found.instance_id == action.instance_id else None
 

@@ -34,8 +34,8 @@ def adopt_branches(
 ) -> Ledger:
     """Take over branch interfaces that the ledger does not know. One that a living pod has, by its annotation and the
     tag that EC2 shows, stays that pod's; any other begins to rest now, whatever state EC2 shows it in, for that may be
-    older than its association. A pod that such a stray was made for gets a generation of its own, so that its client
-    tokens meet no old interface."""
+    older than its association. A pod that such an interface was made for gets a generation of its own, so that its
+    client tokens meet no old interface."""
     interfaces = [i for i in interfaces if is_branch(i, trunk)]
     owners = _owners(interfaces, pods, ledger.branches.values())
     known = {branch.eni_id for branch in ledger.branches.values()}

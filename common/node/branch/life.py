@@ -17,7 +17,7 @@ RELEASED = (COOLING, DISASSOCIATED)
 BEING_MADE = (PLANNED, CREATING, CREATED, PERMITTED, ASSOCIATING, ASSOCIATED)
 """No pod has it yet."""
 STEPS = (PLANNED, CREATING, CREATED, PERMITTED, ASSOCIATING)
-"""Of these `making` starts the next step."""
+"""States whose next step `making` starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ NOT_BEGUN: dict[BranchState, BranchState] = {CREATING: PLANNED, ASSOCIATING: PER
 """After a first call that was not made, or that EC2 refused: it cannot have taken effect."""
 
 REFUSED_UNWANTED: dict[BranchState, BranchState | None] = {CREATING: None, ASSOCIATING: COOLING}
-"""After a call that was to tell whether the one before took effect, and was refused. Of an interface the refusal says
-that it is not there; of an association it does not: it is released as if it were there."""
+"""After a call that was to tell whether the one before took effect, and was refused. The refusal proves
+that an interface is not there, but not that an association is not: that one is released as if it were there."""
 
 
 DONE: dict[type, BranchState | None] = {step.action: step.done for step in (*WANTED.values(), *UNWANTED.values())}

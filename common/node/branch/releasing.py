@@ -76,7 +76,7 @@ def retire(state: NodeState, branch: Branch, become: BranchState | None) -> None
 
 
 def evidence_of(state: Planning, branch: Branch) -> Evidence:
-    """Of a branch that is to be taken away. Off its trunk it is in nobody's use any more."""
+    """Evidence about a branch that is to be taken away. Nobody uses a branch that has left its trunk."""
     assert branch.eni_id is not None
     off = branch.state is BranchState.DISASSOCIATED
     return Evidence(

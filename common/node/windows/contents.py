@@ -186,7 +186,7 @@ def held(pool: Pool) -> set[str]:
 
 
 def last_use(pool: Pool, key: Ipv4 | Prefix) -> LastUse:
-    """Of an address or prefix on record. Where nothing is known of it, it counts as found when it came."""
+    """The last use of an address or prefix on record. Where nothing is known, it counts as found when it came."""
     address = pool.addresses.get(Ipv4(key))
     came = address.since if address is not None else pool.prefixes.get(Prefix(key), 0.0)
     return pool.uses.get(key) or LastUse(found=True, at=came)

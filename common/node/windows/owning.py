@@ -86,7 +86,7 @@ def observe_annotations(state: Planning) -> None:
 
 
 def _owner(state: Planning, ip: Ipv4, pods: list[PodRequest]) -> PodRequest | None:
-    """Of pods that may have the address, in their order."""
+    """The owner among `pods` that may have the address, in their order; None where it is another's."""
     if pods[0].pod_ip == ip:
         return pods[0]
     on_record = {a.pod_uid: a.ip for a in pool_of(state).addresses.values() if a.state is AddressState.ASSIGNED}

@@ -94,7 +94,7 @@ def _mode(state: Planning, instance: InstanceFacts, limits: InstanceLimits, conf
 def _serve(state: Planning, mode: Mode, names: frozenset[Ipv4]) -> list[PodRequest]:
     """Give addresses to pods in the order in which they were scheduled; those left over."""
     has = {a.pod_uid for a in pool_of(state).addresses.values() if a.state is AddressState.ASSIGNED}
-    wishing = sorted(
+    unserved = sorted(
         (
             p
             for p in state.desired.pods.values()
@@ -102,10 +102,10 @@ def _serve(state: Planning, mode: Mode, names: frozenset[Ipv4]) -> list[PodReque
         ),
         key=lambda pod: (pod.scheduled_at, pod.uid),
     )
-    for position, pod in enumerate(wishing):
+    for position, pod in enumerate(unserved):
         address = mode.pick(pool_of(state), names)
         if address is None:
-            return wishing[position:]
+            return unserved[position:]
         put(state, owned(address, pod, state.now, annotated=False))
     return []
 

@@ -40,7 +40,7 @@ def give_back(state: Planning, eni_id: EniId, mode: Mode, slots: int, waiting: i
 
 
 def evidence_of(state: Planning, eni_id: EniId, key: Ipv4 | Prefix, had: AbstractSet[Ipv4]) -> Evidence:
-    """Of an address or prefix that is free on record. `had`: addresses of living pods."""
+    """Evidence about an address or prefix that is free on record. `had`: addresses of living pods."""
     pool = pool_of(state)
     use = last_use(pool, key)
     prefix = Prefix(key) if key in pool.prefixes else None

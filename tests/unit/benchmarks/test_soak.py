@@ -1,4 +1,4 @@
-"""What grows is told from what only moves."""
+"""What grows is distinguished from what only varies."""
 
 import pytest
 

@@ -26,7 +26,7 @@ def test_what_was_printed_between_two_times_on_the_screen_stays() -> None:
     assert up is None, "the lines above the new picture are erased"
 
 
-def test_who_holds_a_demo_is_told_where_the_logs_are_and_how_to_start_the_program() -> None:
+def test_a_held_demo_says_where_the_logs_are_and_how_to_start_the_program() -> None:
     lines = how_to_look({"VPC_RC_CLUSTER_NAME": "demo"}, ".venv/bin/vpc-rc", 5555, Path("/tmp/logs")).splitlines()
     assert "/tmp/logs" in lines[0]
     assert "export VPC_RC_CLUSTER_NAME=demo" in lines

@@ -46,7 +46,7 @@ def test_it_asks_for_exactly_what_the_manifests_grant(role: str) -> None:
 
 
 class ApiServer:
-    """Answers what it is told to."""
+    """Answers what it is given."""
 
     def __init__(self, answers: Mapping[str, tuple[int, str]]) -> None:
         self._answers = answers

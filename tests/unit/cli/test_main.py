@@ -109,7 +109,7 @@ def test_the_reference_of_settings_is_up_to_date() -> None:
     assert run("settings", "--markdown").stdout.strip() in written
 
 
-def test_an_unknown_setting_is_told_and_the_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_setting_is_reported_and_the_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VPC_RC_REDIS_ULR", "redis://redis:6379/0")
     result = run("settings")
     assert result.exit_code == 0

@@ -120,7 +120,7 @@ def test_json_has_numbers_and_booleans(redis: RedisServer, store: Store) -> None
     assert (found["complete"], found["alarms"]) == (True, [])
 
 
-def test_a_node_is_found_without_its_domain_and_told_whole(redis: RedisServer, store: Store) -> None:
+def test_a_node_is_found_without_its_domain_and_shown_in_full(redis: RedisServer, store: Store) -> None:
     text = run(redis, "ip-10-0-0-1").stdout
     for words in (NODE, "i-0123456789abcdef0 m5.large", "used 1, cooling 1, in the making 1, free 6", "shop/served",
                   "InsufficientFreeAddressesInSubnet, 3 times: The subnet has no free addresses."):  # fmt: skip

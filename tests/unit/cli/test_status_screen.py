@@ -74,7 +74,7 @@ def test_every_number_is_whole_at_every_width(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_node_can_be_told_from_the_others(width: int) -> None:
+def test_every_node_can_be_distinguished_from_the_others(width: int) -> None:
     rows = [line for line in shown(width) if "2022" in line]
     assert [row.split()[0].partition(".")[0] for row in rows] == [f"ip-10-0-{number}-17" for number in (1, 2, 3)]
 

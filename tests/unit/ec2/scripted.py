@@ -29,7 +29,7 @@ class Script:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Of the last call."""
+        """Parameters of the last call."""
         return self.calls[-1][1]
 
     def count(self) -> dict[str, int]:

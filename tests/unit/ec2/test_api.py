@@ -172,7 +172,7 @@ def test_a_parameter_that_ec2_refuses_of_a_prefix_is_a_full_subnet() -> None:
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["alive", "dying"])
-def test_an_instance_whose_interfaces_have_no_ids_is_told_as_not_whole(named: bool) -> None:
+def test_an_instance_whose_interfaces_have_no_ids_is_an_incomplete_answer(named: bool) -> None:
     item = {key: value for key, value in INTERFACE.items() if named or key != "NetworkInterfaceId"}
     raw = {"InstanceId": "i-1", "InstanceType": "m5.large", "State": {"Name": "running"}, "NetworkInterfaces": [item]}
     script = Script(DescribeInstances={"Reservations": [{"Instances": [raw]}]})
@@ -359,7 +359,7 @@ def test_associations_of_all_pages_are_listed() -> None:
     assert len(script.calls) == 2
 
 
-def test_addresses_and_prefixes_are_told_as_given() -> None:
+def test_addresses_and_prefixes_are_returned_as_ec2_gives_them() -> None:
     given = {
         "AssignedPrivateIpAddresses": [{"PrivateIpAddress": "10.0.0.7"}],
         "AssignedIpv4Prefixes": [{"Ipv4Prefix": "10.0.1.0/28"}],
@@ -385,7 +385,7 @@ def test_an_attribute_is_changed_alone() -> None:
 
 
 class Recorder:
-    """A gate that notes what it is told, and lets `passes` calls through."""
+    """A gate that notes what it hears, and lets `passes` calls through."""
 
     def __init__(self, passes: int = 100) -> None:
         self.entered: list[str] = []

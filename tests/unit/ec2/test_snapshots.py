@@ -1,4 +1,4 @@
-"""Snapshots of many instances: few calls, nothing of one instance told as another's, all or nothing."""
+"""Snapshots of many instances: few calls, nothing of one instance given as another's, all or nothing."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_interfaces_are_found_by_instance_or_by_trunk(trunk_tagged: bool, branch
         assert names == sorted([f"trunk-{one}", f"eni-0-{one}", f"eni-1-{one}"])
 
 
-def test_a_trunk_that_only_its_instance_shows_yet_is_told() -> None:
+def test_a_trunk_that_only_its_instance_shows_yet_is_reported() -> None:
     cloud = Cloud(1, 0)
     cloud.interfaces.clear()
     (snapshot,) = load_snapshots(cloud.script().ec2(), cloud.ids, KNOWN, 5.0).values()
@@ -103,7 +103,7 @@ def test_a_trunk_that_only_its_instance_shows_yet_is_told() -> None:
 
 
 @pytest.mark.parametrize("state", ["shutting-down", "terminated"])
-def test_a_terminating_instance_is_none_but_its_interfaces_are_told(state: str) -> None:
+def test_a_terminating_instance_is_none_but_its_interfaces_are_reported(state: str) -> None:
     cloud = Cloud(1, 1)
 
     def terminating(params: dict[str, Any]) -> dict[str, Any]:

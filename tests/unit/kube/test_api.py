@@ -330,7 +330,7 @@ def test_deletion_waits_for_the_finalizer_and_all_of_it_can_be_repeated(api: InP
         kube.delete_cninode(N1)
 
 
-def test_dropping_our_finalizer_keeps_others_and_spares_a_successor(api: InProcess, kube: Kube) -> None:
+def test_dropping_our_finalizer_keeps_others_and_leaves_a_successor_alone(api: InProcess, kube: Kube) -> None:
     metadata = {"name": "n1", "finalizers": ["example.com/theirs", CNINODE_FINALIZER]}
     uid = api.ok("POST", CNINODES, {"metadata": metadata, "spec": {}})["metadata"]["uid"]
     kube.drop_finalizer(N1, "another")

@@ -133,7 +133,7 @@ def test_a_long_name_still_makes_a_valid_event(api: InProcess, sink: EventSink) 
     assert len(event["metadata"]["name"]) <= 253
 
 
-def test_its_thread_writes_and_ends_when_told(api: InProcess, sink: EventSink) -> None:
+def test_its_thread_writes_and_ends_when_stopped(api: InProcess, sink: EventSink) -> None:
     sink.start()
     sink.emit(NODE)
     sink.emit(POD)

@@ -171,7 +171,7 @@ def in_a_ledger(sweeps: Sweeps) -> None:
 
 
 def named_by_a_pod(sweeps: Sweeps) -> None:
-    """Of a node of the instance, whose own ledger knows nothing of it."""
+    """By a pod on a node of the instance, whose ledger knows nothing of the interface."""
     save(sweeps, Ledger(node=NODE))
     sweeps.store.desired.write_node(NODE, NodeView(node=NodeFacts(name=NODE, uid="u", instance_id=INSTANCE)))
     entry = {"eniId": "eni-1", "ifAddress": "02:00", "privateIp": "10.0.0.5", "vlanId": 1}

@@ -120,7 +120,7 @@ def desired(
     config: ClusterConfig | None = None,
     complete: bool = True,
 ) -> Desired:
-    """What is wished of a living Linux node with a whole CNINode, unless told otherwise."""
+    """The desired state of a living Linux node with a whole CNINode, unless told otherwise."""
     return Desired(
         view=NodeView(
             node=None if gone else of or node(),
@@ -175,7 +175,7 @@ def trunk(state: TrunkState = TrunkState.READY, **fields: Any) -> Trunk:
 
 
 def branch(of: PodRequest | str, state: BranchState = BranchState.ASSIGNED, **fields: Any) -> Branch:
-    """A branch interface of a pod (or of a pod of that name that is not wished any more), as far as `state` goes."""
+    """A branch interface of a pod (or of a pod of that name that is not desired any more), as far as `state` goes."""
     whose = pod(of) if isinstance(of, str) else of
     ordinal, generation = fields.get("ordinal", 0), fields.pop("generation", 0)
     key = branch_key(whose.uid, ordinal, generation)

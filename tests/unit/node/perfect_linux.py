@@ -36,7 +36,7 @@ class Eni:
     eni_id: EniId
     is_trunk: bool = False
     instance: InstanceId = make.INSTANCE
-    """Of its tag."""
+    """The instance in its tag."""
     tags: dict[str, str] = field(default_factory=dict)
     groups: tuple[GroupId, ...] = (make.POD_GROUP,)
     on: tuple[EniId, VlanId, AssociationId] | None = None

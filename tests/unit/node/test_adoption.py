@@ -285,7 +285,7 @@ def test_the_vlan_of_one_that_nobody_names_is_read_from_its_tag() -> None:
     assert odd.vlan == 0
 
 
-def test_a_waiting_pod_whose_stray_was_found_gets_tokens_of_its_own() -> None:
+def test_a_waiting_pod_whose_leaked_branch_was_found_gets_new_tokens() -> None:
     after = adopted(ledger(), branch_interface("a"), pods=(pod("a"),))
     assert after.claims[PodUid("uid-a")].generation == int(NOW)
     assert after.claims[PodUid("uid-a")].annotated is False
@@ -301,7 +301,7 @@ def test_what_the_ledger_knows_and_what_is_no_branch_is_left_alone() -> None:
     assert adopted(of, branch_interface("a"), primary(), trunk_interface()) == of
 
 
-def test_what_our_own_call_with_unknown_outcome_may_have_made_is_not_taken_for_a_stray() -> None:
+def test_what_our_own_call_with_unknown_outcome_may_have_made_is_not_taken_for_leaked() -> None:
     begun = branch("a", BranchState.CREATING)
     assert adopted(ledger(begun), branch_interface(begun, status="available")).branches == ledger(begun).branches
     for other in (
@@ -318,7 +318,7 @@ def test_a_branch_of_another_subnet_has_no_cidr_of_the_nodes() -> None:
     assert (one.subnet_cidr, one.subnet_id) == ("", "subnet-2")
 
 
-def test_a_stray_shown_available_is_not_deleted_before_it_has_rested_and_been_asked_about() -> None:
+def test_an_unknown_branch_shown_available_is_not_deleted_before_it_has_rested_and_been_reviewed() -> None:
     """EC2 shows an interface `available` for some seconds after it was associated."""
     after = adopted(ledger(), branch_interface("a", status="available", type="interface"))
     assert kinds(planned(after, desired()).actions) == []

@@ -72,7 +72,7 @@ def test_intervals_double_up_to_the_longest_while_all_is_well() -> None:
     assert intervals == [120.0, 240.0, 480.0, 900.0, 900.0, 900.0]
 
 
-def test_a_stray_is_adopted_when_it_is_seen_again() -> None:
+def test_an_unknown_branch_is_adopted_when_it_is_seen_again() -> None:
     stray = branch_interface("stray")
     once = audited(due(), seen(stray))
     assert once.ledger.branches == {}
@@ -83,22 +83,22 @@ def test_a_stray_is_adopted_when_it_is_seen_again() -> None:
     assert twice.ledger.suspects == ()
 
 
-def test_a_stray_that_a_living_pods_annotation_names_becomes_that_pods() -> None:
+def test_an_unknown_branch_that_a_living_pods_annotation_names_becomes_that_pods() -> None:
     alive = pod("a", eni_annotation=names(branch("a")))
     one = audited(due(suspects=("eni-a-0",)), seen(branch_interface("a")), alive)
     assert [(b.pod_uid, b.state) for b in one.ledger.branches.values()] == [("uid-a", BranchState.ASSIGNED)]
 
 
-def test_a_stray_that_was_gone_at_the_second_look_is_forgotten() -> None:
+def test_an_unknown_branch_that_was_gone_at_the_second_look_is_forgotten() -> None:
     one = audited(due(suspects=("eni-stray-0",)), seen())
     assert (one.ledger.branches, one.ledger.suspects) == ({}, ())
 
 
-def test_what_is_not_ours_is_no_stray() -> None:
+def test_what_is_not_ours_is_not_adopted() -> None:
     assert audited(due(), seen(primary(), branch_interface("a", tags={}))).ledger.suspects == ()
 
 
-def test_what_our_own_call_with_unknown_outcome_made_is_no_stray() -> None:
+def test_what_our_own_call_with_unknown_outcome_made_is_not_adopted() -> None:
     begun = branch("a", BranchState.CREATING)
     one = audited(due(begun, suspects=("eni-a-0",)), seen(branch_interface("a", status="available")))
     assert one.ledger.branches.keys() == {begun.key}
@@ -123,7 +123,7 @@ def test_a_pod_that_lost_half_of_what_was_made_for_it_begins_anew(state: BranchS
     assert one.ledger.claims[pod("a").uid].generation == 1
 
 
-def test_a_living_pods_lost_interface_is_told_once_and_stays_on_record() -> None:
+def test_a_living_pods_lost_interface_is_reported_once_and_stays_on_record() -> None:
     alive = pod("a", eni_annotation=names(branch("a")))
     of = due(branch("a"), suspects=("eni-a-0",))
     one = audited(of, seen(), alive)
@@ -147,7 +147,7 @@ def test_what_is_not_missed(young: dict[str, Any], busy: list[str]) -> None:
     assert audited(of, seen(), busy=frozenset(busy)).ledger.suspects == ()
 
 
-def test_a_trunk_missed_twice_is_told_and_made_again() -> None:
+def test_a_trunk_missed_twice_is_reported_and_made_again() -> None:
     once = audited(due(), seen(trunk=False))
     assert once.ledger.trunk.state is TrunkState.READY
     one = audited(due(suspects=(TRUNK,)), seen(trunk=False))

@@ -29,7 +29,7 @@ OWNER = pod(
 
 
 def state_after_review(*, gone_since: float | None, node_ended: bool) -> tuple[BranchState, bool]:
-    """Of an interface that a living pod's annotation names, and whether its release has the API server's word."""
+    """The state of an interface that a living pod's annotation names, and whether the API server's word lets it go."""
     of = ledger(NAMED, gone_since=gone_since)
     action = act.Review(
         subject="review", nodes=(NodeName(NODE),), eni_ids=(NAMED.eni_id or TRUNK,), node_ended=node_ended

@@ -1,4 +1,4 @@
-"""Each pod's branch interfaces, from its wish to their deletion."""
+"""Each pod's branch interfaces, from its request to their deletion."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -64,7 +64,7 @@ def resolving(actions: Iterable[Any]) -> list[str]:
     return [a.pod.name for a in actions if isinstance(a, ResolvePod)]
 
 
-# A pod's wish
+# A pod's request
 
 
 def test_a_pods_groups_are_found_first() -> None:
@@ -178,7 +178,7 @@ def test_a_pod_that_fails_holds_nobody_until_it_is_tried_again() -> None:
     assert one.look_again == NOW + 30
 
 
-def test_a_pod_that_waits_behind_another_is_told_for_whom() -> None:
+def test_a_pod_that_waits_behind_another_has_an_event_that_names_it() -> None:
     of = ledger(branch("old"), claims=[claim("two"), claim("one")])
     pods = (pod("old", eni_annotation="[]"), pod("two", 2, scheduled_at=NOW - 2), pod("one"))
     two, behind = kept(of, *pods, options=options(limits(branches=2))).notices
@@ -199,7 +199,7 @@ def test_as_many_vlans_are_reserved_by_an_annotation_as_its_pod_asks_for() -> No
         assert free_vlans(planning(ledger(), desired(pod("a", asked, eni_annotation=named))), 1) == [asked + 1]
 
 
-def test_a_pod_without_a_free_vlan_is_told_so() -> None:
+def test_a_pod_without_a_free_vlan_has_an_event() -> None:
     named = names(*(branch("x", ordinal=n, vlan=VlanId(n + 1)) for n in range(120)))
     one = kept(ledger(claims=[claim("a")]), pod("old", 120, eni_annotation=named), pod("a"))
     assert (one.actions, reasons(one.notices)) == ([], ["NoFreeVlan"])
@@ -392,7 +392,7 @@ def test_a_pods_own_interface_does_not_pass_to_another_that_names_it_too() -> No
     assert one.actions == []
 
 
-def test_a_malformed_annotation_is_told_and_the_pod_left_alone() -> None:
+def test_a_malformed_annotation_is_reported_and_the_pod_left_alone() -> None:
     one = kept(ledger(), pod("a", eni_annotation="{"))
     assert (one.actions, reasons(one.notices)) == ([], ["PodAnnotationMalformed"] * 2)
     assert kept(one.ledger, pod("a", eni_annotation="{")).notices == []
@@ -411,7 +411,7 @@ def test_a_pod_whose_annotation_is_gone_and_that_has_nothing_is_served_anew() ->
     (action,) = kept(of, pod("a"), now=NOW + 1).actions
     assert isinstance(action, ResolvePod)
     assert kept(of, pod("a"), now=NOW + 1).ledger.claims[pod("a").uid].generation == 1
-    old = ledger(claims=[claim("a", annotated=True)])  # Of a version that knew no time.
+    old = ledger(claims=[claim("a", annotated=True)])  # Written by a version without that time.
     assert kinds(kept(old, pod("a")).actions) == ["ResolvePod"]
 
 

@@ -1,4 +1,5 @@
-"""What a failed action means: undone or asked again, told or not, and nothing that a pod has taken from it."""
+"""What a failed action means: undone or asked again, with or without an event, and nothing that a pod has taken from
+it."""
 
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_errors_that_say_nothing_about_the_step_undo_nothing(
 
 @pytest.mark.parametrize(("state", "action"), STEPS)
 @pytest.mark.parametrize("error", FINAL)
-def test_a_step_that_failed_undoes_what_came_before_and_the_pod_is_told(
+def test_a_step_that_failed_undoes_what_came_before_and_the_pod_is_reported(
     state: BranchState, action: act.Action, error: type[OutsideError]
 ) -> None:
     result = failed(wants(state), action, error)
@@ -205,7 +206,7 @@ def test_a_pod_that_went_before_it_was_annotated_is_no_failure_to_tell() -> None
     ("annotation", "reason"),
     [(POD_ENI, "BranchENIAnnotationFailed"), (PRIVATE_IPV4, "ResourceAllocationFailed")],
 )
-def test_an_annotation_that_is_refused_is_told_and_tried_again(annotation: str, reason: str) -> None:
+def test_an_annotation_that_is_refused_is_reported_and_tried_again(annotation: str, reason: str) -> None:
     action = act.Annotate(
         subject="annotate/uid-a", pod_uid=UID, namespace="default", name="a", annotation=annotation, value="x"
     )
@@ -216,7 +217,7 @@ def test_an_annotation_that_is_refused_is_told_and_tried_again(annotation: str, 
 
 
 @pytest.mark.parametrize(("error", "told"), [(errors.Denied, ["BranchAllocationFailed"]), (errors.Unsure, [])])
-def test_groups_that_cannot_be_read_are_told(error: Any, told: list[str]) -> None:
+def test_groups_that_cannot_be_read_are_reported(error: Any, told: list[str]) -> None:
     result = failed(ledger(), RESOLVE, error)
     assert reasons(result.notices) == told
     assert result.ledger.backoffs["claim/uid-a"].attempts == 1
@@ -295,7 +296,7 @@ def test_an_undoing_goes_on_until_it_is_done(error: Any) -> None:
         ("OperationNotPermitted", ["OperationNotPermitted", "accounts on a list"]),
     ],
 )
-def test_an_account_that_may_not_trunk_is_told_exactly_that(code: str, words: list[str]) -> None:
+def test_an_account_that_may_not_trunk_has_an_event_that_says_exactly_that(code: str, words: list[str]) -> None:
     result = failed(ledger(trunk=trunk(TrunkState.CREATING)), CREATE_TRUNK, errors.Denied(code))
     assert all(word in result.notices[0].message for word in words)
 
@@ -319,7 +320,7 @@ def test_an_account_that_may_not_trunk_is_told_exactly_that(code: str, words: li
         (act.SetTrunkGroups(subject="trunk", eni_id=TRUNK, groups=()), "TrunkGroupsNotChanged"),
     ],
 )
-def test_what_people_must_know_is_told(action: act.Action, reason: str) -> None:
+def test_what_people_must_know_is_reported(action: act.Action, reason: str) -> None:
     assert reasons(failed(ledger(), action, errors.Denied).notices) == [reason]
     assert failed(ledger(), action, errors.Throttled).notices == ()
     assert failed(ledger(), action, errors.Denied).ledger.backoffs[action.subject].attempts == 1

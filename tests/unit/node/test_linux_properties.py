@@ -1,4 +1,4 @@
-"""From any state, with and without faults on the way, a Linux node comes to what is wished and stays there."""
+"""From any state, with and without faults on the way, a Linux node comes to what is desired and stays there."""
 
 from random import Random
 
@@ -45,7 +45,7 @@ def life(world: LinuxWorld, ledger: Ledger, seed: int, chance: float = 0.0) -> L
 
 
 def settles(one: Life) -> None:
-    """Faults have stopped: everything is as wished, and nothing more is done than to look."""
+    """Faults have stopped: everything is as desired, and nothing more is done than to look."""
     world = one.world
     assert isinstance(world, LinuxWorld)
     one.run(world.now + SETTLED)
@@ -85,7 +85,7 @@ def perturb(world: LinuxWorld, rng: Random) -> None:
 
 @few
 @given(situations(), st.integers(0, 2**16))
-def test_from_any_state_a_node_comes_to_what_is_wished(situation: tuple[LinuxWorld, Ledger], seed: int) -> None:
+def test_from_any_state_a_node_comes_to_what_is_desired(situation: tuple[LinuxWorld, Ledger], seed: int) -> None:
     world, ledger = situation
     one = life(world, ledger, seed)
     settles(one)

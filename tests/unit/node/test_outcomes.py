@@ -205,14 +205,14 @@ def resolution(**fields: Any) -> Resolution:
     return Resolution(**{"groups": (POD_GROUP,), "matched": True, "subnet": SUBNET, **fields})
 
 
-def test_found_groups_are_recorded_and_told() -> None:
+def test_found_groups_are_recorded_and_reported() -> None:
     result = done(ledger(), RESOLVE, resolution())
     assert result.ledger.claims[UID] == claim("a")
     assert reasons(result.notices) == ["SecurityGroupRequested"]
     assert str(POD_GROUP) in result.notices[0].message
 
 
-def test_the_same_groups_found_again_are_not_told_again_and_others_are() -> None:
+def test_the_same_groups_found_again_are_not_reported_again_and_others_are() -> None:
     of = ledger(claims=[claim("a", resolved_at=0.0, generation=2)])
     again = done(of, RESOLVE, resolution())
     assert (again.notices, again.ledger.claims[UID].generation) == ((), 2)
@@ -224,7 +224,7 @@ def test_a_pod_that_no_policy_matches_is_warned() -> None:
     assert (notice.reason, notice.severity) == ("SecurityGroupRequested", "Warning")
 
 
-def test_where_nothing_can_be_made_the_pod_is_told_why_and_it_is_looked_at_again() -> None:
+def test_where_nothing_can_be_made_the_pods_event_says_why_and_it_is_looked_at_again() -> None:
     result = done(ledger(), RESOLVE, resolution(problem="no ENIConfig"))
     assert result.ledger.claims[UID] == Claim(pod_uid=UID, namespace="default", name="a")
     assert result.ledger.backoffs["claim/uid-a"].not_before == NOW + 10
@@ -234,7 +234,7 @@ def test_where_nothing_can_be_made_the_pod_is_told_why_and_it_is_looked_at_again
 # Annotations
 
 
-def test_an_annotated_pod_is_told_what_it_has() -> None:
+def test_an_annotated_pods_event_says_what_it_has() -> None:
     result = done(ledger(branch("a"), claims=[claim("a")]), annotate(), "[]")
     assert result.ledger.claims[UID].annotated
     assert reasons(result.notices) == ["ResourceAllocated"]

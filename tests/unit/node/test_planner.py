@@ -1,4 +1,4 @@
-"""The planner as a whole: who is attended, what is told, and that looking again changes nothing."""
+"""The planner as a whole: who is served, which events there are, and that looking again changes nothing."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ def test_a_disabled_controller_serves_nobody() -> None:
         pytest.param(60.0, 60.0, [], id="no change"),
     ],
 )
-def test_a_changed_cool_down_is_told(before: float | None, now: float, told: list[str]) -> None:
+def test_a_changed_cool_down_is_reported(before: float | None, now: float, told: list[str]) -> None:
     done = planned(ledger(cooldown_seen=before), desired(config=ClusterConfig(cooldown=now)))
     assert [n.message.rsplit(" ", 1)[-1] for n in done.notices] == told
     assert set(reasons(done.notices)) <= {"BranchENICoolDownPeriodUpdated"}
@@ -105,7 +105,7 @@ def test_a_changed_cool_down_is_told(before: float | None, now: float, told: lis
         ),
     ],
 )
-def test_pods_on_a_node_that_cannot_serve_are_told_why_once(of: Ledger, opts: Any, words: str) -> None:
+def test_pods_on_a_node_that_cannot_serve_get_one_event_that_says_why(of: Ledger, opts: Any, words: str) -> None:
     done = planned(of, desired(pod("a")), opts=opts)
     waiting = [n for n in done.notices if n.reason == "WaitingForNode"]
     assert len(waiting) == 1
@@ -113,7 +113,7 @@ def test_pods_on_a_node_that_cannot_serve_are_told_why_once(of: Ledger, opts: An
     assert "WaitingForNode" not in reasons(planned(left(done), desired(pod("a")), opts=opts).notices)
 
 
-def test_pods_that_ask_for_nothing_or_have_it_are_not_told() -> None:
+def test_pods_that_ask_for_nothing_or_have_it_are_not_reported() -> None:
     pods = [pod("a", 0), pod("b", finished=True), pod("c", eni_annotation="[]")]
     assert "WaitingForNode" not in reasons(planned(ledger(), desired(*pods), opts=options(limits(branches=0))).notices)
 

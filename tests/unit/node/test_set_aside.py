@@ -8,7 +8,7 @@ from common.node.set_aside import set_aside
 from tests.unit.node.builders import NODE, NOW, POD_GROUPS_SPEC, branch, desired, kinds, ledger, planned
 
 
-def test_the_node_is_adopted_anew_and_people_are_told_once_what_they_were_told() -> None:
+def test_the_node_is_adopted_anew_and_its_events_are_not_repeated() -> None:
     of = ledger(branch("a"), gone_since=NOW - 5)
     fresh, notice = set_aside(of, NODE, "KeyError('x')", NOW)
     assert (fresh.instance, fresh.branches, fresh.claims, fresh.pool) == (None, {}, {}, None)

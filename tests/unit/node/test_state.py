@@ -1,4 +1,4 @@
-"""A plan in the making: what may start, and what is told once."""
+"""A plan in the making: what may start, and which events come once."""
 
 import msgspec
 import pytest
@@ -52,7 +52,7 @@ def test_the_earliest_moment_counts(one: Planning) -> None:
     assert one.look_again == 10.0
 
 
-def test_a_node_is_told_something_again_only_when_it_changed(one: Planning) -> None:
+def test_a_nodes_event_is_emitted_again_only_when_it_changed(one: Planning) -> None:
     for message in ("x", "x", "y", "x"):
         one.emit_node_once("key", EventReason.UNSUPPORTED, message)
     assert [n.message for n in one.notices] == ["x", "y", "x"]
@@ -61,7 +61,7 @@ def test_a_node_is_told_something_again_only_when_it_changed(one: Planning) -> N
     assert len(one.notices) == 4
 
 
-def test_a_pod_is_told_why_it_waits_once_for_each_reason(one: Planning) -> None:
+def test_a_pods_event_says_why_it_waits_once_for_each_reason(one: Planning) -> None:
     for reason in (FULL, FULL, BROKEN):
         one.emit_pod_once(pod("a"), reason, f"at {len(one.notices)}")
     one.emit_pod_once(pod("b"), FULL, "")

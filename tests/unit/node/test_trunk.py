@@ -91,7 +91,7 @@ def test_an_attachment_that_was_begun_before_is_looked_for_first() -> None:
         assert one.ledger.trunk.state is TrunkState.ATTACHING
 
 
-def test_without_a_free_device_index_people_are_told_once_and_it_is_looked_at_again() -> None:
+def test_without_a_free_device_index_there_is_one_event_and_it_is_looked_at_again() -> None:
     one = kept(ledger(trunk=trunk(TrunkState.ABSENT, eni_id=None, device_index=None)))[1]
     assert one.actions == []
     assert reasons(one.notices) == ["NodeTrunkFailedInit", "NoFreeDeviceIndex"]
@@ -111,7 +111,7 @@ def test_looks_for_a_free_device_index_grow_apart_and_are_never_rare() -> None:
     assert waits[0] < waits[-1] <= 25
 
 
-def test_once_an_index_was_found_the_next_lack_is_told_and_looked_at_soon_again() -> None:
+def test_once_an_index_was_found_the_next_lack_is_reported_and_looked_at_soon_again() -> None:
     lacking = kept(ledger(trunk=trunk(TrunkState.ABSENT, eni_id=None, device_index=None)))[1].ledger
     found = kept(msgspec.structs.replace(lacking, trunk=NONE_YET, snapshot_after=None))[1]
     assert kinds(found.actions) == ["CreateTrunk"]
@@ -145,7 +145,7 @@ def test_a_failed_step_waits_for_its_time() -> None:
         (options(limits("c5.large")), "is not supported yet"),
     ],
 )
-def test_a_type_without_trunk_support_or_unknown_is_told_once(opts: Any, words: str) -> None:
+def test_a_type_without_trunk_support_or_unknown_is_reported_once(opts: Any, words: str) -> None:
     ready, one = kept(ledger(trunk=NONE_YET), options=opts)
     assert (ready, one.actions, branch_limit(one)) == (False, [], 0)
     assert reasons(one.notices) == ["Unsupported"]
@@ -178,7 +178,7 @@ def test_a_trunk_in_use_with_the_right_capacity_needs_nothing() -> None:
     assert (ready, one.actions, one.notices) == (True, [], [])
 
 
-def test_that_it_is_ready_is_told_once_for_each_node_object() -> None:
+def test_that_it_is_ready_is_reported_once_for_each_node_object() -> None:
     one = kept(ledger(emitted={}))[1]
     assert reasons(one.notices) == ["NodeTrunkInitiated"]
     assert kept(one.ledger)[1].notices == []
@@ -200,7 +200,7 @@ def test_custom_networking_decides_subnet_and_groups(config: EniConfigFacts, gro
 @pytest.mark.parametrize(
     "config", [None, EniConfigFacts(name="another", subnet=SubnetId("subnet-2"))], ids=["none", "another's"]
 )
-def test_an_eni_config_that_is_not_there_is_told_and_waited_for(config: EniConfigFacts | None) -> None:
+def test_an_eni_config_that_is_not_there_is_reported_and_waited_for(config: EniConfigFacts | None) -> None:
     one = kept(ledger(trunk=NONE_YET), NAMED, eni_config=config)[1]
     assert one.actions == []
     assert reasons(one.notices) == ["EniConfigNameNotFound"]
@@ -208,7 +208,7 @@ def test_an_eni_config_that_is_not_there_is_told_and_waited_for(config: EniConfi
     assert kinds(kept(one.ledger, NAMED, eni_config=CONFIG)[1].actions) == ["CreateTrunk"]
 
 
-def test_a_feature_that_names_no_eni_config_is_told() -> None:
+def test_a_feature_that_names_no_eni_config_is_reported() -> None:
     spec = CniNodeSpec(features=(*POD_GROUPS_SPEC.features, Feature(name="CustomNetworking")))
     one = kept(ledger(trunk=NONE_YET, cninode_spec=spec))[1]
     assert one.actions == []
@@ -224,13 +224,13 @@ def test_changed_groups_of_the_eni_config_reach_the_trunk() -> None:
     assert (action.eni_id, action.groups) == (TRUNK, CONFIG.groups)
 
 
-def test_a_changed_subnet_is_told_and_the_trunk_stays() -> None:
+def test_a_changed_subnet_is_reported_and_the_trunk_stays() -> None:
     ready, one = kept(ledger(), NAMED, eni_config=CONFIG)
     assert (ready, one.actions) == (True, [])
     assert reasons(one.notices) == ["TrunkSubnetDiffers"]
 
 
-def test_bad_tags_are_told_and_good_ones_written() -> None:
+def test_bad_tags_are_reported_and_good_ones_written() -> None:
     spec = CniNodeSpec(tags={"team": "a", "aws:x": "y"})
     one = kept(ledger(trunk=NONE_YET, cninode_spec=spec))[1]
     (action,) = one.actions

@@ -128,7 +128,7 @@ def test_an_inspection_settles_the_record() -> None:
     assert not got.suspect
 
 
-def test_a_living_pods_lost_address_is_told_once_after_two_looks_and_stays_on_record() -> None:
+def test_a_living_pods_lost_address_is_reported_once_after_two_looks_and_stays_on_record() -> None:
     first = done(pool(addresses={A: OWNED}), INSPECT, primary())
     assert first.notices == ()
     again = msgspec.structs.replace(INSPECT, began=INSPECT.began + SECOND_LOOK_SECONDS)
@@ -156,7 +156,7 @@ def test_an_ended_pods_address_that_is_not_the_nodes_any_more_goes_to_nobody(
     assert SecondaryMode().pick(rested(got, NOW + 100.0), frozenset()) is None
 
 
-def test_a_pods_annotation_is_recorded_and_told() -> None:
+def test_a_pods_annotation_is_recorded_and_reported() -> None:
     result = done(pool(addresses={A: OWNED}), ANNOTATE, f"{A}/19")
     assert result.ledger.pool is not None
     assert result.ledger.pool.addresses[A].annotated
@@ -274,7 +274,7 @@ def test_what_ec2_says_is_not_there_is_given_to_nobody_until_a_look_shows_it(err
         ("InsufficientFreeAddressesInSubnet", "AddressAssignmentFailed"),
     ],
 )
-def test_a_node_that_gets_no_addresses_is_told(code: str, reason: str) -> None:
+def test_a_node_that_gets_no_addresses_is_reported(code: str, reason: str) -> None:
     result = failed(pool(assigning=1), ASSIGN_PREFIX, errors.SubnetExhausted(code))
     assert reasons(result.notices) == [reason]
 

@@ -106,7 +106,7 @@ def test_capacity_by_mode(config: ClusterConfig, nitro: bool, amount: int) -> No
     assert (advertised.resource, advertised.amount) == (PRIVATE_IPV4, amount)
 
 
-def test_a_node_that_is_not_nitro_is_told_that_it_has_no_prefixes() -> None:
+def test_a_node_that_is_not_nitro_has_an_event_that_it_has_no_prefixes() -> None:
     assert reasons(kept(pool(*warm(A, B, C)), config=PREFIX_MODE, nitro=False).notices) == ["Unsupported"]
 
 
@@ -137,7 +137,7 @@ def test_an_address_out_of_a_prefix_is_written_as_a_host_address() -> None:
     assert [a.value for a in done.actions if isinstance(a, act.Annotate)] == ["10.0.4.0/32"]
 
 
-def test_pods_are_served_in_the_order_of_scheduling_and_the_others_told_why_they_wait() -> None:
+def test_pods_are_served_in_the_order_of_scheduling_and_events_say_why_the_others_wait() -> None:
     done = kept(pool(*warm(A)), windows_pod("late"), windows_pod("first", scheduled_at=NOW - 9))
     assert [a.pod_uid for a in done.actions if isinstance(a, act.Annotate)] == ["uid-first"]
     assert "AssignAddresses" in kinds(done.actions)
@@ -159,7 +159,7 @@ def test_a_living_pods_annotation_decides_whose_an_address_is() -> None:
         assert (address.state, address.pod_uid, address.annotated) == (AddressState.ASSIGNED, "uid-a", True)
 
 
-def test_an_annotation_that_cannot_be_read_is_told_to_node_and_pod() -> None:
+def test_an_annotation_that_cannot_be_read_has_events_at_node_and_pod() -> None:
     first = kept(pool(*warm(A, B, C)), windows_pod(ip_annotation="x"))
     assert reasons(first.notices) == ["PodAnnotationMalformed"] * 2
     assert {getattr(n, "name", "") for n in first.notices} == {"", windows_pod().name}
@@ -505,7 +505,7 @@ def test_no_doubt_is_settled_while_a_call_is_under_way(busy: str) -> None:
     assert kept(pool(suspect=True), busy=[busy]).actions == ()
 
 
-def test_a_failed_assignment_waits_and_pods_are_told_why() -> None:
+def test_a_failed_assignment_waits_and_pods_events_say_why() -> None:
     backoffs = {"pool": Backoff(not_before=NOW + 60, code="InsufficientFreeAddressesInSubnet")}
     done = kept(pool(), windows_pod(), record={"backoffs": backoffs})
     assert done.actions == ()
@@ -589,7 +589,7 @@ def test_audits_come_at_growing_intervals_and_only_look() -> None:
     assert (looked.actions, left(looked).audit_interval) == ((), 120.0)
 
 
-def test_an_unknown_type_is_told() -> None:
+def test_an_unknown_type_is_reported() -> None:
     wished = desired(windows_pod(), of=node(os="windows"), config=IPAM)
     done = planned(of_windows(pool()), wished, opts=options(limits("c5.large")))
     assert "Unsupported" in reasons(done.notices)

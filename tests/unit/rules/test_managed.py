@@ -113,7 +113,7 @@ def test_whose_an_interface_is_is_not_for_a_cninode_to_say(key: str) -> None:
     ("key", "value"),
     [("", "x"), ("k" * 129, "x"), ("k", "v" * 257), ("aws:thing", "x"), ("AWS:thing", "x")],
 )
-def test_a_tag_that_ec2_refuses_is_left_out_and_told(key: str, value: str) -> None:
+def test_a_tag_that_ec2_refuses_is_left_out_and_reported(key: str, value: str) -> None:
     good, bad = interface_tags(CniNodeSpec(tags={key: value, "team": "a"}))
     assert good == {"team": "a"}
     assert len(bad) == 1

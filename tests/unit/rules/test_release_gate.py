@@ -24,7 +24,7 @@ TAKES_AWAY = {
 
 
 def evidence(**fields: Any) -> Evidence:
-    """Of an interface found in EC2 whose owner ended: everything that is asked for is there."""
+    """All that is asked for, about an interface found in EC2 whose owner ended."""
     whole = {
         "eni_id": ENI,
         "complete": True,

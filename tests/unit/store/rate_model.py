@@ -88,7 +88,7 @@ class Result:
 
     @property
     def share(self) -> float:
-        """Of our calls, refused."""
+        """Share of our calls that were refused."""
         return self.throttled / len(self.calls)
 
     def admitted(self, action: str, since: float, until: float) -> int:

@@ -248,7 +248,7 @@ def explore(model: Model) -> tuple[int, list[World], list[str]]:
     return len(seen), quiet, wrong
 
 
-def test_without_faults_every_wish_is_read_without_help_of_the_ticker() -> None:
+def test_without_faults_every_change_is_read_without_help_of_the_ticker() -> None:
     states, quiet, wrong = explore(Model(changes=3, faults=0))
     assert states > 100
     assert quiet
@@ -258,7 +258,7 @@ def test_without_faults_every_wish_is_read_without_help_of_the_ticker() -> None:
 
 
 @pytest.mark.parametrize(("changes", "faults"), [(2, 1), (1, 2)])
-def test_with_faults_the_ticker_finds_every_wish_and_no_second_message_waits(changes: int, faults: int) -> None:
+def test_with_faults_the_ticker_finds_every_change_and_no_second_message_waits(changes: int, faults: int) -> None:
     """Crashes of watcher and workers at any step, lost answers, publishing and marking repeated, messages lost and
     redelivered, locks expired, the ticker at any moment."""
     model = Model(changes=changes, faults=faults)
@@ -272,7 +272,7 @@ def test_with_faults_the_ticker_finds_every_wish_and_no_second_message_waits(cha
 
 
 @pytest.mark.parametrize("changes", [2, 3])
-def test_clearing_the_mark_after_reading_would_lose_wishes(changes: int) -> None:
+def test_clearing_the_mark_after_reading_would_lose_changes(changes: int) -> None:
     """That the search finds what it looks for."""
     _, quiet, _ = explore(Model(changes=changes, faults=0, clear_first=False))
     assert any(world.planned != world.written for world in quiet)

@@ -249,7 +249,7 @@ def waits(outages: Outages, node: NodeName, now: float) -> bool:
     return bool(outages.waits_for([OTHER, SCOPE], node, now))
 
 
-def test_whoever_waits_is_told_when_it_is_his_to_ask(outages: Outages) -> None:
+def test_a_waiting_caller_learns_when_it_may_ask(outages: Outages) -> None:
     confirmed(outages)
     one = only(outages)
     other = N2 if one.asker == N1 else N1

@@ -91,7 +91,7 @@ def test_newcomers_do_not_take_what_those_before_them_wait_for(store: Store, clo
     assert [ask(store, who).granted for who in before] == [True, True, True, True, False]
 
 
-def test_whoever_waits_is_told_when_his_call_comes(store: Store) -> None:
+def test_a_waiting_caller_learns_when_its_call_comes(store: Store) -> None:
     use_up(store)
     waits = [ask(store, f"branch/{number}").wait for number in range(9)]
     refill = store.limiter.believed()[ACTION].refill
@@ -109,7 +109,7 @@ def test_how_long_somebody_waited_is_known_at_the_end(store: Store, clock: Virtu
     assert [ask(store, who).waited for who in ("first", "second", "new")] == [pytest.approx(2.5), pytest.approx(2.5), 0]
 
 
-def test_nobody_is_told_to_stay_away_for_long_since_limits_may_be_raised(store: Store) -> None:
+def test_no_wait_is_long_since_limits_may_be_raised(store: Store) -> None:
     use_up(store)
     assert max(ask(store, f"branch/{number}").wait for number in range(1000)) <= 60
 
@@ -157,7 +157,7 @@ def test_the_dead_are_waited_for_ten_seconds_and_forgotten(clock: VirtualTime) -
     assert redis.hlen(keys.places(keys.prefix("c"))) == 0
 
 
-def test_what_is_left_of_a_burst_is_told(store: Store, clock: VirtualTime) -> None:
+def test_what_is_left_of_a_burst_is_reported(store: Store, clock: VirtualTime) -> None:
     assert store.limiter.left(ACTION) == 1.0
     for number in range(50):
         ask(store, f"branch/{number}")

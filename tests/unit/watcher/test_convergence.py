@@ -125,7 +125,7 @@ def versions(uid: str) -> list[tuple[str, bytes]]:
     order=st.permutations([uid for uid in map(str, range(6)) for _ in range(4)]),
     rewinds=st.lists(st.tuples(st.integers(0, 23), st.integers(1, 3)), max_size=6),
 )
-def test_any_interleaving_with_parts_told_again_ends_the_same(order: list[str], rewinds: list[tuple[int, int]]) -> None:
+def test_any_interleaving_with_repeated_parts_ends_the_same(order: list[str], rewinds: list[tuple[int, int]]) -> None:
     """A watch begun again at an older version tells an object's last steps again, always up to the newest."""
     cache = ClusterCache(clock=VirtualClock())
     cache.lead(True)

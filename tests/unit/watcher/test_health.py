@@ -1,4 +1,4 @@
-"""What probes are told."""
+"""What probes are answered."""
 
 import urllib.error
 import urllib.request
@@ -36,7 +36,7 @@ def test_all_is_well(server: Server) -> None:
     assert get(server, "/other")[0] == 404
 
 
-def test_each_problem_is_told_where_it_belongs(server: Server) -> None:
+def test_each_problem_is_shown_where_it_belongs(server: Server) -> None:
     PROBLEMS["ready"] = "lists are not complete"
     assert get(server, "/readyz") == (503, "lists are not complete\n")
     assert get(server, "/healthz")[0] == 200

@@ -23,7 +23,8 @@ TURN_SECONDS = 0.1
 LOOK_AGAIN_SECONDS = 5.0
 """After which every node wants another look: five times what the workers can do."""
 WAIT_SECONDS = 3.0
-"""Of a new pod for the run on its node: messages that may stand before it, and the run that has just begun there."""
+"""A new pod's wait for the run on its node: messages that may stand before it, and the run that has just begun
+there."""
 
 
 @dataclass

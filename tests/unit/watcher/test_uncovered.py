@@ -53,7 +53,7 @@ def found(watch: Watch) -> list[PodNotice]:
     return [notice for notice in watch.notices if isinstance(notice, PodNotice)]
 
 
-def test_a_pod_that_slipped_past_the_webhook_is_told_once_and_counted(watch: Watch) -> None:
+def test_a_pod_that_slipped_past_the_webhook_is_reported_once_and_counted(watch: Watch) -> None:
     watch.api.ok("POST", POLICIES, policy())
     watch.clock.sleep(5)
     uid = watch.api.ok("POST", PODS, bare())["metadata"]["uid"]
@@ -162,7 +162,7 @@ def test_policies_count_for_pods_made_after_them(age: float, names: tuple[str, .
     assert uncovered_by(policies, {}, {}, 100.0 + age) == names
 
 
-def test_a_pod_may_be_told_before_the_policy_that_was_there_first(watch: Watch) -> None:
+def test_a_pod_may_be_seen_before_the_policy_that_was_there_first(watch: Watch) -> None:
     watch.api.ok("POST", POLICIES, policy())
     watch.clock.sleep(5)
     watch.api.before = lambda _m, path, _q: Response(500, b"") if "securitygrouppolicies" in path else None

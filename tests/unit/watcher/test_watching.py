@@ -222,7 +222,7 @@ def test_the_config_map_is_written_and_wakes_every_node(watch: Watch) -> None:
     assert watch.desired(N1).config == ClusterConfig()
 
 
-def test_values_that_cannot_be_used_are_told_once(watch: Watch) -> None:
+def test_values_that_cannot_be_used_are_reported_once(watch: Watch) -> None:
     watch.api.ok("POST", CONFIG_MAPS, config_map(branch_eni_cooldown="90"))
     watch.settle()
     watch.api.ok("PATCH", f"{CONFIG_MAPS}/amazon-vpc-cni", {"data": {"branch-eni-cooldown": "soon"}}, MERGE)

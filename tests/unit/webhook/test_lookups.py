@@ -81,7 +81,7 @@ def test_a_genuine_question_does_not_wait_behind_invented_ones(
     asyncio.run(scenario())
 
 
-def test_what_does_not_exist_is_told_so_under_a_flood(asks: LookUps) -> None:
+def test_what_does_not_exist_is_answered_so_under_a_flood(asks: LookUps) -> None:
     async def scenario() -> None:
         await flood(asks, lambda _: "attacker")
         assert isinstance(await asks.ask("shop", "absent"), NoSuchAccount)
@@ -127,7 +127,7 @@ def test_an_api_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytes
     asks.close()
 
 
-def test_what_goes_wrong_is_told_in_its_own_words(asks: LookUps) -> None:
+def test_what_goes_wrong_is_reported_in_its_own_words(asks: LookUps) -> None:
     found = asyncio.run(asks.ask("shop", "unsure"))
     assert isinstance(found, Unreadable)
     assert "too late" in found.why

@@ -105,7 +105,7 @@ def named(name: str, namespace: str = "kube-system", **more: Any) -> dict[str, A
     return {"metadata": {"name": name, "namespace": namespace, "uid": f"u-{name}", **more.pop("metadata", {})}, **more}
 
 
-def test_before_anything_was_read_nothing_is_told(stand: Stand) -> None:
+def test_before_anything_was_read_nothing_is_reported(stand: Stand) -> None:
     assert stand.missing() == 4
     assert stand.why() == "it has not been read yet"
     assert isinstance(stand.view.windows_ipam(), Unreadable)
@@ -153,7 +153,7 @@ def test_a_crd_that_seems_gone_for_a_moment_leaves_its_policies_in_force(stand: 
     assert isinstance(stand.view.policies("shop"), NoSuchKind)
 
 
-def test_policies_that_may_not_be_read_are_told_in_the_api_servers_words(stand: Stand) -> None:
+def test_policies_that_may_not_be_read_are_reported_in_the_api_servers_words(stand: Stand) -> None:
     stand.api.failing[POLICIES.path] = FORBIDDEN
     assert stand.read() <= LONGEST_WAIT_SECONDS
     assert "securitygrouppolicies is forbidden for alice" in stand.why()

@@ -62,7 +62,7 @@ class Joining:
 
 
 def waits(joining: Joining, times: list[float]) -> list[float]:
-    """Nodes begin at these times and ask every POLL_SECONDS; how long each waits to be told."""
+    """Nodes begin at these times and ask every POLL_SECONDS; how long each waits for the answer."""
     start, told, due = joining.clock.time, {}, sorted((at, number) for number, at in enumerate(times))
     begun: dict[int, float] = {}
     while due:
@@ -94,13 +94,13 @@ def test_a_thousand_nodes_at_once_cost_a_few_looks() -> None:
     assert joining.calls <= 1000 / 50
 
 
-def test_a_node_alone_is_told_as_soon_as_it_can_see_it() -> None:
+def test_a_node_alone_gets_the_answer_as_soon_as_ec2_shows_it() -> None:
     joining = Joining()
     (waited,) = waits(joining, [0.0])
     assert waited <= ATTACHING_SECONDS + 2 * POLL_SECONDS
 
 
-def test_what_a_look_showed_is_told_once() -> None:
+def test_what_a_look_showed_is_given_once() -> None:
     joining = Joining()
     joining.begin(1)
     assert joining.ask(1) == Done(value=False)

@@ -18,7 +18,7 @@ from workers import celery_logging
         (KeyError("node"), True),
     ],
 )
-def test_a_broker_that_is_away_is_told_without_trace(
+def test_a_broker_that_is_away_is_logged_without_a_traceback(
     error: Exception, traced: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     celery_logging.lower_levels()

@@ -1,4 +1,4 @@
-"""Runs learn that their nodes became dirty: told at once, and seen by looking where the hint was lost."""
+"""Runs learn that their nodes became dirty: by a hint at once, and by looking where the hint was lost."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Actions that are known to fail for all are not started; what others learn by an outcome is told to them."""
+"""Actions that are known to fail for all are not started; what others learn by an outcome reaches them."""
 
 from collections.abc import Iterable
 

@@ -54,7 +54,7 @@ def test_times_are_redis_times_whatever_the_own_clock_says(process: Process, err
 
 
 def test_a_process_whose_clock_is_wrong_takes_no_work_until_it_agrees(process: Process) -> None:
-    assert process.time.problem is not None, "before Redis told the time"
+    assert process.time.problem is not None, "before Redis gave the time"
     process.progress.connected()
     process.heartbeat.beat()
     assert process.progress.unready() is None

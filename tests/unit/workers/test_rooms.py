@@ -111,7 +111,7 @@ def test_a_full_process_wakes_nodes_for_any_room() -> None:
     assert woken == ["n"]
 
 
-def test_a_crew_of_threads_gives_places_back_when_actions_end() -> None:
+def test_a_pool_of_threads_gives_places_back_when_actions_end() -> None:
     rooms, go_on = Rooms(4), threading.Event()
 
     def perform(action: Action) -> Outcome:
