@@ -1,5 +1,5 @@
 """Accepted sockets that have no protocol, and so cost nothing but themselves: newcomers that said nothing yet, and
-those whose connection made way. Whoever keeps quiet stays there, and comes back the later."""
+those whose connection made way. A client that sends nothing stays there, and so reconnects later."""
 
 import asyncio
 import resource

@@ -189,7 +189,7 @@ class Listener:
                 continue
             if connection.transport is None or not first_byte(connection.socket):
                 return protocol
-            connection.since = now  # It is we who are late.
+            connection.since = now  # The delay is ours.
         return None
 
     def _send_away(self, connection: _Connection) -> None:

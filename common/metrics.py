@@ -1,7 +1,7 @@
 """Every metric of the product.
 
 A process counts what it does itself; sums over replicas are Prometheus' business. Gauges of the whole cluster are set
-by whoever knows the whole: the watchers' leader, and the worker that sweeps.
+by the watchers' leader and by the worker that sweeps.
 """
 
 from importlib.metadata import version

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from common.clock import Clock
 from common.kube import decode
-from common.kube.lenient import Raw, log_problem
+from common.kube.tolerant import Raw, log_problem
 from common.model.config import ClusterConfig
 from common.model.ids import InstanceId, NodeName, PodUid
 from common.model.node import CniNodeFacts, EniConfigFacts, NodeFacts, NodeView

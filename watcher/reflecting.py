@@ -8,8 +8,8 @@ from common import threads
 from common.clock import Clock
 from common.kube.decode import Identity
 from common.kube.events import Involved
-from common.kube.lenient import Raw
 from common.kube.reflector import Reflector
+from common.kube.tolerant import Raw
 from common.kube.transport import Transport
 from watcher.cluster_cache import ClusterCache
 from watcher.kinds import OBJECTS, RESOURCES, Kind

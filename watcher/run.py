@@ -170,7 +170,7 @@ class _Process:
         until = self._clock.monotonic() + UNPREPARED_SECONDS
         while not (self._cache.complete and self._time.wrong is None) and not self._stop.is_set():
             if self._time.wrong is not None:
-                # Whoever waits for the time that signs requests and ends leases is of no use, and may do harm.
+                # With a wrong time it cannot sign requests, and may end leases too early.
                 self._stop.wait(SYNCED_SECONDS)
             elif self._clock.monotonic() < until:
                 self._stop.wait(SIGNAL_SECONDS)
@@ -202,7 +202,7 @@ class _Process:
         self._leader.lead()
         for problem in self._cache.problems:
             self._report_problem(problem)
-        # Who only stands by tells nobody: the leader does, and it may have set aside before.
+        # A standby emits no events; the new leader repeats what it set aside while it stood by.
         for each in self._reflectors.values():
             each.repeat_set_aside()
 

@@ -43,7 +43,7 @@ class _Pod(msgspec.Struct, frozen=True, gc=False):
 
 
 class UncoveredPods:
-    """Not thread-safe: of whoever holds the cache's lock."""
+    """Not thread-safe: used under the cache's lock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

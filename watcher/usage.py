@@ -21,7 +21,7 @@ def by_state(ledgers: Iterable[Ledger]) -> dict[BranchState, int]:
 
 
 def show(ledgers: Ledgers) -> None:
-    """Set the gauge. Ledgers that cannot be read are said by whoever works on their nodes. Raises StoreUnavailable."""
+    """Set the gauge. Ledgers that cannot be read are reported by the runs on their nodes. Raises StoreUnavailable."""
     for state, number in by_state(ledgers.all(lambda *_: None).values()).items():
         metrics.BRANCHES.labels(str(state)).set(number)
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = timedelta(days=3650)
-"""Nothing renews them: whoever made them makes new ones."""
+"""Nothing renews them: they are made again by hand."""
 _SKEW = timedelta(minutes=5)
 """Clocks of API servers may be behind ours."""
 

@@ -59,7 +59,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     patch: tuple[Mapping[str, Any], ...] = ()
     """JSON Patch operations."""
     warnings: tuple[str, ...] = ()
-    """Shown to whoever sent the object."""
+    """Shown to the sender of the object."""
 
 
 ALLOW = Verdict(allowed=True)

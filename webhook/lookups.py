@@ -1,7 +1,7 @@
 """Service accounts that the watch has not shown yet, asked for one by one: bounded, and fair between namespaces.
 
-Whoever may create pods can name accounts that do not exist, as fast as he likes. His namespace waits for itself; the
-others' questions are asked in turn with his.
+A user who may create pods can name accounts that do not exist, as fast as requests go. Only that user's namespace
+waits: questions are asked by namespace in turn.
 """
 
 import asyncio

@@ -24,10 +24,10 @@ HANDSHAKE_SECONDS = 5.0
 HEADER_SECONDS = 10.0
 """From a connection's start, or the first byte of another request, to the end of the request header."""
 LINGER_SECONDS = 1.0
-"""For the rest of a body that is refused: who still sends does not read the answer."""
+"""For the rest of a body that is refused: a client that still sends does not read the answer."""
 IDLE_SECONDS = 120.0
-"""Longer than the 90 s after which the API server closes idle connections: who closes first must not be us, since a
-request already on its way would fail."""
+"""Longer than the 90 s after which the API server closes idle connections: if we closed first, a request already on
+its way would fail."""
 
 TLS_BUFFER = 32 * 1024
 """Bytes that each connection has of it for as long as it lives. asyncio would take 256 KiB, for large downloads."""

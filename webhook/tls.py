@@ -15,7 +15,7 @@ from webhook.validity import ends
 
 DAY_SECONDS = 86_400.0
 WARN_DAYS = 7.0
-"""Before its end: who issues certificates renews them long before."""
+"""Before a certificate's end: issuers renew them long before."""
 SAY_AGAIN_SECONDS = 3_600.0
 LOOK_SECONDS = 1.0
 """Interval at which the files are compared with what was loaded; the kubelet renews a mounted Secret in about a

@@ -13,9 +13,9 @@ from common import threads
 from common.clock import Clock
 from common.kube import paths, raw
 from common.kube.decode import config_map_data, identity, labels_of, policy
-from common.kube.lenient import Raw
 from common.kube.paths import is_object_name
 from common.kube.reflector import OnEvent, Resource
+from common.kube.tolerant import Raw
 from common.kube.transport import Transport
 from common.logging import get_logger
 from common.model.names import CONFIG_MAP, LEGACY_DEPLOYMENT

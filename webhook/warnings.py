@@ -1,4 +1,4 @@
-"""Warnings to whoever creates a pod, about its security groups."""
+"""Warnings to the creator of a pod, about its security groups."""
 
 import re
 

@@ -17,7 +17,8 @@ LONGEST_SECONDS = 2.0
 
 
 class Attachments:
-    """Nobody waits here: who asks between two looks has the answer of the next. Thread-safe."""
+    """Looks at attachments for all nodes together: a question between two looks gets the answer of the next one.
+    Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,6 +1,6 @@
 """Which of the nodes under way in this process have become dirty: asked for all of them at once, and heard.
 
-Whoever marks a node that a run holds leaves its name for the run's process, whose listener wakes the run at once. That
+A process that marks a node held by a run leaves its name for that run's process, whose listener wakes the run. That
 is only a hint, and may be lost: the marks are looked at, too, seldom while the listener hears.
 """
 

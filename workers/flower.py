@@ -34,7 +34,7 @@ def reason_first(task: Any) -> Any:
 
 def credentials_of(redis_url: str) -> list[str]:
     """User and password of the URL as Flower takes them for its own; empty where it has none. The pages show what this
-    user reads in Redis: who knows his password may see them."""
+    user reads in Redis: anybody with that password may see them."""
     url = urlsplit(redis_url)
     return [f"{unquote(url.username or 'default')}:{unquote(url.password)}"] if url.password else []
 

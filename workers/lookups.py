@@ -70,7 +70,7 @@ class LookupCache:
         known = self._subnets.get(subnet)
         if known is not None:
             return known
-        with self._asking_subnets:  # One asks; who came meanwhile finds the answer.
+        with self._asking_subnets:  # One thread asks; those that waited find the answer.
             known = self._subnets.get(subnet) or ec2.describe_subnets([subnet]).get(subnet)
             if known is not None:
                 self._subnets[subnet] = known
@@ -84,7 +84,7 @@ class LookupCache:
         """EC2 filters associations neither by trunk nor by branch: one list of all serves everybody who needs one.
         Without those that are not there; empty where the list is denied, as to assumed roles. Raises Throttled and
         Unsure."""
-        with self._asking_associations:  # One asks; who came meanwhile finds the answer.
+        with self._asking_associations:  # One thread asks; those that waited find the answer.
             known, age = self._associations, self._clock.now() - self._associations_read_at
             lacks = known is not None and any(branch not in known for branch in branches)
             if age > ASSOCIATIONS_SECONDS or (age > FRESH_SECONDS and lacks):

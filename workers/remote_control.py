@@ -1,6 +1,6 @@
 """What a worker answers to Celery's remote control: questions only.
 
-Whoever may ask over the broker (Flower may) could else end workers, shrink their pools or take them off their queues:
+Any client of the broker (Flower is one) could otherwise end workers, shrink their pools or take them off queues:
 Redis cannot tell a question from an order, since both are published on one channel.
 """
 

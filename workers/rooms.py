@@ -1,7 +1,7 @@
 """How many actions of a process may be under way, by what they call: no call that hangs takes the others' threads.
 
 An action begins only where there is a place for it, and has its thread at once: there is no queue in which it could
-wait behind others. Who is turned away is woken when a place is free.
+wait behind others. A node that is turned away is woken when a place is free.
 """
 
 import threading

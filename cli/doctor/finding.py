@@ -13,7 +13,7 @@ class State(StrEnum):
     WRONG = "wrong"
     """It is there, and not as it must be."""
     UNKNOWN = "not known"
-    """It cannot be asked without doing it, or whoever is asked does not say."""
+    """It cannot be asked without doing it, or the answer does not say."""
 
 
 BAD = frozenset({State.MISSING, State.WRONG})

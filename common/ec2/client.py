@@ -20,7 +20,7 @@ from common.ec2.api import Invoke
 from common.ec2.credentials import Fresh
 from common.ec2.errors import translate
 from common.ec2.role import assume_role
-from common.ec2.whole import WholeAnswers
+from common.ec2.timeouts import WholeAnswers
 from common.logging import get_logger
 from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
 from common.model.errors import Throttled, Unsure

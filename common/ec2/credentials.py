@@ -32,8 +32,8 @@ class Fresh:
         """When the last try failed (monotonic), and why; None: it did not."""
 
     def check(self) -> None:
-        """Fetch credentials where they are needed now. Who waited for another's try shares its outcome. Raises
-        OutsideError."""
+        """Fetch credentials where they are needed now. Callers that waited for another's attempt share its outcome.
+        Raises OutsideError."""
         if not self._needed():
             return
         began = time.monotonic()

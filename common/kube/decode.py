@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from common.kube import raw as k
-from common.kube.lenient import Raw, Report, decode, log_problem
 from common.kube.nesting import decode_json
+from common.kube.tolerant import Raw, Report, decode, log_problem
 from common.model.ids import GroupId, NodeName, PodUid, SubnetId, instance_id_of, zone_of
 from common.model.names import (
     CNINODE_FINALIZER,
@@ -147,7 +147,7 @@ def bound_request(raw: Raw, seen_at: float, report: Report = log_problem) -> tup
     return (node, pod) if isinstance(pod, PodRequest) else None
 
 
-def pod_wish(raw: Raw, seen_at: float, report: Report = log_problem) -> PodRequest | None:
+def pod_request(raw: Raw, seen_at: float, report: Report = log_problem) -> PodRequest | None:
     """As `bound_request`, without the node's name."""
     found = bound_request(raw, seen_at, report)
     return found[1] if found else None

@@ -164,7 +164,7 @@ class Lease:
                 leading, self._won = True, 1
                 _log.info("lease acquired", lease=self._path, identity=self.identity)
                 on_started()
-            # Won again: it was another's meanwhile, who may have written what we do not know of.
+            # Won again: another held it meanwhile, and may have written what we do not know of.
             if leading and (self._won > 1 or not self.held()):
                 _log.error("lease lost", lease=self._path, identity=self.identity)
                 on_lost()

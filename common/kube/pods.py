@@ -46,7 +46,7 @@ class PodCalls(Calls):
     def annotate_pod(
         self, namespace: str, name: str, uid: PodUid, key: str, value: str, *, resource_version: str | None = None
     ) -> None:
-        """Write one annotation, through the pod's status: who may do that cannot change what the pod runs.
+        """Write one annotation, through the pod's status: that right does not allow changing what the pod runs.
         Raises Conflict where the pod is another of the same name (or changed since
         `resource_version`, where given), NotFound where it is gone, OutsideError."""
         metadata: dict[str, object] = {"uid": uid, "annotations": {key: value}}

@@ -17,10 +17,10 @@ import msgspec
 from common.clock import Clock
 from common.kube.decode import Identity, identity_of
 from common.kube.discovery import is_served
-from common.kube.lenient import Raw, decode, log_problem
 from common.kube.nesting import decode_json
 from common.kube.raw import AnyObject, Name, Status, WatchLine
 from common.kube.status import failure, page_in, said_by
+from common.kube.tolerant import Raw, decode, log_problem
 from common.kube.transport import JSON, METADATA, METADATA_LIST, Request, Response, Transport, WatchRefused
 from common.logging import get_logger
 from common.metrics import OBJECTS_SET_ASIDE, WATCH_RESTARTS

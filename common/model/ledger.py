@@ -205,7 +205,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastUse(msgspec.Struct, frozen=True, kw_only=True):
-    """Who had an address or a prefix of a pool last, and what was said of it since: on this it is given back."""
+    """The last owner of an address or prefix of a pool, and what is known since: the evidence for giving it back."""
 
     found: bool = False
     """EC2 showed it, no answer to an assignment of ours named it: who had it before is not known."""

@@ -37,6 +37,6 @@ def uncovered_by(
 ) -> tuple[str, ...]:
     """Names of the policies that match a pod made at `created_at` (epoch seconds) and that were there already: policies
     are for pods made after them, so that one made or changed later is not reported. The same second counts as
-    there: who applies both at once means both."""
+    there: a policy and a pod that are applied together belong together."""
     matched = policies.match(labels, account_labels).matched
     return tuple(name for name in matched if policies.changed_at[name] <= created_at)

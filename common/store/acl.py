@@ -30,7 +30,7 @@ RUNNERS = (WATCHER, WORKER)
 
 
 class Access(NamedTuple):
-    """Who may do what with a key. Who writes may read."""
+    """Roles with rights on a key. Write includes read."""
 
     write: tuple[Role, ...]
     read: tuple[Role, ...] = ()
@@ -55,7 +55,7 @@ OURS: Mapping[str, Access] = {
     "woken": _SHARED,
     "running": _SHARED,
     "waiting": _SHARED,
-    # The watcher looks who holds a node, and drops messages that were lost with their worker.
+    # The watcher reads which process holds a node, and drops messages that were lost with their worker.
     "lock": Access(write=(WORKER,), read=(WATCHER,)),
     "heartbeats": _SHARED,
     "heard": _SHARED,
@@ -82,7 +82,7 @@ OURS: Mapping[str, Access] = {
 """By function of common.store.keys; `members` and `member` are below."""
 
 MEMBERS: Mapping[str, Role] = {"watcher": WATCHER, "worker": WORKER, "sweep": WORKER}
-"""Who writes which of `members`."""
+"""The role that writes each of `members`."""
 
 KOMBUS: Mapping[str, Access] = {
     # Queues, with kombu's suffixes for priorities. Flower and status count.

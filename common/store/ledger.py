@@ -9,7 +9,7 @@ import structlog
 from common.model.errors import LedgerNewer, LedgerUnreadable, StaleToken
 from common.model.ids import NodeName
 from common.model.ledger import LEDGER_VERSION, Ledger
-from common.model.misfit import misfit
+from common.model.ledger_check import ledger_problem
 from common.store import keys
 from common.store.link import Link, text
 from common.store.lock import holder
@@ -38,7 +38,7 @@ class Ledgers:
 
     def load(self, name: NodeName) -> Ledger | None:
         """None: there is none. Raises LedgerNewer where a newer version wrote it, LedgerUnreadable where it cannot be
-        read or cannot be this node's (model/misfit.py)."""
+        read or cannot be this node's (model/ledger_check.py)."""
         return decoded(name, self._link.command("GET", keys.ledger(self._prefix, name)))
 
     def save(self, name: NodeName, ledger: Ledger | None, owner: str, token: int) -> None:
@@ -88,6 +88,6 @@ def decoded(name: NodeName, body: bytes | None) -> Ledger | None:
             ledger = msgspec.convert(as_now(msgspec.msgpack.decode(body, type=dict[str, Any]), version), Ledger)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LedgerUnreadable(str(error)) from error
-    if found := misfit(ledger, name):
+    if found := ledger_problem(ledger, name):
         raise LedgerUnreadable(found)
     return ledger

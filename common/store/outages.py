@@ -1,14 +1,14 @@
 """Failures that are the same for all, known once: by scope, with who waits and who asks.
 
 The first failure of a scope makes an outage, which only its own asker waits for. When a second asker fails, it is
-confirmed: whoever is about to ask the same waits, and one node at a time asks, at intervals that grow to
+confirmed: every node that is about to ask the same waits, and one at a time asks, at intervals that grow to
 LONGEST_SECONDS; or one that has not failed yet, so that what fails for some holds others up for a moment only. The
 first call that gets through ends it, and all who wait are looked at, at the pace at which nodes are handed out.
 
 An asker that fails again although others got through since fails by itself: that is no outage.
 
-Nothing here is needed for safety. Lost with Redis, it costs a call of everybody. A node that was to ask and did not is
-passed over by whoever looks; an outage without any answer for FORGOTTEN_SECONDS is forgotten.
+Nothing here is needed for safety. Lost with Redis, it costs one call per node. A node that was to ask and did not is
+passed over by the next node that looks; an outage without any answer for FORGOTTEN_SECONDS is forgotten.
 """
 
 from collections.abc import Iterable, Sequence

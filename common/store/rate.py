@@ -6,9 +6,10 @@ bucket calls are granted at once. Beyond it slow start asks for more, as TCP doe
 none is refused. A refusal shows that the bucket is empty; calls are then paced by the believed refill, which every
 refusal corrects by what EC2 let through since the one before. Beliefs last for hours. ADR 12 has the curves.
 
-Nothing is granted ahead of its time, so that a refusal slows everybody down at once. Whoever has to wait gets a place
-in the line of the operation, and asks again at the time it is given: pods first, then nodes, then the rest, each in the
-order in which they came. Places are kept while their holders are parked, and are free when these do not come back.
+Nothing is granted ahead of its time, so that a refusal slows everybody down at once. A caller that has to wait gets a
+place in the line of the operation, and asks again at the time it is given: pods first, then nodes, then the rest, each
+in the order in which they came. Places are kept while their holders are parked, and are free when these do not come
+back.
 """
 
 from collections.abc import Iterable, Mapping

@@ -15,7 +15,7 @@ from common.store.milliseconds import milliseconds
 LOADING_SECONDS = 15.0
 """What a task that died costs; a load takes a second or two."""
 QUEUE_SECONDS = 600.0
-"""Requests that nobody took for so long are forgotten: who still needs them asks again."""
+"""Requests that nobody took for so long are forgotten: nodes that still need them ask again."""
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,7 +41,7 @@ class Snapshots:
 
     def take_requests(self, limit: int) -> list[tuple[InstanceId, NodeName]]:
         """The oldest requests, off the queue. Take until it answers nothing: a request made while others are left has
-        no message published. Whoever dies with requests in hand loses them; the nodes ask again."""
+        no message published. A process that dies with requests in hand loses them; the nodes ask again."""
         args: list[Value] = [limit, milliseconds(LOADING_SECONDS)]
         raw = self._link.script("take_requests", self._queue(), args, repeat=False)
         return [

@@ -2,7 +2,7 @@
 
 An event costs a worker about as much as the message of its task, and Redis drops what nobody has subscribed to. Workers
 send a heartbeat event every two seconds in any case: how many it reached says whether somebody (Flower, `celery
-events`) looks, so that whoever begins to look sees tasks two seconds later.
+events`) looks, so that a client that begins to look sees tasks two seconds later.
 """
 
 from typing import Any

@@ -10,7 +10,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from cli.__main__ import main
     from common.kube.decode import identity
-    from common.kube.lenient import Raw
+    from common.kube.tolerant import Raw
     from watcher import build
     from watcher.cluster_cache import ClusterCache
     from watcher.kinds import Kind

@@ -35,7 +35,7 @@ ATTACKS: tuple[Fault, ...] = (
     Fault(
         "attack: any ledger is believed",
         "decoded",
-        "if found := misfit(ledger, name):",
+        "if found := ledger_problem(ledger, name):",
         "if found := '':",
         "tests/unit/store/test_forged_ledgers.py",
     ),

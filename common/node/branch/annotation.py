@@ -21,7 +21,7 @@ from common.rules.pod_eni import annotation_of, interfaces_named
 
 
 def observe_annotations(state: Planning) -> None:
-    """A pod whose annotation names interfaces has them: whoever wrote it, whatever the ledger thought."""
+    """A pod whose annotation names interfaces has them, whoever wrote it and whatever the ledger says."""
     by_eni: dict[EniId, Branch] = {b.eni_id: b for b in state.ledger.branches.values() if b.eni_id is not None}
     branches, claims = dict(state.ledger.branches), dict(state.ledger.claims)
     for pod in state.desired.pods.values():

@@ -1,6 +1,6 @@
 -- What waits does not want its place any more: those behind move up.
 -- KEYS: places
--- ARGV: prefix of line, prefix of due, who waits, who waits, ...
+-- ARGV: prefix of line, prefix of due, caller, caller, ...
 -- Result: how many had a place
 local given = 0
 for i = 3, #ARGV do

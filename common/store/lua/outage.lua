@@ -14,7 +14,7 @@ local function next_asks(outage, waiting, parked, at, now, soon)
   redis.call('ZADD', parked, 'LT', at, chosen)
   return true
 end
--- The outage is no more, and whoever waits for it is looked at.
+-- The outage is over, and the nodes that wait for it are looked at.
 local function forget(outages, scope, outage, waiting, parked, now)
   redis.call('ZREM', outages, scope)
   redis.call('HSET', outage, 'confirmed', 0, 'asker', '', 'asking', '', 'ask_at', 0)

@@ -1,4 +1,4 @@
--- A call got through: the outage is over, and whoever waits for it is looked at now. After outage.lua.
+-- A call got through: the outage is over, and the nodes that wait for it are looked at now. After outage.lua.
 -- KEYS: outages, outage, waiting, parked
 -- ARGV: scope, epoch seconds at which the call began, epoch seconds now
 -- Result: 1 where it was confirmed and is over now; 0 where there was none, or the call began before it

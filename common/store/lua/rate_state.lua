@@ -6,9 +6,9 @@
 --   slow start (0: none), `used` those granted, `round_at` its begin; `settled` the refill at the last refusal;
 --   `basis` calls that it was counted by, and `sized` 1 if the burst was, too; `delay` from a call's grant to the news
 --   of its refusal; `tickets` numbers given; `seen` Redis' time at the last call. All times in epoch seconds.
--- Two sorted sets, by who waits: `line` his ticket (urgency, then number), `due` when he asks again.
+-- Two sorted sets, by caller that waits: `line` its ticket (urgency, then number), `due` when it asks again.
 local URGENCY = 1e12      -- tickets of one urgency are below this times the next
-local SPARE = 2           -- tokens left in EC2's bucket
+local HEADROOM = 2        -- tokens left in EC2's bucket
 local LEAST = 0.05        -- of the settings' refill: some calls must be made to find out how the account stands
 local ROUND = 0.4         -- seconds of a round of slow start, where refusals are known sooner
 local CHANGED = 0.1       -- of the refill: less is taken for what was believed already
@@ -90,8 +90,8 @@ local function learn(state, taken)
 end
 
 -- Tokens that stay in EC2's bucket where it is not slow start: calls reach it bunched.
-local function spare(state)
-  return math.min(SPARE, (state.burst - 1) / 4)
+local function headroom(state)
+  return math.min(HEADROOM, (state.burst - 1) / 4)
 end
 
 -- Since when somebody waits for this operation; nil where he has no place, or his last one is in another line.

@@ -1,7 +1,7 @@
 -- Leave to call an EC2 operation now, or a place in the line. After rate_state.lua.
 -- Within the bucket that is believed, calls go at once. Beyond it slow start finds out whether EC2 grants more: one call
 -- in a round, then two, four ... until one is refused (throttled.lua); after that calls are paced by the refill.
--- KEYS: rate, line, due, places (hash: who waits -> operation that he last got a place for, and since when)
+-- KEYS: rate, line, due, places (hash: caller -> operation that it last got a place for, and since when)
 -- ARGV: burst, refill, operation, who, urgency, seconds that beliefs last, milliseconds that `places` lasts
 -- Result: 1 granted or 0 a place; seconds after which to ask again for that; Redis' time; seconds waited so far; believed
 --         refill and burst. All but the first as text.
@@ -27,7 +27,7 @@ if state.window > 0 and now - state.round_at >= round then
 end
 
 -- How many calls may be made now: of the bucket, then of this round, over which they are spread.
-local there = math.max(0, math.floor(state.tokens - spare(state)))
+local there = math.max(0, math.floor(state.tokens - headroom(state)))
 if there == 0 and state.window == 0 and now >= state.probe_at then
   state.window, state.used, state.round_at = 1, 0, now
 end
@@ -70,7 +70,7 @@ if before < there + beyond then
     leave(line, due, places, operation, who)
   end
 else
-  local short = before + 1 - math.max(0, state.tokens - spare(state)) - beyond
+  local short = before + 1 - math.max(0, state.tokens - headroom(state)) - beyond
   wait = math.min(LONGEST, math.max(0.005, seconds_for(short)))
   if not ticket then
     state.tickets = state.tickets + 1

@@ -29,7 +29,7 @@ else
   state.probe_at = now + state.pause
 end
 state.tokens, state.filled, state.since, state.taken, state.window, state.used = 0, 0, now, 0, 0, 0
--- Whoever was refused comes first.
+-- A caller that was refused comes first.
 redis.call('ZADD', KEYS[2], text(URGENCY * ARGV[5]), ARGV[4])
 redis.call('ZADD', KEYS[3], text(now + 1), ARGV[4])
 redis.call('HSET', KEYS[4], ARGV[4], ARGV[3] .. ' ' .. text(now))

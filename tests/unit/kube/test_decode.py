@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.kube import decode, lenient
+from common.kube import decode, tolerant
 from common.kube import raw as k
 from common.model.ids import PodUid
 from common.model.policy import LabelSelector, Requirement
@@ -48,7 +48,7 @@ def test_a_bound_pod_is_read_whole() -> None:
         spec__serviceAccountName="shopper",
         status__conditions=[condition],
     )
-    wish = decode.pod_wish(json.dumps(raw).encode(), 7.0)
+    wish = decode.pod_request(json.dumps(raw).encode(), 7.0)
     assert wish is not None
     assert (wish.uid, wish.namespace, wish.name, wish.labels) == ("u1", "shop", "web", {"app": "web"})
     assert (wish.branches, wish.addresses, wish.service_account) == (1, 0, "shopper")
@@ -82,13 +82,13 @@ def test_a_bound_pod_is_read_whole() -> None:
     ],
 )
 def test_what_a_pod_asks_for(raw: dict[str, Any], expected: tuple[int, int] | None) -> None:
-    wish = decode.pod_wish(raw, 0.0, lambda _: None)
+    wish = decode.pod_request(raw, 0.0, lambda _: None)
     assert (None if wish is None else (wish.branches, wish.addresses)) == expected
 
 
 @pytest.mark.parametrize(("phase", "finished"), [("Succeeded", True), ("Failed", True), ("Running", False), (5, False)])
 def test_only_a_phase_that_says_so_is_an_end(phase: object, finished: bool) -> None:
-    wish = decode.pod_wish(raw_pod(status__phase=phase), 0.0, lambda _: None)
+    wish = decode.pod_request(raw_pod(status__phase=phase), 0.0, lambda _: None)
     assert wish is not None
     assert wish.finished is finished
 
@@ -96,7 +96,7 @@ def test_only_a_phase_that_says_so_is_an_end(phase: object, finished: bool) -> N
 def test_a_bad_value_costs_only_itself() -> None:
     raw = raw_pod(metadata__labels={"app": "web", "bad": 5}, metadata__annotations={ENI: ["no"], IP: "10.0.0.9/19"})
     problems: list[str] = []
-    wish = decode.pod_wish(json.dumps(raw).encode(), 0.0, problems.append)
+    wish = decode.pod_request(json.dumps(raw).encode(), 0.0, problems.append)
     assert wish is not None
     assert (wish.labels, wish.eni_annotation, wish.ip_annotation) == ({"app": "web"}, None, "10.0.0.9/19")
     assert wish.branches == 1
@@ -237,7 +237,7 @@ def test_nothing_raises_whatever_an_object_holds(spoilt: list[tuple[tuple[str, .
         decode.policy, decode.config_map_data,
     ):  # fmt: skip
         read(given_as, lambda _: None)
-    wish = decode.pod_wish(given_as, 0.0, lambda _: None)
+    wish = decode.pod_request(given_as, 0.0, lambda _: None)
     assert wish is None or isinstance(PodUid(wish.uid), str)
     # What a reflector has decoded once says the same.
     for kind, read in (
@@ -245,13 +245,13 @@ def test_nothing_raises_whatever_an_object_holds(spoilt: list[tuple[tuple[str, .
         (k.EniConfig, decode.eni_config_facts), (k.ConfigMap, decode.config_map_data), (k.Labelled, decode.labels_of),
         (k.Pod, decode.identity), (k.Labelled, decode.identity),
     ):  # fmt: skip
-        once = lenient.decode(given_as, kind, lambda _: None)
+        once = tolerant.decode(given_as, kind, lambda _: None)
         assert once is None or read(once, lambda _: None) == read(given_as, lambda _: None)
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"5", b'{"metadata": 5}', b"{"])
 def test_what_is_no_object_is_nothing(raw: bytes) -> None:
-    assert decode.pod_wish(raw, 0.0, lambda _: None) is None
+    assert decode.pod_request(raw, 0.0, lambda _: None) is None
     assert decode.node_facts(raw, lambda _: None) is None
     assert decode.cninode_facts(raw, lambda _: None) is None
     assert decode.policy(raw, lambda _: None) is None

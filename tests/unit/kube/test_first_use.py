@@ -7,7 +7,7 @@ from pathlib import Path
 PROGRAM = """
 import sys, threading
 from common.kube import pods, raw
-from common.kube.lenient import decode, log_problem
+from common.kube.tolerant import decode, log_problem
 from common.kube.raw import _Fields
 sys.setswitchinterval(1e-6)
 kinds = [*_Fields.__subclasses__(), pods._Account]

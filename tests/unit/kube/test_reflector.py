@@ -9,8 +9,8 @@ import pytest
 
 from common.kube import raw as k
 from common.kube.decode import identity, pod_facts
-from common.kube.lenient import Raw
 from common.kube.reflector import DEAF_SECONDS, LAST_BACKOFF_SECONDS, MISSING_SECONDS, Reflector, Resource
+from common.kube.tolerant import Raw
 from common.kube.transport import Request, Response, WatchRefused
 from common.model.errors import Unsure
 from tests.kit.api import InProcess, cluster, cut, node, pod

@@ -10,7 +10,7 @@ from common.model.actions import FindAssociations, RequestSnapshot
 from common.model.ec2 import InstanceSnapshot, Interface
 from common.model.ids import UNKNOWN_VLAN, AssociationId, AttachmentId, EniId, PodUid, VlanId
 from common.model.ledger import AddressState, Backoff, BranchState, Ledger, Trunk, TrunkState
-from common.model.misfit import misfit
+from common.model.ledger_check import ledger_problem
 from common.model.names import OWNER_TAG, POD_UID_TAG, TRUNK_TAG, VLAN_TAG
 from common.model.pod import PodRequest
 from common.node.adoption import know_instance
@@ -363,7 +363,7 @@ def test_what_is_found_without_a_vlan_that_exists_makes_a_ledger_that_can_be_rea
     forged = pod("a", eni_annotation=names(branch("a", vlan=VlanId(9_999))))
     after = adopted(ledger(), branch_interface("a", eni_id=EniId("eni-1"), tags=tags), pods=(forged,))
     assert [b.vlan for b in after.branches.values()] == [UNKNOWN_VLAN]
-    assert misfit(Ledger(node=NODE, branches=after.branches), NODE) == ""
+    assert ledger_problem(Ledger(node=NODE, branches=after.branches), NODE) == ""
 
 
 def test_the_vlan_of_the_tag_counts_where_an_annotation_names_another_that_exists() -> None:

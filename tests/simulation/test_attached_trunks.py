@@ -1,4 +1,4 @@
-"""A trunk that EC2 shows whole is not undone, whatever an older record says of its making."""
+"""A trunk that EC2 shows attached and complete is not undone, whatever an older record says of its making."""
 
 from collections.abc import Callable
 

@@ -18,12 +18,12 @@ _ID = re.compile(rf"({_KINDS})-([0-9A-Za-z]+)")
 PREFIX_LENGTH = 28
 
 
-def misfit(ledger: Ledger, node: NodeName) -> str:
+def ledger_problem(ledger: Ledger, node: NodeName) -> str:
     """The first thing that cannot be in this node's ledger; "" where there is none."""
-    return next(_misfits(ledger, node), "")
+    return next(_problems(ledger, node), "")
 
 
-def _misfits(ledger: Ledger, node: NodeName) -> Iterator[str]:
+def _problems(ledger: Ledger, node: NodeName) -> Iterator[str]:
     if ledger.node != node:
         yield f"it is of node {ledger.node!r}"
     if ledger.instance is not None:

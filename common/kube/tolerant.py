@@ -54,16 +54,16 @@ def decode(raw: Raw, into: type[T], report: Report) -> T | None:
     try:
         plain = raw if isinstance(raw, Mapping) else msgspec.json.decode(raw)
         return msgspec.convert(_fitting(plain, inspect.type_info(into)), into)
-    except (msgspec.DecodeError, ValueError, _Misfit):
+    except (msgspec.DecodeError, ValueError, _Unfit):
         return None
 
 
-class _Misfit(Exception):
+class _Unfit(Exception):
     """A value that cannot be made to fit; whoever holds it leaves it out."""
 
 
 def _fitting(value: Any, kind: inspect.Type) -> Any:
-    """The part of `value` that fits `kind`. Raises _Misfit where nothing does."""
+    """The part of `value` that fits `kind`. Raises _Unfit where nothing does."""
     match kind:
         case inspect.UnionType(types=types):
             return _fitting_any(value, types)
@@ -82,21 +82,21 @@ def _fitting(value: Any, kind: inspect.Type) -> Any:
             return value
         case inspect.IntType() if isinstance(value, int) and not isinstance(value, bool):
             return value
-    raise _Misfit
+    raise _Unfit
 
 
 def _fitting_any(value: Any, kinds: Iterable[inspect.Type]) -> Any:
     for kind in kinds:
         try:
             return _fitting(value, kind)
-        except _Misfit:
+        except _Unfit:
             continue
-    raise _Misfit
+    raise _Unfit
 
 
 def _kept(entries: Iterable[tuple[str, Any, inspect.Type]]) -> Iterator[tuple[str, Any]]:
     for name, value, kind in entries:
         try:
             yield name, _fitting(value, kind)
-        except _Misfit:
+        except _Unfit:
             continue
