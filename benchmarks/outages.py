@@ -160,12 +160,12 @@ class Subject:
         ready, healthy, log = self._probe("/readyz"), self._probe("/healthz"), self._last_line()
         process = self._process
         process.supervised = False
-        told = time.monotonic()
+        asked = time.monotonic()
         process.popen.terminate()
         status = process.popen.wait(120)
         return Row(
             moment=moment, ready=ready, healthy=healthy, after=after, log=log, back=back,
-            ended_after=time.monotonic() - told, status=status,
+            ended_after=time.monotonic() - asked, status=status,
         )  # fmt: skip
 
     def answers(self) -> bool:

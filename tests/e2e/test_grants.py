@@ -13,8 +13,8 @@ BASE = ROOT / "deploy" / "base"
 
 RARE: dict[str, dict[Grant, str]] = {
     "watcher": {
-        ("", "events", "create"): "only what is wrong with policies, ConfigMap or uncovered pods is told by it",
-        ("", "events", "patch"): "the same, told again",
+        ("", "events", "create"): "only what is wrong with policies, ConfigMap or uncovered pods is reported by it",
+        ("", "events", "patch"): "the same, reported again",
     },
     "worker": {
         ("", "pods", "list"): "the pods of a node are asked for where Redis lost what was known of its interfaces",

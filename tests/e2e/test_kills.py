@@ -74,7 +74,7 @@ def test_ended_in_good_order_in_a_burst(scene: Scene) -> None:
     scene.run(27, seconds=PROMPT_SECONDS)
     led = time.monotonic() - began
     print(
-        f"\na worker and the leader told to end when {before} of {pods} pods were served: all run {whole:.1f} s later,"
+        f"\na worker and the leader asked to end when {before} of {pods} pods were served: all run {whole:.1f} s later,"
     )
     print(f"pods that only another leader knows {led:.1f} s later")
     assert [process.popen.wait(RECOVERY_SECONDS) for process in (leader, product.workers[0])] == [0, 0]

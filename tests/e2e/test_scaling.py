@@ -56,7 +56,7 @@ def test_deployment_beyond_capacity(scene: Scene) -> None:
 
 
 def test_people_are_reported(scene: Scene) -> None:
-    scene.add_trunk_nodes("told-1")
+    scene.add_trunk_nodes("reported-1")
     scene.deploy("app", 1)
     scene.run(1)
     (pod,) = scene.pods()
@@ -71,7 +71,7 @@ def test_people_are_reported(scene: Scene) -> None:
     scene.wait(
         "kubectl describe tells of the node",
         lambda: all(
-            reason in kubectl("describe", "node", "told-1")
+            reason in kubectl("describe", "node", "reported-1")
             for reason in ("ControllerVersionNotice", "NodeTrunkInitiated")
         ),
     )

@@ -216,9 +216,9 @@ def test_an_eniconfig_that_goes_takes_nothing_and_pods_wait_for_it(scene: Scene)
     assert scene.cluster.capacity("node") == "9"
     assert scene.annotation("waits") is None
     assert "Warning BranchAllocationFailed" in sight.pod_events(scene, waits)
-    told = [
+    reported = [
         n.message for n in scene.cluster.notices if isinstance(n, NodeNotice) and n.reason == "EniConfigNameNotFound"
     ]
-    assert len(told) == 1
+    assert len(reported) == 1
     scene.cluster.put_eni_config("config", subnet, [])
     scene.served("waits", within=60)

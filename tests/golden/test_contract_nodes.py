@@ -121,10 +121,10 @@ def test_a_refused_trunk_is_explained(scene: Scene, action: str, code: str) -> N
     calls = sight.Calls(scene)
     scene.node(ready=False)
     scene.run(900)
-    told = messages(scene, "TrunkENICreationFailed")
-    assert code in told[0]
-    assert ("AmazonEKSVPCResourceController" in told[0]) is (code == "UnauthorizedOperation")
-    assert "only to accounts on a list" in told[0]
+    reported = messages(scene, "TrunkENICreationFailed")
+    assert code in reported[0]
+    assert ("AmazonEKSVPCResourceController" in reported[0]) is (code == "UnauthorizedOperation")
+    assert "only to accounts on a list" in reported[0]
     assert sight.left(scene) == []
     assert len(calls.params(action)) <= 900 / outages.LONGEST_SECONDS + 5, "one asks for the whole cluster"
     scene.heal()

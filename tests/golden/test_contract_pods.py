@@ -83,7 +83,7 @@ def test_an_annotation_written_meanwhile_is_never_overwritten(ready: Scene, afte
     assert ("Normal ResourceAllocated" in sight.pod_events(ready, uid)) is (text != "[]")
 
 
-def told(scene: Scene, reason: str) -> list[PodNotice]:
+def reported(scene: Scene, reason: str) -> list[PodNotice]:
     return [n for n in scene.cluster.notices if isinstance(n, PodNotice) and n.reason == reason]
 
 
@@ -92,7 +92,7 @@ def test_groups_are_announced_once_however_often_it_is_tried(ready: Scene) -> No
     ready.fault("AssociateTrunkInterface", "InvalidState", count=5)
     ready.pod("pod")
     ready.served("pod", within=300)
-    (notice,) = told(ready, "SecurityGroupRequested")
+    (notice,) = reported(ready, "SecurityGroupRequested")
     group = next(eni for eni, name in ready.names.items() if name == "<web>")
     assert group in notice.message
 
@@ -103,7 +103,7 @@ def test_an_allocation_is_announced_only_when_annotated(ready: Scene) -> None:
     ready.deny("PATCH", f"{PODS}/pod")
     uid = ready.pod("pod")
     ready.run(30)
-    failures = told(ready, "BranchENIAnnotationFailed")
+    failures = reported(ready, "BranchENIAnnotationFailed")
     assert failures
     assert {notice.severity for notice in failures} == {Severity.WARNING}
     assert "denied by the scene" in failures[0].message
@@ -118,7 +118,7 @@ def test_a_failed_allocation_is_reported_in_ec2s_words(ready: Scene) -> None:
     ready.fault("CreateNetworkInterface", "SecurityGroupsPerInterfaceLimitExceeded", message="you have six groups")
     ready.pod("pod")
     ready.run(10)
-    first = told(ready, "BranchAllocationFailed")[0]
+    first = reported(ready, "BranchAllocationFailed")[0]
     assert "SecurityGroupsPerInterfaceLimitExceeded" in first.message
     assert "you have six groups" in first.message
 

@@ -22,6 +22,6 @@ def with_users() -> str:
 
 
 def _major(program: str) -> int:
-    told = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
-    found = re.search(r"v=(\d+)", told)
+    reported = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"v=(\d+)", reported)
     return int(found[1]) if found else 0

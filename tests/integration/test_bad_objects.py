@@ -151,10 +151,10 @@ def test_a_value_of_the_configmap_that_cannot_be_used(rig: Rig, key: str, value:
     rig.set_config(**{key: value})
     if key != "enable-windows-ipam":  # Off for anything that is not a yes.
 
-        def told() -> bool:
+        def reported() -> bool:
             return any(key in event["message"] for event in rig.events("amazon-vpc-cni", "InvalidConfiguration"))
 
-        rig.wait("the event", told)
+        rig.wait("the event", reported)
         # `kubectl describe` looks for the object's uid.
         config_map = rig.kube("GET", "/api/v1/namespaces/kube-system/configmaps/amazon-vpc-cni")
         (*_, event) = rig.events("amazon-vpc-cni", "InvalidConfiguration")

@@ -33,7 +33,7 @@ ERROR = "<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error
 
 
 class Server:
-    """Answers EC2 and STS; remembers (action, headers) and fails as told."""
+    """Answers EC2 and STS; remembers (action, headers) and fails as arranged."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, dict[str, str]]] = []

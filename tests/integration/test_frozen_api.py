@@ -68,7 +68,7 @@ def test_a_run_whose_calls_hang_ends_within_its_bound(rig: tuple[Rig, Any], froz
         for number in range(8):
             cluster.add_pod(f"{name}-{number}", name)
     if frozen != "EC2":
-        # The watcher has told of the pods by then; their labels and annotations are the API server's.
+        # The watcher has published the pods by then; their labels and annotations are the API server's.
         cluster.wait("a run begins", lambda: any(client.keys("*lock*")))
         next(process for process in cluster.processes if process.name == "kube").pause()
     try:

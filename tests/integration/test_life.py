@@ -58,7 +58,7 @@ def uid_of(rig: Rig, pod: str) -> str:
     return str(rig.pod(pod)["metadata"]["uid"])
 
 
-def told(rig: Rig, about: str, reason: str, words: str = "") -> bool:
+def reported(rig: Rig, about: str, reason: str, words: str = "") -> bool:
     return any(re.search(words, event["message"]) for event in rig.events(about, reason))
 
 
@@ -169,7 +169,7 @@ def test_a_policy_without_groups_counts_as_none_and_the_pod_is_reported(rig: Rig
     rig.wait_for_none("unserved", lambda: unserved(rig))
     (interface,) = made_for(rig, uid_of(rig, "node-groups"))
     assert tuple(interface["groups"]) == (GROUP,)
-    rig.wait("the event", lambda: told(rig, "node-groups", "SecurityGroupRequested", "didn't match any"))
+    rig.wait("the event", lambda: reported(rig, "node-groups", "SecurityGroupRequested", "didn't match any"))
     (event,) = rig.events("node-groups", "SecurityGroupRequested")
     assert event["type"] == "Warning"
 
@@ -177,7 +177,7 @@ def test_a_policy_without_groups_counts_as_none_and_the_pod_is_reported(rig: Rig
 def test_a_policy_with_a_group_that_does_not_exist_is_reported_and_can_be_put_right(rig: Rig) -> None:
     policy(rig, "wrong", {"groupIds": ["sg-0123456789abcdef0"]}, "wrong")
     rig.add_pod("no-group", "n1", role="wrong")
-    rig.wait("the event", lambda: told(rig, "no-group", "BranchAllocationFailed", r"Invalid\w+\.NotFound"), 30)
+    rig.wait("the event", lambda: reported(rig, "no-group", "BranchAllocationFailed", r"Invalid\w+\.NotFound"), 30)
     rig.kube("DELETE", f"{POLICIES}/wrong")
     policy(rig, "right", {"groupIds": [GROUP]}, "wrong")
     rig.wait_for_none("unserved", lambda: unserved(rig))
@@ -192,8 +192,8 @@ def test_an_instance_type_without_trunk_has_events_at_node_and_pod(
 ) -> None:
     rig.add_node(node, instance_type)
     rig.add_pod(f"on-{node}", node)
-    rig.wait("the node's event", lambda: told(rig, node, "Unsupported", words))
-    rig.wait("the pod's event", lambda: told(rig, f"on-{node}", "WaitingForNode", instance_type))
+    rig.wait("the node's event", lambda: reported(rig, node, "Unsupported", words))
+    rig.wait("the pod's event", lambda: reported(rig, f"on-{node}", "WaitingForNode", instance_type))
     assert rig.capacity(node) is None
     rig.remove_pod(f"on-{node}")
 
@@ -215,7 +215,7 @@ def test_a_subnet_without_free_addresses_is_reported_and_pods_are_served_when_th
     rig.wait_for_none("unserved", lambda: unserved(rig))
     rig.add_pod("waits", "full")
     words = "InsufficientFreeAddressesInSubnet"
-    rig.wait("the event", lambda: told(rig, "waits", "BranchAllocationFailed", words), 30)
+    rig.wait("the event", lambda: reported(rig, "waits", "BranchAllocationFailed", words), 30)
     assert unserved(rig) == ["waits"]
     for other in others:
         ec2.delete_network_interface(NetworkInterfaceId=other["NetworkInterfaceId"])

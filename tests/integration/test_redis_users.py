@@ -131,7 +131,7 @@ def test_doctor_finds_that_anybody_may_do_everything() -> None:
 
 
 def told_by(rig: Rig, command: str, url: str) -> str:
-    process: Process = rig.spawn(f"told-{command}", "-m", "cli.main", command, VPC_RC_REDIS_URL=url)
+    process: Process = rig.spawn(f"reported-{command}", "-m", "cli.main", command, VPC_RC_REDIS_URL=url)
     process.popen.wait(60)
     return process.log.read_text()
 
@@ -252,6 +252,6 @@ def test_orders_over_the_broker_are_not_carried_out(life: Life, server: RedisSer
 def test_workers_tell_flower_no_password(life: Life, server: RedisServer) -> None:
     app: Any = celery_app(url_of(server, Role.FLOWER), looks_on=True)
     life.rig.wait("the worker answers", lambda: bool(app.control.ping(timeout=2)), 60)
-    told = repr(app.control.inspect(timeout=5).conf(with_defaults=True))
-    assert "broker_url" in told
-    assert PASSWORDS[Role.WORKER] not in told
+    reported = repr(app.control.inspect(timeout=5).conf(with_defaults=True))
+    assert "broker_url" in reported
+    assert PASSWORDS[Role.WORKER] not in reported

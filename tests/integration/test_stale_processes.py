@@ -81,8 +81,8 @@ def test_a_write_of_a_frozen_leader_that_arrives_late_is_refused(seconds: float,
             kept = interfaces(rig)
             rig.holds("nothing is taken away", lambda: kept <= interfaces(rig), seconds)
             way.release()
-            wished = {uid_of(rig, "stays"), uid_of(rig, "comes")}
-            rig.holds("no pod that is gone", lambda: set(store.desired.read(N1).pods) == wished, 2.0)
+            goal = {uid_of(rig, "stays"), uid_of(rig, "comes")}
+            rig.holds("no pod that is gone", lambda: set(store.desired.read(N1).pods) == goal, 2.0)
             assert refused_terms(server) > 0
         finally:
             old.go_on()

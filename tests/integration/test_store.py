@@ -245,7 +245,7 @@ def test_snapshot_requests_of_many_are_each_taken_once(store: Store) -> None:
         taken = [
             request for batch in pool.map(lambda _: store.snapshots.take_requests(40), range(20)) for request in batch
         ]
-    assert published == 500, "until a message waits each is told to put it; one is put"
+    assert published == 500, "until a message waits each is asked to put it; one is put"
     assert sorted(taken) == [(i, NODE) for i in ids]
 
 

@@ -155,8 +155,8 @@ def test_what_ec2_refuses_is_reported_and_asked_for_again_without_a_leak(nodes: 
     rig.wait("nothing beyond the target", lambda: {nodes.secondary(n) for n in FAULTS} == {(6, 9, 3)}, 90)
     # Whether two fail at the same time, and so for all, is a matter of chance here.
     of_all = {"ControllerVersionNotice", "Unavailable", "AvailableAgain"}
-    told = {n: {e["reason"] for e in rig.events(n)} - of_all for n in FAULTS}
-    assert told == {node: {reason} - {""} for node, (_, reason) in FAULTS.items()}
+    reported = {n: {e["reason"] for e in rig.events(n)} - of_all for n in FAULTS}
+    assert reported == {node: {reason} - {""} for node, (_, reason) in FAULTS.items()}
 
 
 def test_a_subnet_without_a_free_block_is_reported_and_not_asked_again_at_once(nodes: Nodes, rig: Rig) -> None:

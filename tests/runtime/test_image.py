@@ -108,11 +108,11 @@ class Services:
 
     def asked(self, *arguments: str) -> Any:
         """What a command of the image answers in JSON."""
-        told = subprocess.run(
+        reported = subprocess.run(
             [*self._image["ENTRYPOINT"], *arguments],
             cwd=self._folder, env=self.environment("worker"), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        return json.loads(told.stdout) if told.returncode == 0 else {}
+        return json.loads(reported.stdout) if reported.returncode == 0 else {}
 
     def end(self) -> list[int]:
         """Exit statuses, of what was started last first."""

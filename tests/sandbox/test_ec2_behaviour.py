@@ -91,23 +91,23 @@ def test_a_wrong_behaviour_is_refused(patch: dict[str, Any]) -> None:
 
 def test_latencies_are_returned_not_slept_and_the_same_in_every_run() -> None:
     def run() -> list[tuple[str, float]]:
-        told: list[tuple[str, float]] = []
+        reported: list[tuple[str, float]] = []
         world = Ec2World(
             clock=VirtualClock().now,
             settings=Ec2Behaviour(),
-            on_latency=lambda action, seconds: told.append((action, seconds)),
+            on_latency=lambda action, seconds: reported.append((action, seconds)),
         )
         subnet = world.add_subnet(vpc_id=world.add_vpc(), cidr="10.0.0.0/24")
         for _ in range(20):
             world.invoke("DescribeSubnets", {"MaxResults": 5})
             world.invoke("CreateNetworkInterface", {"SubnetId": subnet})
-        return told
+        return reported
 
-    told = run()
-    assert told == run()
-    assert all(0.1 <= seconds <= 0.3 for action, seconds in told if action == "DescribeSubnets")
-    assert all(0.2 <= seconds <= 0.6 for action, seconds in told if action == "CreateNetworkInterface")
-    assert len(set(told)) > 30
+    reported = run()
+    assert reported == run()
+    assert all(0.1 <= seconds <= 0.3 for action, seconds in reported if action == "DescribeSubnets")
+    assert all(0.2 <= seconds <= 0.6 for action, seconds in reported if action == "CreateNetworkInterface")
+    assert len(set(reported)) > 30
 
 
 def test_the_same_calls_give_the_same_world() -> None:

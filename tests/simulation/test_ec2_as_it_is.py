@@ -53,13 +53,13 @@ def test_a_device_index_that_gets_free_is_used_soon(waited: float, soon: float, 
     assert cluster.run(soon, lambda: bool(cluster.ours(TRUNK_DESCRIPTION)))
 
 
-@pytest.mark.parametrize("told", ["us-west-2b", "us-west-2a"], ids=["zones-known", "zones-told-wrongly"])
-def test_in_a_disrupted_zone_the_nodes_of_the_others_start(told: str, simulate: Simulate) -> None:
+@pytest.mark.parametrize("reported", ["us-west-2b", "us-west-2a"], ids=["zones-known", "zones-given-wrongly"])
+def test_in_a_disrupted_zone_the_nodes_of_the_others_start(reported: str, simulate: Simulate) -> None:
     cluster = simulate()
     elsewhere = cluster.ec2.add_subnet(vpc_id=VPC, cidr="10.0.128.0/20", az="us-west-2b")
     cluster.ec2.behave(cluster.behaviour.changed({"zones_down": ["us-west-2b"]}))
     for number in range(5):
-        cluster.put_node(f"down{number}", cluster.ec2.add_instance(subnet_id=elsewhere, groups=[GROUP]), zone=told)
+        cluster.put_node(f"down{number}", cluster.ec2.add_instance(subnet_id=elsewhere, groups=[GROUP]), zone=reported)
         cluster.add_node(f"up{number}")
     up = [f"up{number}" for number in range(5)]
     assert cluster.run(60.0, lambda: all(cluster.capacity(name) == "9" for name in up))

@@ -1,5 +1,5 @@
 """Annotations of Windows pods that somebody forged: nobody living loses his address or shares it, and the forger is
-told."""
+reported."""
 
 from collections.abc import Callable, Iterable
 from ipaddress import ip_network
@@ -88,7 +88,7 @@ def forge(cluster: Cluster, forgery: str) -> None:
         assert cluster.kube.request("PATCH", path, body=body, content_type=MERGE).status == 200
 
 
-def told(cluster: Cluster) -> set[str]:
+def reported(cluster: Cluster) -> set[str]:
     """Pods that got an event about their annotation."""
     reasons = ("AnnotationNotVerified", "AddressShared", "AddressMissing", "PodAnnotationMalformed")
     return {n.name for n in cluster.notices if isinstance(n, PodNotice) and n.reason in reasons}
@@ -147,7 +147,7 @@ def test_a_forged_address_takes_nothing_from_anybody(forgery: str, mode: str, lo
 
 def told_rightly(cluster: Cluster, forgery: str) -> None:
     # One that is taken away is written again.
-    assert told(cluster) == (set() if forgery == "removed" else {"forger"})
+    assert reported(cluster) == (set() if forgery == "removed" else {"forger"})
 
 
 SHARE = 40

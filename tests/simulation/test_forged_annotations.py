@@ -82,8 +82,8 @@ def forged_life(cluster: Cluster, forgery: str, *, lost: bool) -> None:
     ours = {i["NetworkInterfaceId"] for i in cluster.ours(BRANCH_DESCRIPTION) if of_cluster(i)}
     assert ours == left
     assert not [i for i in cluster.ours(BRANCH_DESCRIPTION) if not of_cluster(i)] or "cluster" in forgery
-    told = {getattr(n, "name", "") for n in cluster.notices if n.reason == "AnnotationNotVerified"}
-    assert told == {"forger"}
+    reported = {getattr(n, "name", "") for n in cluster.notices if n.reason == "AnnotationNotVerified"}
+    assert reported == {"forger"}
     # To the judge an annotation is what a pod was given, and the forger's was not.
     wrong = [p for p in cluster.problems if "pod forger" not in p and "and forger" not in p]
     assert not wrong, wrong[:3]
@@ -144,8 +144,8 @@ def test_one_that_names_all_vlans_closes_no_node(simulate: Simulate) -> None:
     cluster.add_pod("honest", "n1")
     served(cluster)
     cluster.run(90.0)
-    told = [n for n in cluster.notices if n.reason == "AnnotationNotVerified"]
-    assert [getattr(n, "name", "") for n in told] == ["forger"]
+    reported = [n for n in cluster.notices if n.reason == "AnnotationNotVerified"]
+    assert [getattr(n, "name", "") for n in reported] == ["forger"]
 
 
 def test_one_that_names_a_resting_interface_does_not_hold_it(simulate: Simulate) -> None:

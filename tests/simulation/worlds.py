@@ -1,5 +1,5 @@
 """Worlds: a scripted life, and what happens to it at every moment. Each ends in peace, and then everything must be as
-wished, stay so, and go away with its pods and nodes."""
+goal, stay so, and go away with its pods and nodes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,5 +1,5 @@
 -- Add, replace and remove pods of a node in one step and keep the index of nodes with desired state.
--- KEYS: view, pods, wished
+-- KEYS: view, pods, nodes with desired state
 -- ARGV: node name, number of pods to write, then uid and msgpack of each, then uids to remove
 -- Result: 1
 local last = 2 + 2 * tonumber(ARGV[2])

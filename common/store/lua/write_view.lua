@@ -1,5 +1,5 @@
 -- Write or remove a node's view and keep the indexes: nodes with desired state, and node names by instance.
--- KEYS: view, pods, wished, ledger, instances
+-- KEYS: view, pods, nodes with desired state, ledger, instances
 -- ARGV: node name, msgpack of the view ("" removes it), id of the instance that its Node object names ("" none),
 --   prefix of the sets of node names by instance
 -- Result: 1

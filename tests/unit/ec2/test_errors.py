@@ -107,7 +107,7 @@ def test_each_code_has_its_class(code: str, kind: type[OutsideError]) -> None:
         "no code at all",
         "an unknown refusal",
         "the code before the status",
-        "told to slow down by status",
+        "asked to slow down by status",
     ],
 )
 def test_the_status_decides_only_where_the_code_says_nothing(code: str, status: int, kind: type[OutsideError]) -> None:

@@ -48,20 +48,25 @@ def test_a_bound_pod_is_read_whole() -> None:
         spec__serviceAccountName="shopper",
         status__conditions=[condition],
     )
-    wish = decode.pod_request(json.dumps(raw).encode(), 7.0)
-    assert wish is not None
-    assert (wish.uid, wish.namespace, wish.name, wish.labels) == ("u1", "shop", "web", {"app": "web"})
-    assert (wish.branches, wish.addresses, wish.service_account) == (1, 0, "shopper")
-    assert (wish.eni_annotation, wish.ip_annotation, wish.deleting, wish.finished) == ("[]", None, True, False)
-    assert (wish.scheduled_at, wish.seen_at) == (1704067209.0, 7.0)
+    request = decode.pod_request(json.dumps(raw).encode(), 7.0)
+    assert request is not None
+    assert (request.uid, request.namespace, request.name, request.labels) == ("u1", "shop", "web", {"app": "web"})
+    assert (request.branches, request.addresses, request.service_account) == (1, 0, "shopper")
+    assert (request.eni_annotation, request.ip_annotation, request.deleting, request.finished) == (
+        "[]",
+        None,
+        True,
+        False,
+    )
+    assert (request.scheduled_at, request.seen_at) == (1704067209.0, 7.0)
 
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        pytest.param(raw_pod(spec__nodeName=None), None, id="an unbound pod is no wish"),
+        pytest.param(raw_pod(spec__nodeName=None), None, id="an unbound pod is no request"),
         pytest.param(raw_pod(spec__nodeName=""), None, id="nor with an empty node name"),
-        pytest.param(raw_pod(spec__containers=[container()]), None, id="a pod that asks for nothing is no wish"),
+        pytest.param(raw_pod(spec__containers=[container()]), None, id="a pod that asks for nothing is no request"),
         pytest.param(
             raw_pod(spec__containers=[], metadata__annotations={IP: "10.0.0.1/19"}), (0, 0), id="an annotation counts"
         ),
@@ -82,24 +87,24 @@ def test_a_bound_pod_is_read_whole() -> None:
     ],
 )
 def test_what_a_pod_asks_for(raw: dict[str, Any], expected: tuple[int, int] | None) -> None:
-    wish = decode.pod_request(raw, 0.0, lambda _: None)
-    assert (None if wish is None else (wish.branches, wish.addresses)) == expected
+    request = decode.pod_request(raw, 0.0, lambda _: None)
+    assert (None if request is None else (request.branches, request.addresses)) == expected
 
 
 @pytest.mark.parametrize(("phase", "finished"), [("Succeeded", True), ("Failed", True), ("Running", False), (5, False)])
 def test_only_a_phase_that_says_so_is_an_end(phase: object, finished: bool) -> None:
-    wish = decode.pod_request(raw_pod(status__phase=phase), 0.0, lambda _: None)
-    assert wish is not None
-    assert wish.finished is finished
+    request = decode.pod_request(raw_pod(status__phase=phase), 0.0, lambda _: None)
+    assert request is not None
+    assert request.finished is finished
 
 
 def test_a_bad_value_costs_only_itself() -> None:
     raw = raw_pod(metadata__labels={"app": "web", "bad": 5}, metadata__annotations={ENI: ["no"], IP: "10.0.0.9/19"})
     problems: list[str] = []
-    wish = decode.pod_request(json.dumps(raw).encode(), 0.0, problems.append)
-    assert wish is not None
-    assert (wish.labels, wish.eni_annotation, wish.ip_annotation) == ({"app": "web"}, None, "10.0.0.9/19")
-    assert wish.branches == 1
+    request = decode.pod_request(json.dumps(raw).encode(), 0.0, problems.append)
+    assert request is not None
+    assert (request.labels, request.eni_annotation, request.ip_annotation) == ({"app": "web"}, None, "10.0.0.9/19")
+    assert request.branches == 1
     assert problems
 
 
@@ -237,8 +242,8 @@ def test_nothing_raises_whatever_an_object_holds(spoilt: list[tuple[tuple[str, .
         decode.policy, decode.config_map_data,
     ):  # fmt: skip
         read(given_as, lambda _: None)
-    wish = decode.pod_request(given_as, 0.0, lambda _: None)
-    assert wish is None or isinstance(PodUid(wish.uid), str)
+    request = decode.pod_request(given_as, 0.0, lambda _: None)
+    assert request is None or isinstance(PodUid(request.uid), str)
     # What a reflector has decoded once says the same.
     for kind, read in (
         (k.Pod, decode.pod_facts), (k.Node, decode.node_facts), (k.CniNode, decode.cninode_facts),

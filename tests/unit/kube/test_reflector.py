@@ -458,19 +458,22 @@ def test_any_cuts_and_failures_end_in_what_is_there(seed: int) -> None:
 def test_of_objects_known_by_metadata_alone_nothing_more_is_sent(api: InProcess, clock: VirtualClock) -> None:
     accounts = Resource(name="accounts", path="/api/v1/serviceaccounts", metadata_only=True)
     path = "/api/v1/namespaces/default/serviceaccounts"
-    told: list[tuple[str, dict[str, Any]]] = []
+    reported: list[tuple[str, dict[str, Any]]] = []
     reflector = Reflector(
         accounts,
         api,
         clock=clock,
         rng=random.Random(1),
-        on_event=lambda event, raw: told.append((event, json.loads(bytes(raw)))),  # type: ignore[arg-type]
+        on_event=lambda event, raw: reported.append((event, json.loads(bytes(raw)))),  # type: ignore[arg-type]
         on_synced=lambda: None,
     )
     for name in ("listed", "watched"):
         body = {"metadata": {"name": name, "labels": {"a": "b"}}, "automountServiceAccountToken": False}
         api.ok("POST", path, body)
         reflector.step()
-    assert [(event, found["metadata"]["name"]) for event, found in told] == [("ADDED", "listed"), ("ADDED", "watched")]
-    assert all(found["metadata"]["labels"] == {"a": "b"} for _, found in told)
-    assert not any("automountServiceAccountToken" in found for _, found in told)
+    assert [(event, found["metadata"]["name"]) for event, found in reported] == [
+        ("ADDED", "listed"),
+        ("ADDED", "watched"),
+    ]
+    assert all(found["metadata"]["labels"] == {"a": "b"} for _, found in reported)
+    assert not any("automountServiceAccountToken" in found for _, found in reported)

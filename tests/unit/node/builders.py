@@ -120,7 +120,7 @@ def desired(
     config: ClusterConfig | None = None,
     complete: bool = True,
 ) -> Desired:
-    """The desired state of a living Linux node with a whole CNINode, unless told otherwise."""
+    """The desired state of a living Linux node with a whole CNINode, unless fields say otherwise."""
     return Desired(
         view=NodeView(
             node=None if gone else of or node(),
@@ -336,7 +336,7 @@ def snapshot(
 
 def planned(
     of: Ledger,
-    wished: Desired,
+    goal: Desired,
     *,
     now: float = NOW,
     seen: InstanceSnapshot | None = None,
@@ -347,7 +347,7 @@ def planned(
 ) -> Plan:
     return plan(
         of,
-        wished,
+        goal,
         snapshot=seen,
         now=now,
         jitter=jitter,
@@ -357,11 +357,11 @@ def planned(
     )
 
 
-def planning(of: Ledger, wished: Desired, **fields: Any) -> Planning:
+def planning(of: Ledger, goal: Desired, **fields: Any) -> Planning:
     return Planning(
         **{
             "ledger": of,
-            "desired": wished,
+            "desired": goal,
             "snapshot": None,
             "now": NOW,
             "jitter": 0.5,

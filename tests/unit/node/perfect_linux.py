@@ -235,8 +235,8 @@ class LinuxWorld(World):
             raise NotFound("PodGone")
         if pod.eni_annotation is not None:
             return pod.eni_annotation
-        wished = msgspec.structs.replace(pod, eni_annotation=action.value)
-        entries, problem = interfaces_named(wished)
+        annotated = msgspec.structs.replace(pod, eni_annotation=action.value)
+        entries, problem = interfaces_named(annotated)
         assert not problem
         assert len({entry.eni_id for entry in entries}) == pod.branches, "not what the pod asked for"
         taken = self.named()
@@ -247,7 +247,7 @@ class LinuxWorld(World):
             assert trunk is not None
             assert on == (trunk.eni_id, entry.vlan, entry.association)
             assert entry.eni_id not in taken, f"{entry.eni_id} is {taken[entry.eni_id].name}'s"
-        self.pods[pod.uid] = wished
+        self.pods[pod.uid] = annotated
         return action.value
 
     def _show(self) -> None:

@@ -378,9 +378,9 @@ def test_associations_that_ec2_does_not_tell_are_asked_for_again_much_later() ->
     [found] = after.branches.values()
     assert found.eni_id is not None
     asked = FindAssociations(subject=associations.SUBJECT, eni_ids=(found.eni_id,))
-    denied, told = (NodeState(ledger=after, now=NOW, jitter=0.0) for _ in range(2))
+    denied, reported = (NodeState(ledger=after, now=NOW, jitter=0.0) for _ in range(2))
     associations.found(denied, asked, {})
     assert denied.backoff(associations.SUBJECT).not_before == NOW + associations.AGAIN_SECONDS
-    associations.found(told, asked, {found.eni_id: AssociationId("trunk-assoc-1")})
-    assert [b.association for b in told.ledger.branches.values()] == ["trunk-assoc-1"]
-    assert told.ledger.backoffs == {}
+    associations.found(reported, asked, {found.eni_id: AssociationId("trunk-assoc-1")})
+    assert [b.association for b in reported.ledger.branches.values()] == ["trunk-assoc-1"]
+    assert reported.ledger.backoffs == {}

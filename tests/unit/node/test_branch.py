@@ -49,8 +49,8 @@ OTHER_TRUNK = EniId("eni-other-trunk")
 
 
 def kept(of: Ledger, *pods: PodRequest, serving: bool = True, **fields: Any) -> Planning:
-    wishes = {k: fields.pop(k) for k in ("complete", "config", "of") if k in fields}
-    one = planning(of, desired(*pods, **wishes), **fields)
+    requests = {k: fields.pop(k) for k in ("complete", "config", "of") if k in fields}
+    one = planning(of, desired(*pods, **requests), **fields)
     keep_branches(one, node(), serving=serving)
     return one
 
@@ -484,8 +484,8 @@ def test_an_interface_rests_for_the_cool_down_and_is_then_taken_off_the_trunk() 
 
 
 def test_without_a_configuration_the_cool_down_is_a_minute() -> None:
-    wished = msgspec.structs.replace(desired(), config=None)
-    one = planning(ledger(branch("a", COOLING, since=NOW - 59)), wished)
+    goal = msgspec.structs.replace(desired(), config=None)
+    one = planning(ledger(branch("a", COOLING, since=NOW - 59)), goal)
     advance(one, serving=True)
     assert (one.actions, one.look_again) == ([], NOW + 1)
 

@@ -26,8 +26,8 @@ from tests.unit.node.builders import (
 
 
 def kept(facts: CniNodeFacts | None, of: Ledger | None = None, **fields: Any) -> Any:
-    wished = desired(cni=facts, without_cninode=facts is None, complete=fields.pop("complete", True))
-    one = planning(of or ledger(), wished, **fields)
+    goal = desired(cni=facts, without_cninode=facts is None, complete=fields.pop("complete", True))
+    one = planning(of or ledger(), goal, **fields)
     keep_cninode(one, node())
     return one
 
@@ -89,8 +89,8 @@ def test_nothing_is_done_twice_at_a_time_or_before_its_time() -> None:
 
 
 def let_go(facts: CniNodeFacts | None, **fields: Any) -> Any:
-    wished = desired(gone=True, cni=facts, without_cninode=facts is None, complete=fields.pop("complete", True))
-    one = planning(ledger(**fields), wished)
+    goal = desired(gone=True, cni=facts, without_cninode=facts is None, complete=fields.pop("complete", True))
+    one = planning(ledger(**fields), goal)
     let_cninode_go(one)
     return one
 

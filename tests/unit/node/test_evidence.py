@@ -49,8 +49,8 @@ def test_a_living_pod_claims_what_its_annotation_names() -> None:
 @pytest.mark.parametrize(("yielded", "claimed"), [(False, True), (True, False)])
 def test_another_name_of_the_instance_claims_what_its_ledger_has(yielded: bool, claimed: bool) -> None:
     other = Sharer(name=NodeName("other"), ledger=ledger(branch("a"), yielded=yielded))
-    wished: Desired = msgspec.structs.replace(desired(), sharers=(other,))
-    assert evidence_of(planning(ledger(RESTING), wished), RESTING).claimed is claimed
+    goal: Desired = msgspec.structs.replace(desired(), sharers=(other,))
+    assert evidence_of(planning(ledger(RESTING), goal), RESTING).claimed is claimed
 
 
 FOUND: dict[str, Any] = {"token": "", "since": NOW - 100, "pod_uid": "", "tagged": "uid-a"}

@@ -216,10 +216,10 @@ def test_an_annotation_that_is_refused_is_reported_and_tried_again(annotation: s
     assert result.ledger.backoffs[action.subject].attempts == 1
 
 
-@pytest.mark.parametrize(("error", "told"), [(errors.Denied, ["BranchAllocationFailed"]), (errors.Unsure, [])])
-def test_groups_that_cannot_be_read_are_reported(error: Any, told: list[str]) -> None:
+@pytest.mark.parametrize(("error", "reported"), [(errors.Denied, ["BranchAllocationFailed"]), (errors.Unsure, [])])
+def test_groups_that_cannot_be_read_are_reported(error: Any, reported: list[str]) -> None:
     result = failed(ledger(), RESOLVE, error)
-    assert reasons(result.notices) == told
+    assert reasons(result.notices) == reported
     assert result.ledger.backoffs["claim/uid-a"].attempts == 1
 
 

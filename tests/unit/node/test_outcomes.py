@@ -132,10 +132,10 @@ def test_a_pods_failures_count_on_over_its_groups_and_end_with_its_annotation() 
 
 def test_a_pod_that_fails_again_and_again_is_tried_more_and_more_seldom() -> None:
     """Denied from the first to the tenth time, as the loop would see it: planned, refused, planned anew."""
-    of, wished, now = ledger(), desired(pod("a")), NOW
+    of, goal, now = ledger(), desired(pod("a")), NOW
     tries: list[float] = []
     while len(tries) < 10:
-        plan = planned(of, wished, now=now)
+        plan = planned(of, goal, now=now)
         of = left(plan)
         for action in plan.actions:
             if isinstance(action, act.CreateBranch):

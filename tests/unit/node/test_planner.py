@@ -36,8 +36,8 @@ def settled() -> tuple[Ledger, Any]:
 
 
 def test_a_settled_node_needs_nothing_until_its_next_audit() -> None:
-    of, wished = settled()
-    assert planned(of, wished) == Plan(ledger=of, actions=(), notices=(), look_again=NOW + 600)
+    of, goal = settled()
+    assert planned(of, goal) == Plan(ledger=of, actions=(), notices=(), look_again=NOW + 600)
 
 
 def test_a_new_node_begins_with_its_cninode_and_a_snapshot() -> None:
@@ -67,8 +67,8 @@ def test_a_node_that_lost_its_feature_keeps_its_trunk_and_its_living_pods_interf
 
 
 def test_a_cninode_that_was_deleted_takes_no_feature_away() -> None:
-    of, wished = settled()
-    unlabelled = desired(*wished.pods.values(), of=node(trunk_label=False), without_cninode=True)
+    of, goal = settled()
+    unlabelled = desired(*goal.pods.values(), of=node(trunk_label=False), without_cninode=True)
     done = planned(of, unlabelled)
     assert kinds(done.actions) == ["CreateCniNode"]
     assert left(done).branches == of.branches
@@ -79,7 +79,7 @@ def test_a_disabled_controller_serves_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "told"),
+    ("before", "now", "reported"),
     [
         pytest.param(None, 90.0, [], id="not at the start"),
         pytest.param(60.0, 90.0, ["1m30s"], id="a change"),
@@ -87,9 +87,9 @@ def test_a_disabled_controller_serves_nobody() -> None:
         pytest.param(60.0, 60.0, [], id="no change"),
     ],
 )
-def test_a_changed_cool_down_is_reported(before: float | None, now: float, told: list[str]) -> None:
+def test_a_changed_cool_down_is_reported(before: float | None, now: float, reported: list[str]) -> None:
     done = planned(ledger(cooldown_seen=before), desired(config=ClusterConfig(cooldown=now)))
-    assert [n.message.rsplit(" ", 1)[-1] for n in done.notices] == told
+    assert [n.message.rsplit(" ", 1)[-1] for n in done.notices] == reported
     assert set(reasons(done.notices)) <= {"BranchENICoolDownPeriodUpdated"}
     assert left(done).cooldown_seen == now
 

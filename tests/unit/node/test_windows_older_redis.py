@@ -32,9 +32,9 @@ def old_pool(**fields: Any) -> Pool:
 
 def kept(contents: Pool, *pods: PodRequest, epoch: str | None) -> Any:
     about = node(os="windows", capacity={PRIVATE_IPV4: "9"})
-    wished = desired(*pods, of=about, cni=cninode(os_label="windows"), config=ClusterConfig(windows_ipam=True))
-    wished = msgspec.structs.replace(wished, epoch=epoch)
-    return planned(ledger(pool=contents), wished, opts=options(limits()))
+    goal = desired(*pods, of=about, cni=cninode(os_label="windows"), config=ClusterConfig(windows_ipam=True))
+    goal = msgspec.structs.replace(goal, epoch=epoch)
+    return planned(ledger(pool=contents), goal, opts=options(limits()))
 
 
 def test_what_was_free_rests_and_is_nobodys_until_a_look_shows_it() -> None:

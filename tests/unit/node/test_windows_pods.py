@@ -80,9 +80,9 @@ def kept(contents: Pool, *pods: PodRequest, config: ClusterConfig = IPAM, **fiel
     capacity = str(9 * (16 if config.prefix_delegation and fields.get("nitro", True) else 1))
     about = node(os="windows", capacity=fields.pop("capacity", {PRIVATE_IPV4: capacity}))
     nitro = fields.pop("nitro", True)
-    wished = desired(*pods, of=about, cni=cninode(os_label="windows"), config=config)
+    goal = desired(*pods, of=about, cni=cninode(os_label="windows"), config=config)
     opts = options(limits(nitro=nitro))
-    return planned(of_windows(contents, **fields.pop("record", {})), wished, opts=opts, **fields)
+    return planned(of_windows(contents, **fields.pop("record", {})), goal, opts=opts, **fields)
 
 
 def contents(done: Any) -> Pool:
@@ -339,10 +339,10 @@ def test_what_another_name_of_the_instance_has_on_record_is_kept() -> None:
     has = ledger(pool=pool(owned(D, windows_pod("other"))))
     shared = Sharer(name=NodeName("other"), view=NodeView(node=None), ledger=has)
     about = node(os="windows", capacity={PRIVATE_IPV4: "9"})
-    wished = desired(of=about, cni=cninode(os_label="windows"), config=IPAM)
+    goal = desired(of=about, cni=cninode(os_label="windows"), config=IPAM)
     state = Planning(
         ledger=of_windows(pool(*warm(A, B, C, D))),
-        desired=msgspec.structs.replace(wished, sharers=(shared,)),
+        desired=msgspec.structs.replace(goal, sharers=(shared,)),
         snapshot=None,
         now=NOW,
         jitter=0.0,
@@ -562,12 +562,12 @@ def test_asking_whether_pods_are_gone_leaves_room_for_what_pods_wait_for() -> No
     addresses = [Ipv4(f"10.0.5.{number}") for number in range(60)]
     ended = pool(*(owned(ip, windows_pod(f"e{number}"), annotated=True) for number, ip in enumerate(addresses)))
     opts = options(limits(ipv4=100))
-    wished = desired(windows_pod(), of=node(os="windows"), cni=cninode(os_label="windows"), config=IPAM)
-    asked = kinds(planned(of_windows(ended), wished, opts=opts).actions)
+    goal = desired(windows_pod(), of=node(os="windows"), cni=cninode(os_label="windows"), config=IPAM)
+    asked = kinds(planned(of_windows(ended), goal, opts=opts).actions)
     assert "AssignAddresses" in asked
     assert asked.count("ConfirmGone") == opts.in_flight // 2
     under_way = [f"pod/uid-e{number}" for number in range(opts.in_flight // 2)]
-    later = kinds(planned(of_windows(ended), wished, opts=opts, busy=under_way).actions)
+    later = kinds(planned(of_windows(ended), goal, opts=opts, busy=under_way).actions)
     assert "AssignAddresses" in later
     assert "ConfirmGone" not in later
 
@@ -575,8 +575,8 @@ def test_asking_whether_pods_are_gone_leaves_room_for_what_pods_wait_for() -> No
 def test_what_pods_wait_for_is_asked_for_before_others_are_annotated() -> None:
     many = [windows_pod(f"w{number:02}") for number in range(60)]
     have = [owned(Ipv4(f"10.0.5.{number}"), one) for number, one in enumerate(many[:59])]
-    wished = desired(*many, of=node(os="windows"), cni=cninode(os_label="windows"), config=IPAM)
-    assert "AssignAddresses" in kinds(planned(of_windows(pool(*have)), wished, opts=options(limits(ipv4=100))).actions)
+    goal = desired(*many, of=node(os="windows"), cni=cninode(os_label="windows"), config=IPAM)
+    assert "AssignAddresses" in kinds(planned(of_windows(pool(*have)), goal, opts=options(limits(ipv4=100))).actions)
 
 
 def test_audits_come_at_growing_intervals_and_only_look() -> None:
@@ -590,8 +590,8 @@ def test_audits_come_at_growing_intervals_and_only_look() -> None:
 
 
 def test_an_unknown_type_is_reported() -> None:
-    wished = desired(windows_pod(), of=node(os="windows"), config=IPAM)
-    done = planned(of_windows(pool()), wished, opts=options(limits("c5.large")))
+    goal = desired(windows_pod(), of=node(os="windows"), config=IPAM)
+    done = planned(of_windows(pool()), goal, opts=options(limits("c5.large")))
     assert "Unsupported" in reasons(done.notices)
     assert not {"AssignAddresses", "Advertise"} & set(kinds(done.actions))
 

@@ -71,9 +71,9 @@ def test_windows_switches(data: dict[str, str], prefix_feature: bool, legacy: bo
 )
 def test_cooldown(text: str, before: float | None, seconds: float, problems: int) -> None:
     previous = None if before is None else ClusterConfig(cooldown=before)
-    config, told = parse({"branch-eni-cooldown": text}, previous)
+    config, reported = parse({"branch-eni-cooldown": text}, previous)
     assert config.cooldown == seconds
-    assert len(told) == problems
+    assert len(reported) == problems
 
 
 def test_a_cooldown_that_is_removed_is_60_again() -> None:

@@ -26,7 +26,7 @@ NAMES = [NodeName(f"n{number}") for number in range(3)]
 
 
 def timeless(desired: Desired) -> Desired:
-    pods = {uid: msgspec.structs.replace(wish, seen_at=0.0) for uid, wish in desired.pods.items()}
+    pods = {uid: msgspec.structs.replace(request, seen_at=0.0) for uid, request in desired.pods.items()}
     return msgspec.structs.replace(desired, pods=pods)
 
 
@@ -129,21 +129,21 @@ def test_any_interleaving_with_repeated_parts_ends_the_same(order: list[str], re
     """A watch begun again at an older version tells an object's last steps again, always up to the newest."""
     cache = ClusterCache(clock=VirtualClock())
     cache.lead(True)
-    told = dict.fromkeys(set(order), 0)
+    reported = dict.fromkeys(set(order), 0)
     for turn, uid in enumerate(order):
         steps = versions(uid)
         for _ in range(2):
-            if told[uid] < len(steps):
-                cache.apply(Kind.PODS, *steps[told[uid]])
-                told[uid] += 1
+            if reported[uid] < len(steps):
+                cache.apply(Kind.PODS, *steps[reported[uid]])
+                reported[uid] += 1
         for at, back in rewinds:
             if at == turn:
-                for step in steps[max(0, told[uid] - back) : told[uid]]:
+                for step in steps[max(0, reported[uid] - back) : reported[uid]]:
                     cache.apply(Kind.PODS, *step)
     for kind in Kind:
         cache.synced(kind)
     batch = cache.take(100)
-    left = {uid: wish.eni_annotation for change in batch.changes for uid, wish in change.pods.items()}
+    left = {uid: request.eni_annotation for change in batch.changes for uid, request in change.pods.items()}
     assert left == {"0": "[]", "3": "[]"}
     pending = {uid for change in batch.changes for uid in change.pending.pods}
     assert pending == {str(number) for number in range(6)}

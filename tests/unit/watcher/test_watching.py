@@ -563,7 +563,7 @@ def test_the_values_of_a_desired_state_are_the_projected_ones(watch: Watch) -> N
     """Whatever the store does with them on the way."""
     desired = watch.desired(N1)
     assert isinstance(desired.view.cninode, CniNodeFacts)
-    assert all(isinstance(wish, PodRequest) for wish in desired.pods.values())
+    assert all(isinstance(request, PodRequest) for request in desired.pods.values())
     assert all(isinstance(uid, str) for uid in map(PodUid, desired.pods))
     assert NodeName("n1") in watch.store.desired.known_nodes()
 

@@ -63,7 +63,7 @@ class Joining:
 
 def waits(joining: Joining, times: list[float]) -> list[float]:
     """Nodes begin at these times and ask every POLL_SECONDS; how long each waits for the answer."""
-    start, told, due = joining.clock.time, {}, sorted((at, number) for number, at in enumerate(times))
+    start, reported, due = joining.clock.time, {}, sorted((at, number) for number, at in enumerate(times))
     begun: dict[int, float] = {}
     while due:
         at, number = due.pop(0)
@@ -72,13 +72,13 @@ def waits(joining: Joining, times: list[float]) -> list[float]:
             begun[number] = at
             joining.begin(number)
         elif (outcome := joining.ask(number)) == Done(value=True):
-            told[number] = at - begun[number]
+            reported[number] = at - begun[number]
             continue
         else:
             assert outcome == Done(value=False)
         due.append((at + POLL_SECONDS, number))
         due.sort()
-    return [told[number] for number in range(len(times))]
+    return [reported[number] for number in range(len(times))]
 
 
 def test_a_thousand_nodes_in_twenty_seconds_cost_a_look_for_fifty() -> None:
