@@ -52,7 +52,7 @@ EC2_CALLS = _counter("ec2_calls", "Calls to EC2; code is EC2's error code, or OK
 EC2_CALL_SECONDS = _histogram("ec2_call_seconds", "Duration of calls to EC2.", "operation")
 EC2_WAIT_SECONDS = _histogram("ec2_wait_seconds", "Wait for the limiter before calls to EC2.", "operation")
 EC2_THROTTLED = _counter("ec2_throttled", "Calls that EC2 refused because of its request limits.", "operation")
-EC2_RATE = _gauge("ec2_rate", "Calls a second that EC2 is believed to allow, over all replicas.", "operation")
+EC2_RATE = _gauge("ec2_rate", "Calls per second that EC2 is believed to allow, over all replicas.", "operation")
 EC2_BURST = _gauge("ec2_burst", "Calls at once that EC2 is believed to allow, over all replicas.", "operation")
 
 UNAVAILABLE = _gauge(

@@ -213,7 +213,7 @@ class Settings(BaseSettings):
         description="Kubeconfig file; not set: the pod's service account, else ~/.kube/config.",
     )
     kube_context: str = Field("", description="Context of the kubeconfig; empty: its current one.")
-    kube_qps: float = Field(200, gt=0, description="Requests a second of one process to the API server.")
+    kube_qps: float = Field(200, gt=0, description="Requests per second of one process to the API server.")
     kube_burst: int = Field(300, ge=1, description="Requests at once of one process to the API server.")
     page_size: int = Field(500, ge=1, le=5000, description="Objects a page of a list (the reference's page-limit).")
     resync_seconds: Seconds = Field(1800, description="Interval at which every node is looked at again.")

@@ -120,7 +120,7 @@ class Writer:
             for _ in range(batches):
                 batch = self._cache.take(NODES_A_BATCH)
                 if batch:
-                    self._pay(batch)
+                    self._write_batch(batch)
                 else:
                     self._finish()
                 self._announcer.catch_up()
@@ -175,7 +175,7 @@ class Writer:
             now, seconds = self._clock.now(), len(calm) / LISTED_NODES_A_SECOND
             self._store.wakeups.park_all({name: now + self._rng.uniform(0.0, seconds) for name in calm})
 
-    def _pay(self, batch: Batch) -> None:
+    def _write_batch(self, batch: Batch) -> None:
         """Raises StoreUnavailable, and then everything must be written again."""
         if batch.config is not None:
             before = self._store.desired.read(batch.changes[0].name).config if batch.changes else None
