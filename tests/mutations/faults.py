@@ -596,7 +596,13 @@ FAULTS: tuple[Fault, ...] = (
         "set()",
         "tests/unit/watcher",
     ),
-    Fault("writer: nodes of a list forgotten", "Writer._write_batch", "self._held.update(looks)", "pass", "tests/unit/watcher"),
+    Fault(
+        "writer: nodes of a list forgotten",
+        "Writer._write_batch",
+        "self._held.update(looks)",
+        "pass",
+        "tests/unit/watcher",
+    ),
     Fault(
         "announcer: half are dropped",
         "Announcer.catch_up",
