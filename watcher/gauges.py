@@ -10,7 +10,7 @@ from common.store.store import Store
 from watcher.cluster_cache import ClusterCache
 
 DIGITS = 9
-"""Digits of the largest capacity that is shown; what has more is nonsense, and beyond a float."""
+"""Digits of the largest capacity that is shown; a longer number is no capacity, and beyond a float."""
 
 
 def show(cache: ClusterCache, store: Store) -> None:

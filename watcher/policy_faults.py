@@ -1,4 +1,4 @@
-"""What is said at SecurityGroupPolicies: that one counts for nothing (with a selector that is none, without selectors
+"""Events at SecurityGroupPolicies: that one counts for nothing (with a selector that is none, without selectors
 or groups), and that pods which run keep their groups when its groups change."""
 
 from common.kube.decode import Identity
@@ -16,7 +16,7 @@ Name = tuple[str, str]
 
 
 class PolicyFaults:
-    """Each fault is said once by each leader, and again when it comes back. Not thread-safe."""
+    """Each leader reports each fault once, and again when it comes back. Not thread-safe."""
 
     def __init__(self) -> None:
         self._faults: dict[Name, tuple[str, str]] = {}

@@ -4,7 +4,7 @@ Kept are pods that ask for nothing of ours, of namespaces that have policies; of
 may be seen before the policy that was there first. Pods of one workload share their labels. Service accounts are
 followed only while a policy selects by their labels (`needs_accounts`), and only those with labels are kept.
 
-A pod is judged when it changed, and all of a namespace when its policies did; each is said once by each leader.
+A pod is checked when it changed, and all of a namespace when its policies did; each leader reports each once.
 """
 
 from collections import Counter, OrderedDict

@@ -1,4 +1,4 @@
-"""The HTTPS server: what is said to any request, and how long clients may take."""
+"""The HTTPS server: what any request is answered, and how long clients may take."""
 
 import asyncio
 import logging

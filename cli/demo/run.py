@@ -54,7 +54,7 @@ class Demo:
         try:
             return self._run()
         except (OSError, Refused, ControllerError) as error:
-            # Whoever does not answer has mostly ended: say that, with its last words.
+            # A process that does not answer has usually ended: report that, with its last log lines.
             deadline = self._clock.monotonic() + BLAME_SECONDS
             while self._clock.monotonic() < deadline:
                 self._stage.look()

@@ -1,7 +1,7 @@
 """Kubernetes events (core/v1): never in the way of the work.
 
-`emit` only queues. What is said again before it was written is counted, not queued again; what was written before is
-patched with its new count. Events are for people: where the API server refuses one, or the queue is full, it is
+`emit` only queues. An event emitted again before it was written is counted, not queued again; what was written before
+is patched with its new count. Events are for people: where the API server refuses one, or the queue is full, it is
 dropped and counted.
 """
 

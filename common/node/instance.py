@@ -32,7 +32,7 @@ def take_snapshot(state: Planning) -> InstanceSnapshot | None:
 
 
 def snapshot_requested(state: NodeState, earlier: Backoff) -> None:
-    """That it was asked for does not end the row of failures of what it shows."""
+    """Asking does not reset the failures: what the snapshot shows does."""
     state.set_backoff(
         SUBJECT, msgspec.structs.replace(earlier, not_before=state.now + SNAPSHOT_ASK_AGAIN_SECONDS, reserved=False)
     )

@@ -1,4 +1,4 @@
-"""Server-side apply in a simple form: who applied what is remembered, fields that an applier drops go with him.
+"""Server-side apply in a simple form: who applied what is remembered, fields that an applier drops are removed.
 
 Different from a real API server: only appliers own fields (not plain updates), so only appliers conflict, and
 `managedFields` is not shown.

@@ -82,7 +82,7 @@ def test_ended_in_good_order_in_a_burst(scene: Scene) -> None:
 
 
 def test_redis_comes_back_empty(scene: Scene) -> None:
-    """All that it held is found again in Kubernetes and EC2, and nobody loses what he has meanwhile."""
+    """All that it held is found again in Kubernetes and EC2, and no pod loses what it has meanwhile."""
     product = scene.product
     scene.add_trunk_nodes("emptied-1", "emptied-2")
     scene.deploy("app", 6)

@@ -1,5 +1,5 @@
 """Two leaders at once, and a Redis that knows an older state than the processes: under load nothing is shared, nobody
-loses what he has, and it comes to rest."""
+loses what it has, and it comes to rest."""
 
 import shutil
 import time

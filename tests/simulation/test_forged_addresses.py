@@ -1,4 +1,4 @@
-"""Annotations of Windows pods that somebody forged: nobody living loses his address or shares it, and the forger is
+"""Annotations of Windows pods that somebody forged: no living pod loses its address or shares it, and the forger is
 reported."""
 
 from collections.abc import Callable, Iterable

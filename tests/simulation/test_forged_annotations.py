@@ -21,7 +21,7 @@ def entry(**fields: Any) -> Entry:
 
 
 def two_nodes(cluster: Cluster) -> tuple[Entry, Entry, Entry]:
-    """What the forger has, and two others: on his node, on another."""
+    """What the forger has, and two others: on the same node, on another."""
     for number in (1, 2):
         cluster.add_node(f"n{number}")
     cluster.add_pod("forger", "n1")

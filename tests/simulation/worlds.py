@@ -235,7 +235,7 @@ OTHERS: dict[str, Happening] = {
 
 
 def beside_others() -> dict[str, World]:
-    """Redis comes back empty or older, and before or after that somebody goes on with what he knew."""
+    """Redis comes back empty or older, and before or after that a process goes on with what it knew."""
     found: dict[str, World] = {}
     for other, also in OTHERS.items():
         for age in (None, 1.0, 5.0, 60.0):

@@ -41,7 +41,7 @@ def goes_elsewhere(state: Planning, pod: PodRequest) -> bool:
 
 
 def resolved(state: NodeState, action: ResolvePod, found: Resolution, earlier: Backoff) -> None:
-    """`earlier` failures of the pod's interfaces are counted on: that its groups were found does not end their row."""
+    """`earlier` failures of the pod's interfaces stay counted: finding its groups does not reset them."""
     pod, ledger = action.pod, state.ledger
     state.set_backoff(action.subject, msgspec.structs.replace(earlier, not_before=0.0, reserved=False, scope=""))
     claim = ledger.claims.get(pod.uid) or Claim(pod_uid=pod.uid, namespace=pod.namespace, name=pod.name)

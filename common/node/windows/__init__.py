@@ -1,5 +1,9 @@
-"""A Windows node's addresses: the pool's size and contents, the calls about it, and the pods that take from it. Each
-with the outcomes of its own actions."""
+"""A Windows node's pool of addresses and the pods that take from it.
+
+`mode`: the protocol of the modes; `secondary`, `prefix`: one class each. `pool`, `contents`: what all modes share.
+`assigning`, `releasing`, `looking`: the calls, each with the outcomes of its own actions. `pods`, `owning`: which pod
+has which address.
+"""
 
 from typing import Any, assert_never
 

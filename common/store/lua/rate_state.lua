@@ -94,7 +94,7 @@ local function headroom(state)
   return math.min(HEADROOM, (state.burst - 1) / 4)
 end
 
--- Since when somebody waits for this operation; nil where he has no place, or his last one is in another line.
+-- Since when a caller waits for this operation; nil where it has no place, or its last one is in another line.
 local function waits_since(places, operation, who)
   local held, since = string.match(redis.call('HGET', places, who) or '', '^(%S+) (%S+)$')
   return held == operation and tonumber(since) or nil

@@ -225,7 +225,7 @@ def test_who_cannot_ask_now_gives_it_back(outages: Outages) -> None:
     confirmed(outages)
     one = only(outages)
     assert asks(outages, one.asker, "pod-1", one.ask_at)
-    assert not outages.pass_on(SCOPE, one.ask_at, giver=N3), "it is not his"
+    assert not outages.pass_on(SCOPE, one.ask_at, giver=N3), "another node is to ask"
     assert outages.pass_on(SCOPE, one.ask_at, giver=one.asker, at=one.ask_at + 4)
     after = only(outages)
     assert not after.asking
