@@ -1,4 +1,4 @@
-"""Two leaders at once, and a Redis that knows an older state than the processes: under load nothing is shared, nobody
+"""Two leaders at once, and a Redis that knows an older state than the processes: under load nothing is shared, no pod
 loses what it has, and it comes to rest."""
 
 import shutil
