@@ -12,14 +12,16 @@ from common.kube import decode
 from common.kube.tolerant import Raw, log_problem
 from common.model.config import ClusterConfig
 from common.model.ids import InstanceId, NodeName, PodUid
-from common.model.node import CniNodeFacts, EniConfigFacts, NodeFacts, NodeView
+from common.model.node import CniNodeFacts, NodeFacts, NodeView
 from common.model.notice import PodNotice, PolicyNotice
 from common.model.pod import BarePod, PodRequest
 from common.rules.managed import eni_config_name
 from watcher.cluster import ClusterSettings
+from watcher.eni_configs import EniConfigs
 from watcher.kinds import NEEDED, Kind
+from watcher.pacing import Paced
 from watcher.pending import Batch, NodeChange, PendingChange, PendingWrites
-from watcher.pods import WantedPods
+from watcher.pods import WantedPods, waits
 from watcher.policy_faults import PolicyFaults
 from watcher.uncovered import UncoveredPods
 
@@ -37,7 +39,7 @@ class ClusterCache:
         self._names_of: dict[InstanceId, set[NodeName]] = {}
         """Nodes by the instance that they name."""
         self._cninodes: dict[NodeName, CniNodeFacts] = {}
-        self._eni_configs: dict[str, EniConfigFacts] = {}
+        self._eni_configs = EniConfigs()
         self._pods = WantedPods()
         self._uncovered = UncoveredPods(clock)
         self._policy_faults = PolicyFaults()
@@ -45,7 +47,7 @@ class ClusterCache:
         self._settings = ClusterSettings(prefix_feature=prefix_feature, on_problem=on_problem)
         self._synced: set[Kind] = set()
         self._leading = False
-        self._pending = PendingWrites()
+        self._pending, self._paced = PendingWrites(), Paced()
 
     # --- from the reflectors
 
@@ -81,9 +83,8 @@ class ClusterCache:
                         self._policy_faults.drop(found)
                     else:
                         self._policy_faults.put(found, policy, "; ".join(problems), leads=self._leading)
-                    self._uncovered.put_policy(found.namespace, found.name, policy, gone=gone)
-                    for node in sorted(self._pods.nodes_waiting(found.namespace)):
-                        self._add(node, PendingChange(reason="policy"))
+                    if self._uncovered.put_policy(found.namespace, found.name, policy, gone=gone):
+                        self._add_paced(Kind.POLICIES, found.namespace)
                 case Kind.ACCOUNTS:
                     labels = {} if gone else decode.labels_of(raw)
                     self._uncovered.put_account(found.namespace, found.name, labels)
@@ -115,12 +116,18 @@ class ClusterCache:
     def settled(self) -> bool:
         """Nothing is pending."""
         with self._lock:
-            return not self._pending
+            return not self._pending and not self._paced
+
+    @property
+    def behind(self) -> bool:
+        """`take` has something to hand out."""
+        with self._lock:
+            return self._synced >= NEEDED and (bool(self._pending) or self._paced.is_due(self._clock.monotonic()))
 
     def lead(self, leading: bool) -> None:
         """Only a leader writes. A new one writes everything: call `write_everything`."""
         with self._lock:
-            self._leading, self._pending = leading, PendingWrites()
+            self._leading, self._pending, self._paced = leading, PendingWrites(), Paced()
 
     def write_everything(self, written: Iterable[NodeName], reason: str) -> None:
         """Every node that we know, and those of `written` that we do not know; first those whose pods wait."""
@@ -128,8 +135,8 @@ class ClusterCache:
             self._pending.config = True
             names = {*written, *self._nodes, *self._cninodes, *self._pods.nodes()}
             waiting = self._pods.nodes_waiting()
-            for name in sorted(names, key=lambda name: (name not in waiting, name)):
-                self._add(name, PendingChange(whole=True, reason=reason))
+            for name in sorted(names):
+                self._add(name, PendingChange(whole=True, urgent=name in waiting, reason=reason))
 
     def take(self, limit: int) -> Batch:
         """What to write next, as it stands now; empty while not `complete`. It is pending no more: where it could not
@@ -137,10 +144,21 @@ class ClusterCache:
         with self._lock:
             if self._synced < NEEDED:
                 return Batch(config=None, changes=())
+            self._fall_due()
             config = self._settings.config if self._pending.config else None
             self._pending.config = False
             changes = tuple(self._change(name, pending) for name, pending in self._pending.take(limit))
             return Batch(config=config, changes=changes)
+
+    def names(self) -> set[NodeName]:
+        """Of all nodes that there are."""
+        with self._lock:
+            return {*self._nodes, *self._cninodes, *self._pods.nodes()}
+
+    def nodes_waiting(self) -> set[NodeName]:
+        """Nodes with pods that were given nothing yet."""
+        with self._lock:
+            return self._pods.nodes_waiting()
 
     def seen_before(self, node: NodeName, uid: PodUid, seen_at: float) -> None:
         """The pod was seen bound at `seen_at` by a leader before us."""
@@ -182,10 +200,7 @@ class ClusterCache:
             node, cninode = self._nodes.get(name), self._cninodes.get(name)
             if node is None and cninode is None:
                 return None
-            named = self._eni_config_of(name)
-            return NodeView(
-                node=node, cninode=cninode, eni_config=self._eni_configs.get(named) if named is not None else None
-            )
+            return NodeView(node=node, cninode=cninode, eni_config=self._eni_configs.of(name))
 
     def views(self) -> list[NodeView]:
         with self._lock:
@@ -219,10 +234,12 @@ class ClusterCache:
         if raw is None:
             if known is not None and known.uid == uid:
                 del self._nodes[name]
+                self._choose_eni_config(name)
                 self._add(name, PendingChange(view=True, reason="node gone"))
                 self._moved(name, known, None)
         elif (facts := decode.node_facts(raw)) is not None and facts != known:
             self._nodes[name] = facts
+            self._choose_eni_config(name)
             self._add(name, PendingChange(view=True, reason="node"))
             self._moved(name, known, facts)
 
@@ -249,9 +266,11 @@ class ClusterCache:
         if raw is None:
             if known is not None and known.uid == uid:
                 del self._cninodes[name]
+                self._choose_eni_config(name)
                 self._add(name, PendingChange(view=True, reason="cninode gone"))
         elif (facts := decode.cninode_facts(raw)) is not None and facts != known:
             self._cninodes[name] = facts
+            self._choose_eni_config(name)
             self._add(name, PendingChange(view=True, reason="cninode"))
 
     def _put_pod(self, uid: PodUid, raw: Raw | None) -> None:
@@ -285,22 +304,12 @@ class ClusterCache:
         self._wake_sharers(name, node.instance_id if node is not None else None, reason)
 
     def _put_eni_config(self, name: str, raw: Raw | None) -> None:
-        facts = None if raw is None else decode.eni_config_facts(raw)
-        if facts == self._eni_configs.get(name):
-            return
-        if facts is None:
-            del self._eni_configs[name]
-        else:
-            self._eni_configs[name] = facts
-        for node in sorted({*self._nodes, *self._cninodes}):
-            if self._eni_config_of(node) == name:
-                self._add(node, PendingChange(view=True, reason="eniconfig"))
+        if self._eni_configs.put(name, None if raw is None else decode.eni_config_facts(raw)):
+            self._add_paced(Kind.ENI_CONFIGS, name)
 
     def _refresh_settings(self) -> None:
-        if self._settings.refresh() and self._leading:
-            self._pending.config = True
-            for name in sorted({*self._nodes, *self._cninodes, *self._pods.nodes()}):
-                self._add(name, PendingChange(reason="settings"))
+        if self._settings.refresh():
+            self._add_paced(Kind.CONFIG_MAP, "")
 
     # --- what is pending
 
@@ -308,15 +317,31 @@ class ClusterCache:
         if self._leading:
             self._pending.add(name, pending)
 
+    def _add_paced(self, kind: Kind, name: str) -> None:
+        if self._leading:
+            self._paced.add((kind, name), self._clock.monotonic())
+
+    def _fall_due(self) -> None:
+        """What is due of the changes that many nodes have in common is pending now."""
+        for kind, name in self._paced.take(self._clock.monotonic()):
+            if kind is Kind.CONFIG_MAP:
+                self._pending.config = True
+                continue
+            policies = kind is Kind.POLICIES
+            nodes = self._pods.nodes_waiting(name) if policies else self._eni_configs.nodes(name)
+            reason = "policy" if policies else "eniconfig"
+            for node in sorted(nodes):
+                self._add(node, PendingChange(view=not policies, urgent=False, reason=reason))
+
     def _change(self, name: NodeName, pending: PendingChange) -> NodeChange:
         known = self._pods.of(name)
         pods = dict(known) if pending.whole else {uid: known[uid] for uid in sorted(pending.pods) if uid in known}
-        return NodeChange(name=name, pending=pending, view=self.view(name), pods=pods)
+        waiting = any(waits(pod) for pod in known.values())
+        return NodeChange(name=name, pending=pending, view=self.view(name), pods=pods, waiting=waiting)
 
-    def _eni_config_of(self, name: NodeName) -> str | None:
-        """The ENIConfig that a node names: by label, else by feature."""
+    def _choose_eni_config(self, name: NodeName) -> None:
+        """Which one the node names, by label, else by feature, now that Node or CNINode changed."""
         node, cninode = self._nodes.get(name), self._cninodes.get(name)
         spec = cninode.spec if cninode is not None else None
-        if node is None:
-            return spec.eni_config_name if spec is not None else None
-        return eni_config_name(node, spec)
+        featured = spec.eni_config_name if spec is not None else None
+        self._eni_configs.choose(name, eni_config_name(node, spec) if node is not None else featured)

@@ -95,9 +95,10 @@ class UncoveredPods:
         pods[uid] = pod
         self._unjudged[uid] = None
 
-    def put_policy(self, namespace: str, name: str, policy: Policy | None, *, gone: bool = False) -> None:
-        """None: it cannot be read."""
+    def put_policy(self, namespace: str, name: str, policy: Policy | None, *, gone: bool = False) -> bool:
+        """None: it cannot be read. Whether pods to come may be treated otherwise than before."""
         policies = self._by_namespace.setdefault(namespace, {})
+        same = not gone and name in policies and _rule(policies[name]) == _rule(policy)
         before = policies.pop(name, None)
         if not gone:
             policies[name] = policy
@@ -110,6 +111,7 @@ class UncoveredPods:
             del self._by_namespace[namespace]
             for uid in self._in(namespace):
                 self._drop(uid)
+        return not same
 
     def put_account(self, namespace: str, name: str, labels: Mapping[str, str]) -> None:
         if labels:
@@ -216,6 +218,11 @@ class UncoveredPods:
 
     def _in(self, namespace: str) -> list[PodUid]:
         return [uid for shape in self._shapes_in.get(namespace, ()) for uid in self._pods[shape]]
+
+
+def _rule(policy: Policy | None) -> Policy | None:
+    """The policy, whenever it was last written."""
+    return None if policy is None else msgspec.structs.replace(policy, changed_at=0.0)
 
 
 def _reads(policy: Policy | None) -> bool:

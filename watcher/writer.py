@@ -10,6 +10,7 @@ import msgspec
 
 from common.clock import Clock
 from common.logging import get_logger
+from common.model.config import ClusterConfig
 from common.model.desired import Desired
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
@@ -18,7 +19,6 @@ from common.store.store import Store
 from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.pending import Batch, NodeChange
-from watcher.pods import waits
 
 NODES_A_BATCH = 50
 """Written before the leader looks again whether it still leads, has to end, or has something more urgent to do."""
@@ -27,6 +27,9 @@ CALM_REASONS = frozenset({"takeover", "resync"})
 CALM_SECONDS = 60.0
 """Nodes of which nothing changed and where nobody waits are looked at within so long, spread out: a thousand at once
 would hold up the pods that come meanwhile."""
+AHEAD_SECONDS = 10.0
+"""After a change that many nodes have in common all of them are due, and are handed out as workers take them: pods that
+come meanwhile find a short queue. Those where pods wait come before those that are due for less than this."""
 LISTED_NODES_A_SECOND = 50
 """After Redis lost its state every node is looked at, those where nobody waits at this rate: about what two workers
 adopt on two cores, so that nodes of new pods find a short queue."""
@@ -62,8 +65,6 @@ class Writer:
         """Nodes of that list where nobody waits. They are parked when it is complete."""
         self._server: str | None = None
         """The run of Redis that everything was compared with; a later one may lack what we wrote."""
-        self._calm = False
-        """The cluster's configuration is as it was written before."""
         self._failures = 0
         self._not_before = float("-inf")
         self.trouble: str | None = None
@@ -104,7 +105,10 @@ class Writer:
     @property
     def behind(self) -> bool:
         """`flush` has something to do at once."""
-        return not self._waits and self._cache.complete and not self.settled
+        return not self._waits and self._cache.complete and (
+            self._rewrite is not None or self._listing or self._comparing or self._cache.behind
+            or not self._announcer.settled
+        )  # fmt: skip
 
     @property
     def _waits(self) -> bool:
@@ -178,15 +182,17 @@ class Writer:
     def _write_batch(self, batch: Batch) -> None:
         """Raises StoreUnavailable, and then everything must be written again."""
         if batch.config is not None:
-            before = self._store.desired.read(batch.changes[0].name).config if batch.changes else None
-            self._calm = before == batch.config
-            self._store.desired.write_config(batch.config)
-        looks, later = {}, {}
+            self._write_config(batch.config)
+        looks: dict[NodeName, str] = {}
+        later: dict[NodeName, float] = {}
         whole = [change.name for change in batch.changes if change.pending.whole]
         written = self._store.desired.read_many(whole) if whole else {}
         for change in batch.changes:
             if not change.pending.whole:
                 self._write(change)
+                if not change.pending.urgent and not self._listing:
+                    later[change.name] = self._clock.now() - (AHEAD_SECONDS if change.waiting else 0.0)
+                    continue
             elif not self._write_whole(change, written[change.name]) and self._can_wait(change):
                 later[change.name] = self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS)
                 continue
@@ -202,7 +208,16 @@ class Writer:
             self._announcer.add(looks.items())
 
     def _can_wait(self, change: NodeChange) -> bool:
-        return self._calm and not self._listing and change.pending.reason in CALM_REASONS and not in_need(change)
+        return not self._listing and change.pending.reason in CALM_REASONS and not in_need(change)
+
+    def _write_config(self, config: ClusterConfig) -> None:
+        """Have all nodes looked at where it is not what is written. Raises StoreUnavailable."""
+        if config != self._store.desired.config() and not self._listing:
+            # First: whoever leads next sees a difference, or every node has its time. None is handed out in between.
+            now, waiting = self._clock.now(), self._cache.nodes_waiting()
+            times = {name: now - (AHEAD_SECONDS if name in waiting else 0.0) for name in self._cache.names()}
+            self._store.wakeups.park_all(times)
+        self._store.desired.write_config(config)
 
     def _write(self, change: NodeChange) -> None:
         if change.pending.view:
@@ -234,4 +249,4 @@ class Writer:
 def in_need(change: NodeChange) -> bool:
     """Somebody may wait: a pod for what it asks for, or a node for its capacity."""
     node = change.view.node if change.view is not None else None
-    return node is None or not node.capacity or any(waits(pod) for pod in change.pods.values())
+    return node is None or not node.capacity or change.waiting

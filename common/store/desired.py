@@ -69,7 +69,16 @@ class DesiredState:
             self._term.script("write_pods", self._of(name), args + list(removed[start : start + PODS_A_CALL]))
 
     def write_config(self, config: ClusterConfig) -> None:
+        """Replace it."""
         self._term.script("write_config", [keys.config(self._prefix)], [_encode(config)])
+
+    def config(self) -> ClusterConfig | None:
+        """None: none is written, or it cannot be decoded."""
+        body = self._link.command("GET", keys.config(self._prefix))
+        try:
+            return None if body is None else _config.decode(body)
+        except msgspec.DecodeError:
+            return None
 
     def begin_full_list(self) -> None:
         """A full list begins: until `finish_full_list` absence means nothing."""

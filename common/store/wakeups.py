@@ -108,9 +108,10 @@ class WakeUps:
         self.park_all({name: at})
 
     def park_all(self, times: Mapping[NodeName, float]) -> None:
-        """As `park`, for at least one node."""
+        """As `park`."""
         pairs: list[Value] = [part for name, at in times.items() for part in (at, name)]
-        self._term.script("park", [keys.parked(self._prefix)], pairs)
+        for start in range(0, len(pairs), 2 * MARKED_A_CALL):
+            self._term.script("park", [keys.parked(self._prefix)], pairs[start : start + 2 * MARKED_A_CALL])
 
     def due(self, now: float, limit: int) -> list[NodeName]:
         """Nodes whose time has come, so many that at most `limit` messages wait (one at least), and nodes whose run was

@@ -113,6 +113,11 @@ class Watch:
                 return
         raise AssertionError("the watcher does not settle")
 
+    def hand_out(self) -> None:
+        """The same, and what is due is published."""
+        self.settle()
+        self.turn(2)
+
     def lead(self) -> "Watch":
         self.leader.lead()
         self.settle()

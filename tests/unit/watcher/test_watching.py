@@ -173,13 +173,13 @@ def test_an_eni_config_reaches_the_nodes_that_name_it_and_no_others() -> None:
     watch.lead()
     watch.worked()
     watch.api.ok("POST", ENI_CONFIGS, {"metadata": {"name": "az"}, "spec": {"subnet": "subnet-1"}})
-    watch.settle()
+    watch.hand_out()
     assert watch.published.names() == {"n2"}
     config = watch.desired(N2).view.eni_config
     assert config is not None
     watch.worked()
     watch.api.ok("DELETE", f"{ENI_CONFIGS}/az")
-    watch.settle()
+    watch.hand_out()
     assert watch.published.names() == {"n2"}
     assert watch.desired(N2).view.eni_config is None
 
@@ -193,12 +193,12 @@ def test_a_policy_wakes_the_nodes_of_pods_that_wait_in_its_namespace(watch: Watc
     watch.worked()
     policy = {"podSelector": {}, "securityGroups": {"groupIds": ["sg-1"]}}
     watch.api.ok("POST", POLICIES, {"metadata": {"name": "p"}, "spec": policy})
-    watch.settle()
-    assert watch.published.nodes == [("n1", "policy")]
+    watch.hand_out()
+    assert watch.published.nodes == [("n1", "due")]
     watch.worked()
     elsewhere = POLICIES.replace("default", "kube-system")
     watch.api.ok("POST", elsewhere, {"metadata": {"name": "p"}, "spec": policy})
-    watch.settle()
+    watch.hand_out()
     assert watch.published.nodes == []
 
 
@@ -210,12 +210,12 @@ def test_the_config_map_is_written_and_wakes_every_node(watch: Watch) -> None:
     watch.settle()
     watch.worked()
     watch.api.ok("POST", CONFIG_MAPS, config_map(branch_eni_cooldown="90"))
-    watch.settle()
+    watch.hand_out()
     assert watch.desired(N1).config == ClusterConfig(cooldown=90.0)
     assert watch.published.names() == {"n1", "n2"}
     watch.worked()
     watch.api.ok("PATCH", f"{CONFIG_MAPS}/amazon-vpc-cni", {"data": {"unrelated": "x"}}, MERGE)
-    watch.settle()
+    watch.hand_out()
     assert watch.published.nodes == []
     watch.api.ok("DELETE", f"{CONFIG_MAPS}/amazon-vpc-cni")
     watch.settle()
@@ -371,7 +371,8 @@ def test_a_takeover_after_a_change_of_the_configuration_looks_at_every_node_at_o
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "amazon-vpc-cni"}}
     watch.api.ok("POST", CONFIG_MAPS, {**body, "data": {"branch-eni-cooldown": "45"}})
     again = Watch(watch.api, watch.redis, watch.clock).lead()
-    assert again.published.nodes == [("n1", "takeover")]
+    again.turn(2)
+    assert again.published.nodes == [("n1", "due")]
 
 
 def test_what_ended_while_nobody_watched_is_removed_at_the_takeover(watch: Watch) -> None:
