@@ -13,6 +13,9 @@ from common.store.store import Store
 
 NODES_A_TURN = 100
 """Announced before the leader looks again whether it still leads, has to end, or has something more urgent to do."""
+NODES_A_CALL = 20
+TURN_SECONDS = 0.2
+"""As many as it takes so long to announce, where Redis is slow: calls of NODES_A_CALL, one at least."""
 
 
 class Announcer:
@@ -28,19 +31,27 @@ class Announcer:
         self._pending.update(names)
 
     def catch_up(self) -> None:
-        """Announce the next NODES_A_TURN. Raises StaleTerm and StoreUnavailable; nothing is lost then."""
-        some = dict(islice(self._pending.items(), NODES_A_TURN))
-        if not some:
+        """Announce the next NODES_A_TURN, or those that TURN_SECONDS allow. Raises StaleTerm and StoreUnavailable;
+        nothing is lost then."""
+        until = self._clock.monotonic() + TURN_SECONDS
+        for _ in range(0, NODES_A_TURN, NODES_A_CALL):
+            self._announce(list(islice(self._pending, NODES_A_CALL)))
+            if not self._pending or self._clock.monotonic() >= until:
+                return
+
+    def _announce(self, names: list[NodeName]) -> None:
+        if not names:
             return
-        publish = self._store.wakeups.mark_dirty(list(some), self._clock.now())
-        for name in publish:
+        for name in self._store.wakeups.mark_dirty(names, self._clock.now()):
+            reason = self._pending[name]
             try:
-                self._publisher.reconcile(name, some[name])
+                self._publisher.reconcile(name, reason)
             except StoreUnavailable:
                 PUBLISH_FAILURES.inc()
                 raise
-            PUBLISHED.labels(some[name]).inc()
-        self._pending = dict(islice(self._pending.items(), len(some), None))
+            PUBLISHED.labels(reason).inc()
+        for name in names:
+            del self._pending[name]
 
     def forget(self) -> None:
         """Another leads."""

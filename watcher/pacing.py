@@ -8,8 +8,8 @@ from collections import OrderedDict
 from watcher.kinds import Kind
 
 APART_SECONDS = 5.0
-"""Between two looks at the same nodes for the same subject. A look at a thousand nodes takes workers some seconds, and a
-change has to be felt within 15 s."""
+"""Between two looks at the same nodes for the same subject. Workers take some seconds for a look at a thousand nodes,
+and a change has to be felt within 15 s."""
 
 Subject = tuple[Kind, str]
 """The kind; the object's name, or of policies the namespace."""

@@ -605,9 +605,23 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "announcer: half are dropped",
-        "Announcer.catch_up",
-        "len(some), None",
-        "2 * len(some), None",
+        "Announcer._announce",
+        "mark_dirty(names,",
+        "mark_dirty(names[::2],",
+        "tests/unit/watcher",
+    ),
+    Fault(
+        "writer: a changed configuration is felt by and by",
+        "Writer._write_config",
+        "self._store.wakeups.park_all(times)",
+        "pass",
+        "tests/unit/watcher",
+    ),
+    Fault(
+        "cache: each change of an ENIConfig is due at once",
+        "Paced.add",
+        "self._free_at.get(subject, now)",
+        "now",
         "tests/unit/watcher",
     ),
     Fault(

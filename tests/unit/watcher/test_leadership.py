@@ -152,7 +152,7 @@ class SlowPublished(Published):
         super().reconcile(node, reason)
 
 
-def test_no_turn_takes_longer_than_a_second_where_each_command_takes_a_millisecond() -> None:
+def test_no_turn_takes_longer_than_0_7_s_where_each_command_takes_a_millisecond() -> None:
     """Lease, stop and probes are looked at between two turns."""
     clock = VirtualClock()
     client = SlowRedis()
@@ -171,7 +171,7 @@ def test_no_turn_takes_longer_than_a_second_where_each_command_takes_a_milliseco
         clock.sleep(0.1)  # Nodes where nobody waits are announced by and by.
     print(f"longest turn {max(turns):.3f} s")
     assert len(watch.published.nodes) == 3 * NODES_A_TURN
-    assert 0.1 < max(turns) < 1.0
+    assert 0.1 < max(turns) < 0.7
 
 
 def test_a_leader_that_is_behind_does_not_wait_for_the_next_tick() -> None:

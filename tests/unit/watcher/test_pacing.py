@@ -1,5 +1,5 @@
-"""Objects that all nodes depend on, written again and again: each node is looked at once per interval, the last value is
-felt in time, whoever leads, and pods that come meanwhile wait for none of it."""
+"""Objects that all nodes depend on, written again and again: each node is looked at once per interval, the last value
+is felt in time, whoever leads, and pods that come meanwhile wait for none of it."""
 
 import random
 from collections import Counter
