@@ -100,7 +100,7 @@ class Leader:
         now = self._clock.monotonic()
         leads = self._leading and self._held()
         if leads:
-            self._writer.flush(batches=1)
+            self._writer.flush()
             # A busy cluster wakes the loop far more often than the ticker needs to look at Redis.
             if now >= self._tick_at:
                 self._tick_at = now + self._tick_seconds

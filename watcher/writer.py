@@ -20,8 +20,11 @@ from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.pending import Batch, NodeChange
 
-NODES_A_BATCH = 50
-"""Written before the leader looks again whether it still leads, has to end, or has something more urgent to do."""
+NODES_A_BATCH = 10
+BATCHES = 5
+TURN_SECONDS = 0.25
+"""So many nodes are written and announced, or as many as this time allows, before the leader looks again whether it
+still leads, has to end, or has something more urgent to do."""
 CALM_REASONS = frozenset({"takeover", "resync"})
 """Reasons to look at every node that lose nothing by a moment's delay: Redis was there all the time."""
 CALM_SECONDS = 60.0
@@ -114,11 +117,12 @@ class Writer:
     def _waits(self) -> bool:
         return self._clock.monotonic() < self._not_before
 
-    def flush(self, batches: int = 8) -> None:
-        """Write and announce what is pending, so many batches at most. Trouble with Redis or the broker is logged and
-        tried again later, at growing intervals. Raises StaleTerm: we lead no more."""
+    def flush(self, batches: int = BATCHES) -> None:
+        """Write and announce what is pending: so many batches, or for TURN_SECONDS, one batch at least. Trouble with
+        Redis or the broker is logged and tried again later, at growing intervals. Raises StaleTerm: we lead no more."""
         if self._waits or not self._cache.complete:
             return
+        until = self._clock.monotonic() + TURN_SECONDS
         try:
             self._begin()
             for _ in range(batches):
@@ -128,7 +132,7 @@ class Writer:
                 else:
                     self._finish()
                 self._announcer.catch_up()
-                if not batch and self._announcer.settled:
+                if (not batch and self._announcer.settled) or self._clock.monotonic() >= until:
                     break
         except StoreUnavailable as error:
             self._failures += 1

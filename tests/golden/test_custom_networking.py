@@ -57,7 +57,7 @@ def test_custom_changed(scene: Scene, facts: Facts) -> None:
     assert found is not None
     seen = {"before": sight.pod(scene, "before"), "after": sight.pod(scene, "after"), "trunk subnet": found["subnet"]}
     matches(facts, seen)
-    assert "Warning TrunkSubnetDiffers" in sight.node_events(scene)
+    scene.until("the second change in a row is felt", lambda: "Warning TrunkSubnetDiffers" in sight.node_events(scene))
 
 
 def test_custom_missing(scene: Scene, facts: Facts) -> None:

@@ -605,7 +605,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "announcer: half are dropped",
-        "Announcer._announce",
+        "Announcer.catch_up",
         "mark_dirty(names,",
         "mark_dirty(names[::2],",
         "tests/unit/watcher",

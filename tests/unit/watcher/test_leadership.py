@@ -13,8 +13,11 @@ from tests.kit.api import node, pod
 from tests.kit.clock import VirtualClock
 from tests.kit.fake_redis import FakeRedis
 from tests.unit.watcher.bench import N1, NODES, NOW_GONE, PODS, Published, Watch
-from watcher.announcer import NODES_A_TURN
+from watcher.announcer import NODES_A_CALL
+from watcher.writer import BATCHES
 
+MANY = 300
+"""Nodes: several turns' worth."""
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 
 
@@ -106,7 +109,7 @@ def test_a_lease_lost_while_taking_over_writes_nothing(old: Watch) -> None:
 
 def test_a_turn_announces_so_many_nodes_and_no_more() -> None:
     watch = Watch()
-    for number in range(5 * NODES_A_TURN):
+    for number in range(MANY):
         watch.api.ok("POST", NODES, node(f"n{number}"))
     watch.reflect()
     watch.leader.lead()
@@ -117,8 +120,8 @@ def test_a_turn_announces_so_many_nodes_and_no_more() -> None:
         longest, before = max(longest, published - before), published
         if watch.writer.settled:
             break
-    assert before == 5 * NODES_A_TURN
-    assert longest <= 2 * NODES_A_TURN, "the writer's and the ticker's share"
+    assert before == MANY
+    assert longest <= (BATCHES + 1) * NODES_A_CALL, "the writer's and the ticker's share"
 
 
 class SlowRedis(FakeRedis):
@@ -152,14 +155,14 @@ class SlowPublished(Published):
         super().reconcile(node, reason)
 
 
-def test_no_turn_takes_longer_than_0_7_s_where_each_command_takes_a_millisecond() -> None:
+def test_no_turn_takes_longer_than_half_a_second_where_each_command_takes_a_millisecond() -> None:
     """Lease, stop and probes are looked at between two turns."""
     clock = VirtualClock()
     client = SlowRedis()
     client.clock = clock
     watch = Watch(clock=clock, store=Store.on(client, keys.prefix("bench")))
     watch.published.__class__, watch.published.clock = SlowPublished, clock  # type: ignore[attr-defined]
-    for number in range(3 * NODES_A_TURN):
+    for number in range(MANY):
         watch.api.ok("POST", NODES, node(f"n{number}"))
     watch.reflect()
     watch.leader.lead()
@@ -170,13 +173,13 @@ def test_no_turn_takes_longer_than_0_7_s_where_each_command_takes_a_millisecond(
         turns.append(clock.monotonic() - began)
         clock.sleep(0.1)  # Nodes where nobody waits are announced by and by.
     print(f"longest turn {max(turns):.3f} s")
-    assert len(watch.published.nodes) == 3 * NODES_A_TURN
-    assert 0.1 < max(turns) < 0.7
+    assert len(watch.published.nodes) == MANY
+    assert 0.1 < max(turns) < 0.5
 
 
 def test_a_leader_that_is_behind_does_not_wait_for_the_next_tick() -> None:
     watch = Watch()
-    for number in range(2 * NODES_A_TURN):
+    for number in range(MANY):
         watch.api.ok("POST", NODES, node(f"n{number}"))
     watch.reflect()
     watch.leader.lead()
