@@ -61,6 +61,8 @@ class Writer:
         """A full list is being written, and the completeness mark comes after it."""
         self._comparing = False
         """Everything is being compared, and the note of it comes after it."""
+        self._known: set[NodeName] = set()
+        """Nodes of which anything was written when the comparison began. Only we write."""
         self._held: dict[NodeName, str] = {}
         """Nodes of that list, and why they want a look. They are announced when it is complete: a run before that has
         to leave everything as it is, and nobody would call the next one."""
@@ -154,7 +156,8 @@ class Writer:
         if not self._store.desired.is_complete():
             self._store.desired.begin_full_list()
             self._listing = True
-        self._cache.write_everything(self._store.desired.known_nodes(), self._rewrite)
+        self._known = self._store.desired.known_nodes()
+        self._cache.write_everything(self._known, self._rewrite)
         self._rewrite, self._comparing = None, True
 
     def _finish(self) -> None:
@@ -189,7 +192,7 @@ class Writer:
             self._write_config(batch.config)
         looks: dict[NodeName, str] = {}
         later: dict[NodeName, float] = {}
-        whole = [change.name for change in batch.changes if change.pending.whole]
+        whole = [change.name for change in batch.changes if change.pending.whole and change.name in self._known]
         written = self._store.desired.read_many(whole) if whole else {}
         for change in batch.changes:
             if not change.pending.whole:
@@ -197,7 +200,7 @@ class Writer:
                 if not change.pending.urgent and not self._listing:
                     later[change.name] = self._clock.now() - (AHEAD_SECONDS if change.waiting else 0.0)
                     continue
-            elif not self._write_whole(change, written[change.name]) and self._can_wait(change):
+            elif not self._write_whole(change, written.get(change.name, Desired())) and self._can_wait(change):
                 later[change.name] = self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS)
                 continue
             elif self._listing and not in_need(change):

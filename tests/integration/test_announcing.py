@@ -23,7 +23,7 @@ from tests.integration.test_late_tokens import probe
 pytestmark = pytest.mark.slow
 
 NODES = 5_000
-LONGEST_TURN_SECONDS = 2.0
+LONGEST_TURN_SECONDS = 1.0
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases"
 COMMAND = re.compile(rb"(?:^|\r\n)\*\d+\r\n")
 
@@ -90,7 +90,7 @@ def test_a_leader_that_announces_all_nodes_keeps_its_lease_and_answers_probes(ri
     cluster, port = rig
     queue: Any = redis.Redis(port=port)
     watcher, url = started(cluster, port)
-    cluster.wait("it announces", lambda: int(queue.llen("nodes")) > 0, 60)
+    cluster.wait("it announces", lambda: int(queue.llen("nodes")) > 0, 150)
     began = changed = time.monotonic()
     slowest, gap, seen = 0.0, 0.0, renewed(cluster)
     while int(queue.llen("nodes")) < NODES:
@@ -114,7 +114,7 @@ def test_a_leader_that_announces_all_nodes_ends_when_it_is_reported(rig: tuple[R
     cluster, port = rig
     queue: Any = redis.Redis(port=port)
     watcher, _ = started(cluster, port)
-    cluster.wait("it announces", lambda: int(queue.llen("nodes")) > 100, 60)
+    cluster.wait("it announces", lambda: int(queue.llen("nodes")) > 100, 150)
     began = time.monotonic()
     assert watcher.stop() == 0
     took, announced = time.monotonic() - began, int(queue.llen("nodes"))

@@ -618,7 +618,7 @@ FAULTS: tuple[Fault, ...] = (
         "tests/unit/watcher",
     ),
     Fault(
-        "cache: each change of an ENIConfig is due at once",
+        "pacing: each change is due at once",
         "Paced.add",
         "self._free_at.get(subject, now)",
         "now",
