@@ -11,7 +11,7 @@ from common.model.ids import NodeName
 from common.store.publisher import Publisher
 from common.store.store import Store
 
-NODES_A_CALL = 20
+NODES_A_CALL = 25
 """Announced at once: a tenth of a second on a Redis that takes a millisecond for each command."""
 
 

@@ -20,8 +20,8 @@ from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.pending import Batch, NodeChange
 
-NODES_A_BATCH = 10
-BATCHES = 5
+NODES_A_BATCH = 25
+BATCHES = 4
 TURN_SECONDS = 0.25
 """So many nodes are written and announced, or as many as this time allows, before the leader looks again whether it
 still leads, has to end, or has something more urgent to do."""

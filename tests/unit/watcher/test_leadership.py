@@ -177,6 +177,23 @@ def test_no_turn_takes_longer_than_half_a_second_where_each_command_takes_a_mill
     assert 0.1 < max(turns) < 0.5
 
 
+def test_a_full_list_into_an_emptied_redis_takes_little_more_than_a_command_for_each_node() -> None:
+    clock, client = VirtualClock(), SlowRedis()
+    client.clock = clock
+    watch = Watch(clock=clock, store=Store.on(client, keys.prefix("bench")))
+    for number in range(MANY):
+        watch.api.ok("POST", NODES, node(f"n{number}"))
+    watch.reflect()
+    watch.leader.lead()
+    took = 0.0
+    while not watch.store.desired.is_complete():
+        began = clock.monotonic()
+        watch.leader.turn()
+        took += clock.monotonic() - began
+    print(f"{MANY} nodes listed in {took:.2f} s")
+    assert took < 0.002 * MANY
+
+
 def test_a_leader_that_is_behind_does_not_wait_for_the_next_tick() -> None:
     watch = Watch()
     for number in range(MANY):
