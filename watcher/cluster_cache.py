@@ -15,7 +15,8 @@ from common.model.ids import InstanceId, NodeName, PodUid
 from common.model.node import CniNodeFacts, NodeFacts, NodeView
 from common.model.notice import PodNotice, PolicyNotice
 from common.model.pod import BarePod, PodRequest
-from common.rules.managed import eni_config_name
+from common.rules.cluster_config import concerns_linux
+from common.rules.managed import LINUX, eni_config_name
 from watcher.cluster import ClusterSettings
 from watcher.eni_configs import EniConfigs
 from watcher.kinds import NEEDED, Kind
@@ -150,10 +151,17 @@ class ClusterCache:
             changes = tuple(self._change(name, pending) for name, pending in self._pending.take(limit))
             return Batch(config=config, changes=changes)
 
-    def names(self) -> set[NodeName]:
-        """Of all nodes that there are."""
+    def concerned(self, before: ClusterConfig | None, now: ClusterConfig) -> set[NodeName]:
+        """Nodes that a change of the settings may concern: all, or all but Linux nodes. One that shares its instance
+        with another goes by what that one is."""
         with self._lock:
-            return {*self._nodes, *self._cninodes, *self._pods.nodes()}
+            names = {*self._nodes, *self._cninodes, *self._pods.nodes()}
+            if before is None or concerns_linux(before, now):
+                return names
+            return names - {
+                name for name, node in self._nodes.items()
+                if node.os == LINUX and (node.instance_id is None or len(self._names_of[node.instance_id]) == 1)
+            }  # fmt: skip
 
     def nodes_waiting(self) -> set[NodeName]:
         """Nodes with pods that were given nothing yet."""

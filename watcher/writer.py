@@ -218,11 +218,13 @@ class Writer:
         return not self._listing and change.pending.reason in CALM_REASONS and not in_need(change)
 
     def _write_config(self, config: ClusterConfig) -> None:
-        """Have all nodes looked at where it is not what is written. Raises StoreUnavailable."""
-        if config != self._store.desired.config() and not self._listing:
+        """Have the nodes looked at that feel the difference to what is written. Raises StoreUnavailable."""
+        before = self._store.desired.config()
+        if config != before and not self._listing:
             # First: whoever leads next sees a difference, or every node has its time. None is handed out in between.
             now, waiting = self._clock.now(), self._cache.nodes_waiting()
-            times = {name: now - (AHEAD_SECONDS if name in waiting else 0.0) for name in self._cache.names()}
+            names = self._cache.concerned(before, config)
+            times = {name: now - (AHEAD_SECONDS if name in waiting else 0.0) for name in names}
             self._store.wakeups.park_all(times)
         self._store.desired.write_config(config)
 

@@ -4,6 +4,8 @@ import difflib
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from common.model.config import DEFAULT_COOLDOWN_SECONDS, MINIMUM_COOLDOWN_SECONDS, ClusterConfig
 
 WINDOWS_IPAM = "enable-windows-ipam"
@@ -51,6 +53,19 @@ def parse_cluster_config(
         warm_prefix=_target(values, WARM_PREFIX, problems),
     )
     return config, tuple(problems)
+
+
+def concerns_linux(before: ClusterConfig, now: ClusterConfig) -> bool:
+    """Whether a change of the settings is about Linux nodes: those of Windows addresses are not."""
+    windows = msgspec.structs.replace(
+        before,
+        windows_ipam=now.windows_ipam,
+        prefix_delegation=now.prefix_delegation,
+        warm_ip=now.warm_ip,
+        minimum_ip=now.minimum_ip,
+        warm_prefix=now.warm_prefix,
+    )
+    return windows != now
 
 
 def _cooldown(values: Mapping[str, str], previous: ClusterConfig | None, problems: list[str]) -> float:

@@ -153,6 +153,28 @@ def test_nodes_where_pods_wait_come_first() -> None:
     assert watch.published.nodes[0][0] == f"n{2 * NODES_A_TICK - 1}"
 
 
+@pytest.mark.parametrize(
+    ("data", "felt"),
+    [
+        pytest.param({"windows-warm-ip-target": "7"}, {"windows", "shared", "unlabelled"}, id="Windows addresses"),
+        pytest.param({"branch-eni-cooldown": "77"}, {"linux", "windows", "shared", "unlabelled"}, id="cool-down"),
+    ],
+)
+def test_a_change_is_felt_by_the_nodes_that_it_concerns(data: dict[str, str], felt: set[str]) -> None:
+    watch, _ = cluster_of(0)
+    systems = {"linux": "linux", "windows": "windows", "shared": "linux", "unlabelled": ""}
+    for number, (name, system) in enumerate(systems.items()):
+        # `windows` and `shared` name the same instance.
+        instance = f"i-{number if name != 'shared' else 1:017x}"
+        watch.api.ok("POST", NODES, node(name, instance, **{"kubernetes.io__os": system}))
+    watch.lead()
+    watch.hand_out()
+    watch.worked()
+    watch.api.ok("PATCH", CONFIG, {"data": data}, MERGE)
+    watch.hand_out()
+    assert watch.published.names() == felt
+
+
 # --- pods that come meanwhile
 
 
