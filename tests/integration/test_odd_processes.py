@@ -33,7 +33,7 @@ from watcher.ticker import NODES_A_TICK
 from webhook.certificates import self_signed
 
 OBJECTS = 12
-"""Of each kind by default; the whole run makes 2,000."""
+"""Objects of each kind by default; the whole run makes 2,000."""
 QUIET_PODS = 5
 """Served before anything is odd, to compare with."""
 WAITS_SECONDS = 60.0
