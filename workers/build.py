@@ -18,7 +18,7 @@ from common.node.state import Options
 from common.settings import Settings
 from common.store import Store
 from common.store.publisher import Publisher
-from workers.callers import caller, gate_for
+from workers.callers import caller, gate_for, urgency
 from workers.executor import ActionExecutor, Perform, ThreadExecutor
 from workers.lookups import LookupCache
 from workers.lost_runs import LostRuns
@@ -114,7 +114,7 @@ def build(
     )
 
     def perform(action: Action) -> Outcome:
-        return carry_out(action, ports.through(gate_for(store, clock, caller(action), action.terms.urgency)))
+        return carry_out(action, ports.through(gate_for(store, clock, caller(action), urgency(action))))
 
     rooms = Rooms(terms.threads, lambda node: wake(store, publisher, clock, node))
     reconciler = Reconciler(

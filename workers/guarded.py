@@ -111,9 +111,9 @@ def who(action: act.Action, node: NodeName) -> str:
     match action:
         case act.CreateBranch(pod_uid=uid) | act.Annotate(pod_uid=uid) | act.ConfirmGone(pod_uid=uid):
             return uid
-        case act.PermitBranch(key=key) | act.AssociateBranch(key=key):
+        case act.PermitBranch(key=key) | act.AssociateBranch(key=key) | act.SetBranchGroups(key=key):
             return key.rsplit(".", 2)[0]
-        case act.DisassociateBranch(eni_id=eni) | act.DeleteBranch(eni_id=eni):
+        case act.DisassociateBranch(eni_id=eni) | act.DeleteBranch(eni_id=eni) | act.UntagBranch(eni_id=eni):
             return eni
         case _:
             return node

@@ -71,7 +71,7 @@ def _details(ledger: Ledger) -> dict[str, Any]:
     if _trunked(ledger):
         of_pods: dict[str, list[dict[str, Any]]] = {}
         for branch in sorted(ledger.branches.values(), key=lambda branch: (branch.pod_uid, branch.ordinal)):
-            if branch.eni_id and branch.state not in _RELEASED:
+            if branch.eni_id and branch.state not in (*_RELEASED, BranchState.IDLE):
                 of_pods.setdefault(branch.pod_uid, []).append(_branch(branch))
         released = [branch for branch in ledger.branches.values() if branch.state in _RELEASED]
         found[POD_ENI] = {

@@ -19,6 +19,8 @@ from common.model.ids import NodeName
 from common.model.ledger import Ledger
 from common.model.notice import NodeNotice, Notice
 from common.model.outcome import Done, Outcome
+from common.node.branch import ahead
+from common.node.branch.believing import asks_epoch
 from common.node.planner import Applied, Plan, apply, plan, turned_away
 from common.node.set_aside import set_aside
 from common.node.state import Options
@@ -178,7 +180,7 @@ class NodeRun:
         self.desired = self.shared.store.desired.look(self.node, self.ledger)
         self.shared.dirty_check.forget(self.node)
         facts = self.desired.view.node
-        if facts is not None and facts.os == WINDOWS:
+        if (facts is not None and facts.os == WINDOWS) or asks_epoch(self.ledger, self.desired):
             self.desired = msgspec.structs.replace(self.desired, epoch=self.shared.store.desired.epoch())
         wanted = facts is not None and facts.instance_id is not None and self.ledger.snapshot_after is not None
         self.snapshot = (
@@ -253,7 +255,11 @@ class NodeRun:
 
     def _burst_left(self) -> float:
         facts = self.desired.view.node
-        return self.shared.store.limiter.left(ASSIGN) if facts is not None and facts.os == WINDOWS else 1.0
+        if facts is not None and facts.os == WINDOWS:
+            return self.shared.store.limiter.left(ASSIGN)
+        if ahead.wanted(self.ledger, facts, self.desired.config):
+            return min(map(self.shared.store.limiter.left, ahead.OPERATIONS))
+        return 1.0
 
     def _apply(self, ended: list[Ended]) -> None:
         self._note_movement(ended)

@@ -17,6 +17,8 @@ def render_node(detail: NodeDetail, now: float, width: int) -> RenderableType:
     """`now`: epoch seconds. `width`: columns of the terminal."""
     one = detail.summary
     numbers = f"used {one.used}, cooling {one.cooling}, in the making {one.making}, free {one.free}"
+    if one.idle:
+        numbers += f" ({one.idle} of them idle)"
     if one.pool is not None:
         numbers = f"used {one.pool.used}, warm {one.pool.warm}, cooling {one.pool.cooling}"
         numbers += f", prefixes {one.pool.prefixes}"

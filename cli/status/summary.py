@@ -22,6 +22,7 @@ IN_THE_MAKING = (
     BranchState.CREATED,
     BranchState.PERMITTED,
     BranchState.ASSOCIATING,
+    BranchState.REGROUPING,
 )
 IN_QUEUE = "in the queue of the EC2 limits"
 
@@ -55,6 +56,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     used: int
     cooling: int
     free: int
+    """Idle ones among them."""
     pool: WindowsPool | None
     pods: int
     waiting: tuple[WaitingPod, ...]
@@ -62,6 +64,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The last failure of the node itself, "" without one."""
     next_audit: float
     """Epoch seconds; 0: not planned."""
+    idle: int = 0
+    """Branch interfaces kept for the next pods."""
 
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +111,8 @@ def node_status(
         making=sum(states[state] for state in IN_THE_MAKING),
         used=states[BranchState.ASSOCIATED] + states[BranchState.ASSIGNED],
         cooling=sum(states[state] for state in RESTING),
-        free=max(0, allowed - states.total()),
+        free=max(0, allowed - states.total() + states[BranchState.IDLE]),
+        idle=states[BranchState.IDLE],
         pool=_pool(ledger),
         pods=len(desired.pods),
         waiting=waiting,

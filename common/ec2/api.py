@@ -203,6 +203,10 @@ class Ec2:
         """Replace the interface's security groups."""
         self._call("ModifyNetworkInterfaceAttribute", {"NetworkInterfaceId": eni, "Groups": list(groups)})
 
+    def create_tags(self, eni: EniId, tags: Mapping[str, str]) -> None:
+        """Set these tags of an interface; its others stay."""
+        self._call("CreateTags", {"Resources": [eni], "Tags": shapes.tags(tags)})
+
     def delete_network_interface(self, warrant: Warrant) -> None:
         self._call("DeleteNetworkInterface", {"NetworkInterfaceId": warrant.eni_id})
 

@@ -84,6 +84,7 @@ def node_facts(raw: Raw, report: Report = log_problem) -> NodeFacts | None:
         zone=zone_of(provider_id),
         trunk_label=labels.trunk is not None,
         eni_config_label=labels.eni_config,
+        warm_target_label=labels.warm_target,
         auto=labels.compute_type == COMPUTE_TYPE_AUTO,
         capacity={name: str(amount) for name, amount in amounts.items() if amount is not None},
         created_at=_epoch(node.metadata.creation_timestamp),

@@ -10,6 +10,7 @@ from common.model.names import (
     LABEL_OS,
     LABEL_OS_BETA,
     LABEL_TRUNK,
+    LABEL_WARM_TARGET,
     POD_ENI,
     PRIVATE_IPV4,
 )
@@ -123,6 +124,7 @@ class NodeLabels(_Fields, frozen=True, kw_only=True):
     os_beta: str | None = msgspec.field(name=LABEL_OS_BETA, default=None)
     trunk: str | None = msgspec.field(name=LABEL_TRUNK, default=None)
     eni_config: str | None = msgspec.field(name=LABEL_ENI_CONFIG, default=None)
+    warm_target: str | None = msgspec.field(name=LABEL_WARM_TARGET, default=None)
     compute_type: str | None = msgspec.field(name=LABEL_COMPUTE_TYPE, default=None)
 
 

@@ -240,6 +240,26 @@ class AssociateBranch(_Step, frozen=True, kw_only=True, tag=True):
     token: ClientToken
 
 
+class SetBranchGroups(_Step, frozen=True, kw_only=True, tag=True):
+    """Of one that was taken from the idle ones for a pod. No client token: the same call again gives the same
+    groups."""
+
+    terms: ClassVar[Terms] = Terms(room=Room.MODIFY, about="ModifyNetworkInterfaceAttribute")
+
+    key: BranchKey
+    eni_id: EniId
+    groups: tuple[GroupId, ...]
+
+
+class UntagBranch(_Step, frozen=True, kw_only=True, tag=True):
+    """Empty the tag that names its pod, which has ended, before another can get it."""
+
+    terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE, about="CreateTags")
+
+    key: BranchKey
+    eni_id: EniId
+
+
 class DisassociateBranch(_Step, frozen=True, kw_only=True, tag=True):
     terms: ClassVar[Terms] = Terms(room=Room.RELEASE, urgency=Urgency.RELEASE, about="DisassociateTrunkInterface")
 
@@ -346,9 +366,9 @@ class UnassignPrefixes(_Step, frozen=True, kw_only=True, tag=True):
 
 CniNodeAction = CreateCniNode | RepairCniNode | DropFinalizer | CleanDeparted | DeleteCniNode
 TrunkAction = CreateTrunk | PermitInterface | AttachTrunk | FinishTrunk | AwaitTrunk | UndoTrunk | SetTrunkGroups
-Making = CreateBranch | PermitBranch | AssociateBranch
+Making = CreateBranch | PermitBranch | AssociateBranch | SetBranchGroups
 Releasing = DisassociateBranch | DeleteBranch
-BranchAction = Making | Releasing
+BranchAction = Making | Releasing | UntagBranch
 PodAction = ResolvePod | Annotate | ConfirmGone
 Assign = AssignAddresses | AssignPrefixes
 Unassign = UnassignAddresses | UnassignPrefixes

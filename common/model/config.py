@@ -15,6 +15,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Windows nodes are managed (the ConfigMap says so and the legacy controller is not there)."""
     prefix_delegation: bool = False
     """Windows nodes take prefixes (the ConfigMap and our own setting say so)."""
+    branch_warm_target: int = 0
+    """Branch interfaces kept idle on each trunk; 0: each is deleted after its pod."""
     warm_ip: int | None = None
     minimum_ip: int | None = None
     warm_prefix: int | None = None

@@ -99,10 +99,14 @@ class BranchState(StrEnum):
     PERMITTED = "permitted"
     ASSOCIATING = "associating"
     """AssociateTrunkInterface may have taken effect."""
+    REGROUPING = "regrouping"
+    """Taken from the idle ones for a pod of other groups: ModifyNetworkInterfaceAttribute may have taken effect."""
     ASSOCIATED = "associated"
     ASSIGNED = "assigned"
     """Its pod's annotation names it, or may name it."""
     COOLING = "cooling"
+    IDLE = "idle"
+    """Rested, on its trunk and nobody's: the next pod of its subnet may have it."""
     DISASSOCIATED = "disassociated"
 
 
@@ -147,6 +151,10 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds of the API server's word that its pod has ended, or that no pod of its nodes has it; 0: never."""
     looked_at: float = 0.0
     """Epoch seconds at which a look at EC2 began that showed it without an owner; 0: never."""
+    untagged: bool = False
+    """EC2's tag of it names no pod: whoever's annotation names it has it."""
+    releasing: bool = False
+    """DisassociateTrunkInterface was begun, and may take effect whenever: no other pod may get it."""
 
     @property
     def found(self) -> bool:
@@ -155,8 +163,9 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def made_for(self) -> PodUid:
-        """The pod that it was made for, by its key or the tag that EC2 shows; "" where neither tells."""
-        return self.tagged if self.found else PodUid(self.key.rsplit(".", 2)[0])
+        """The pod that it was made for, or given to, by its key or the tag that EC2 shows; "" where neither tells, as
+        of an idle one: whoever's annotation names it."""
+        return self.tagged if self.found or str(self.key) == self.eni_id else PodUid(self.key.rsplit(".", 2)[0])
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,7 +261,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """The run of Redis in which this was right; in a later one it may come from an old copy. "": not known."""
 
 
-LEDGER_VERSION = 2
+LEDGER_VERSION = 3
 """The version that this code writes. Add one with every field that must not be lost: a worker of the release before
 would decode the ledger without it, and write it back so; and with every value that it could not decode. What earlier
 versions said otherwise: common.store.older_ledgers."""
@@ -293,3 +302,6 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Node names whose ledgers' content was taken over into this one; they may forget it."""
     cooldown_seen: float | None = None
     """Seconds; a change has an event."""
+    epoch: str = ""
+    """The run of Redis in which this was right, where interfaces are reused (common.node.branch.believing); in a later
+    one it may come from an old copy. "": none is reused."""

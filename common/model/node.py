@@ -75,6 +75,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Availability zone, as far as the providerID names it."""
     trunk_label: bool = False
     eni_config_label: str | None = None
+    warm_target_label: str | None = None
+    """Branch interfaces to keep idle on its trunk, as somebody wrote it; None: the cluster's number holds."""
     auto: bool = False
     """EKS auto mode: the node is left alone altogether."""
     capacity: dict[str, str] = {}

@@ -11,7 +11,7 @@ class Ground(StrEnum):
     """Why it may be taken away."""
 
     UNUSED = "unused"
-    """Made here, and no annotation and no association ever depended on it."""
+    """Made here, and no annotation and no association ever depended on it, or none since it had rested."""
     ENDED = "ended"
     """Its last owner has ended, by the API server's word, and it has rested."""
 

@@ -7,6 +7,7 @@ from common.model.notice import EventReason, PodNotice, Severity
 from common.model.pod import is_live
 from common.node.branch.adopting import adopt_branches, is_branch
 from common.node.branch.claims import undo_claim
+from common.node.branch.idle import forget_groups
 from common.node.branch.life import BEING_MADE
 from common.node.instance import learn, take_snapshot
 from common.node.state import Planning
@@ -48,6 +49,7 @@ def _next_longer(state: Planning) -> None:
 
 def _compare(state: Planning, snapshot: InstanceSnapshot) -> None:
     learn(state, snapshot)
+    forget_groups(state, snapshot.interfaces)
     ledger, trunk = state.ledger, state.ledger.trunk
     assert trunk.eni_id is not None
     assert ledger.instance is not None

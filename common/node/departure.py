@@ -7,6 +7,7 @@ from common.model.actions import ConfirmNodeGone
 from common.model.ids import InstanceId
 from common.model.ledger import BranchState, Ledger
 from common.node.branch.advancing import advance
+from common.node.branch.believing import outdated
 from common.node.branch.ending import end_pod, release_ended
 from common.node.cninode import let_cninode_go
 from common.node.confirming import still_there
@@ -41,10 +42,12 @@ def depart(state: Planning) -> None:
         _release_all(state, ledger.gone_since, ledger.gone_asked_at)
     elif due > state.now:
         state.look_at(due)
-        release_ended(state)
+        if not outdated(state):
+            release_ended(state)
     elif state.may(SUBJECT):
         state.start(ConfirmNodeGone(subject=SUBJECT, node=ledger.node))
-    advance(state, serving=False)
+    if state.node_ended or not outdated(state):
+        advance(state, serving=False)
     state.done_with = (
         state.node_ended and not state.ledger.branches and state.desired.view.cninode is None and not state.busy
     )
@@ -62,6 +65,8 @@ def _release_all(state: Planning, gone_since: float, word_at: float) -> None:
     branches = {
         key: msgspec.structs.replace(b, state=BranchState.COOLING, since=gone_since, word_at=word_at)
         if b.state is BranchState.ASSIGNED
+        else msgspec.structs.replace(b, unwanted=True)
+        if b.state is BranchState.IDLE
         else b
         for key, b in state.ledger.branches.items()
     }

@@ -24,16 +24,21 @@ def weighed(ledger: Ledger, action: act.Action, error: OutsideError, now: float)
 
 def _too_soon(ledger: Ledger, action: act.Action, code: str, now: float) -> bool:
     match action:
-        case act.CreateBranch(key=key):
+        case act.CreateBranch(key=key) | act.SetBranchGroups(key=key) if code in GROUP_NOT_FOUND:
             branch = ledger.branches.get(key)
             return (
                 branch is not None
-                and code in GROUP_NOT_FOUND
                 and now - branch.since < YOUNG_GROUP_SECONDS
                 and branch.pod_uid in ledger.claims
                 and ledger.claims[branch.pod_uid].generation == 0
             )
-        case act.PermitBranch(key=key) | act.AssociateBranch(key=key) | act.DeleteBranch(key=key):
+        case (
+            act.PermitBranch(key=key)
+            | act.AssociateBranch(key=key)
+            | act.SetBranchGroups(key=key)
+            | act.UntagBranch(key=key)
+            | act.DeleteBranch(key=key)
+        ):
             branch = ledger.branches.get(key)
             return branch is not None and now - branch.made_at < YOUNG_SECONDS
         case (

@@ -23,6 +23,7 @@ from common.node.adoption import know_instance
 from common.node.audit import audit
 from common.node.branch import keep_branches
 from common.node.branch.associations import find_associations
+from common.node.branch.believing import believed
 from common.node.branch.releasing import emit_cooldown
 from common.node.cninode import keep_cninode
 from common.node.departure import depart
@@ -64,8 +65,8 @@ def plan(
     unavailable: frozenset[str] = frozenset(),
 ) -> Plan:
     """`busy` are the subjects of actions under way, `held` those of actions that cannot begin now; `snapshot` is the
-    latest known of the node's instance; `burst_left` is the share of what EC2 allows of address calls that is left,
-    0 to 1; `unavailable` are the scopes that fail for all and are not this node's to ask about."""
+    latest known of the node's instance; `burst_left` is the share that is left, 0 to 1, of what EC2 allows of the calls
+    that are made ahead of pods; `unavailable` are the scopes that fail for all and are not this node's to ask about."""
     state = Planning(
         ledger=ledger,
         desired=desired,
@@ -110,6 +111,12 @@ def _attend(state: Planning, node: NodeFacts) -> None:
             EventReason.CONTROLLER_VERSION_NOTICE,
             f"The node is managed by VPC resource controller version {state.options.version}",
         )
+    if believed(state):
+        _see_to(state, node, stands)
+
+
+def _see_to(state: Planning, node: NodeFacts, stands: Management) -> None:
+    """To the node's trunk and branches, or its addresses."""
     if node.instance_id is not None and not settle(state, node.instance_id):
         if not offered(state.ledger, node.instance_id):
             keep_branches(state, node, serving=False)  # Branches of an earlier instance.

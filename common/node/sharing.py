@@ -124,7 +124,7 @@ def _take_over(state: Planning, instance_id: InstanceId) -> bool:
             took.discard(sharer.name)
         elif sharer.name not in took:
             assert sharer.ledger is not None
-            if sharer.ledger.yielded:
+            if sharer.ledger.yielded and _of_one_run(state.ledger, sharer.ledger):
                 state.ledger = _joined(state.ledger, sharer.ledger, instance_id)
                 took.add(sharer.name)
             elif sharer.view.node is None or names(sharer.view, instance_id):
@@ -136,6 +136,11 @@ def _take_over(state: Planning, instance_id: InstanceId) -> bool:
     if took:
         state.look_at(state.now + LOOK_AGAIN_SECONDS)
     return whole
+
+
+def _of_one_run(mine: Ledger, other: Ledger) -> bool:
+    """Neither is known to be older than the run of Redis that the other is of."""
+    return "" in (mine.epoch, other.epoch) or mine.epoch == other.epoch
 
 
 def _joined(mine: Ledger, other: Ledger, instance_id: InstanceId) -> Ledger:

@@ -145,7 +145,9 @@ class Planning(NodeState):
     held: frozenset[str] = frozenset()
     """Subjects of actions for which this process has no thread now."""
     burst_left: float = 1.0
-    """Share of what EC2 allows of address calls that is left, 0 to 1."""
+    """Share of what EC2 allows of the calls that are made ahead of pods that is left, 0 to 1."""
+    lacking: int = 0
+    """Branch interfaces for which pods wait, without a place on the trunk."""
     actions: list[Action] = field(default_factory=list)
     look_again: float = NEVER
     node_ended: bool = False

@@ -2,11 +2,22 @@
 
 from hashlib import sha256
 
-from common.model.ids import BranchKey, ClientToken, InstanceId, PodUid
+from common.model.ids import BranchKey, ClientToken, EniId, InstanceId, PodUid, VlanId
 
 
 def branch_key(pod: PodUid, ordinal: int, generation: int) -> BranchKey:
     return BranchKey(f"{pod}.{ordinal}.{generation}")
+
+
+def key_ahead(instance: InstanceId, vlan: VlanId, now: float) -> BranchKey:
+    """Of a branch that is made before a pod asks for one. `now`: epoch seconds; in each a VLAN id is planned for
+    once."""
+    return BranchKey(f"{instance}.{vlan}.{int(now)}")
+
+
+def made_ahead(key: BranchKey) -> bool:
+    """Keys of others begin with a pod's uid, or are interface ids."""
+    return key.startswith("i-")
 
 
 def generation_after_loss(now: float) -> int:
@@ -17,6 +28,11 @@ def generation_after_loss(now: float) -> int:
 
 def branch_token(cluster: str, key: BranchKey) -> ClientToken:
     return _token(cluster, "branch", key)
+
+
+def found_token(eni: EniId) -> ClientToken:
+    """Of a branch whose own token is not known: what the tokens of its association follow from."""
+    return _token("found", eni)
 
 
 def trunk_token(cluster: str, instance: InstanceId, generation: int) -> ClientToken:

@@ -14,6 +14,7 @@ WARM_IP = "warm-ip-target"
 MINIMUM_IP = "minimum-ip-target"
 WARM_PREFIX = "warm-prefix-target"
 COOLDOWN = "branch-eni-cooldown"
+BRANCH_WARM_TARGET = "branch-eni-warm-target"
 
 _ON = frozenset({"true", "True", "TRUE", "1", "t"})
 _OFF = frozenset({"false", "False", "FALSE", "0", "f", "F", ""})
@@ -23,6 +24,7 @@ KEYS = (
     WINDOWS_IPAM,
     PREFIX_DELEGATION,
     COOLDOWN,
+    BRANCH_WARM_TARGET,
     *(f"{kind}{key}" for key in _TARGETS for kind in ("", "windows-")),
 )
 """All that are ours."""
@@ -48,6 +50,7 @@ def parse_cluster_config(
         cooldown=_cooldown(values, previous, problems),
         windows_ipam=windows_ipam,
         prefix_delegation=windows_ipam and prefix_feature and values.get(PREFIX_DELEGATION) in _ON,
+        branch_warm_target=_branch_warm_target(values, problems),
         warm_ip=_target(values, WARM_IP, problems),
         minimum_ip=_target(values, MINIMUM_IP, problems),
         warm_prefix=_target(values, WARM_PREFIX, problems),
@@ -82,6 +85,22 @@ def _cooldown(values: Mapping[str, str], previous: ClusterConfig | None, problem
         problems.append(f"{COOLDOWN} is {seconds}, which is too short: {MINIMUM_COOLDOWN_SECONDS:g} is used.")
         return MINIMUM_COOLDOWN_SECONDS
     return float(seconds)
+
+
+def _branch_warm_target(values: Mapping[str, str], problems: list[str]) -> int:
+    text = values.get(BRANCH_WARM_TARGET, "0")
+    target = warm_target(text)
+    if target is None:
+        problems.append(
+            f"{BRANCH_WARM_TARGET} is {_shown(text)}, which is no number of interfaces: it counts as not set."
+        )
+    return target or 0
+
+
+def warm_target(text: str) -> int | None:
+    """How many branch interfaces a key or label asks to keep idle; None where it is no whole number from 0 on."""
+    number = _number(text)
+    return None if number is None or number < 0 else number
 
 
 def _target(values: Mapping[str, str], key: str, problems: list[str]) -> int | None:

@@ -45,7 +45,7 @@ class Evidence:
     """Made by the ledger that asks, each of its calls with its outcome recorded; False: found in EC2."""
     owner: PodUid | None
     """Who had it last, by ledger, tag or annotation: a pod, whose annotation names it or may name it, or somebody not
-    known (""). None: nobody had it since it was made."""
+    known (""). None: nobody had it since it was made, or since it rested with all this evidence (idle)."""
     in_use_at: float = 0.0
     """Last known in use, or found."""
     rest: float = 0.0

@@ -145,7 +145,7 @@ def _against_ec2(one: Given, entry: dict[str, Any], ec2: Ec2State, groups: list[
     trunk = ec2.interfaces.get(association["trunk_id"], {})
     if one.instance_id and (trunk.get("attachment") or {}).get("instance_id") != one.instance_id:
         yield f"the trunk of {entry['eniId']} is not on its node's instance {one.instance_id}"
-    if interface["tags"].get(POD_UID_TAG) != one.uid:
+    if interface["tags"].get(POD_UID_TAG) not in (one.uid, ""):  # Given on: it names no pod.
         yield f"{entry['eniId']} was made for another pod"
     expected = {
         "ifAddress": interface["mac"],

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from common.model.names import POD_UID_TAG
+
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = json.loads((ROOT / "deploy" / "iam" / "policy.json").read_text())
 ARN = "arn:aws:ec2:us-west-2:111122223333:"
@@ -68,6 +70,7 @@ ALLOWED = [
     ("CreateNetworkInterface", SUBNET, VPC, "CreateThemInThisVpc"),
     ("CreateNetworkInterface", GROUP, VPC, "CreateThemInThisVpc"),
     ("CreateTags", INTERFACE, {"ec2:CreateAction": "CreateNetworkInterface"}, "TagThemWhenCreated"),
+    ("CreateTags", INTERFACE, {**has(OURS), f"aws:RequestTag/{POD_UID_TAG}": ""}, "EmptyThePodTagOfOurs"),
     (
         "CreateNetworkInterfacePermission",
         INTERFACE,
@@ -165,6 +168,14 @@ def test_tags_are_given_only_to_what_is_being_made() -> None:
     assert not allowing("CreateTags", INTERFACE, {**has(OURS), **VPC})
     assert not allowing("CreateTags", INTERFACE, {"ec2:CreateAction": "RunInstances"})
     assert not allowing("CreateTags", INSTANCE, {"ec2:CreateAction": "CreateNetworkInterface"})
+
+
+def test_of_our_interfaces_only_the_pod_tag_may_be_emptied() -> None:
+    emptied = {f"aws:RequestTag/{POD_UID_TAG}": ""}
+    (one,) = [each for each in POLICY["Statement"] if each["Sid"] == "EmptyThePodTagOfOurs"]
+    assert one["Condition"]["ForAllValues:StringEquals"] == {"aws:TagKeys": [POD_UID_TAG]}
+    for whose in FOREIGN.values():
+        assert not allowing("CreateTags", INTERFACE, {**whose, **emptied})
 
 
 def test_only_looking_and_trunking_name_no_resource() -> None:

@@ -21,6 +21,7 @@ from common.ec2.gate import OpenGate
 from common.kube.api import Kube
 from common.model.errors import OutsideError, StoreUnavailable
 from common.model.ids import NodeName
+from common.model.ledger import BranchState
 from common.model.limits import InstanceLimits, load_limits
 from common.model.names import POD_ENI, PRIVATE_IPV4
 from common.model.notice import Notice
@@ -126,6 +127,8 @@ class Cluster:
     """Seconds between copies of Redis; None: none is made."""
     copies: list[tuple[float, bytes]] = field(default_factory=list)
     workers_away_until: float = 0.0
+    warm_target: int = 0
+    """Branch interfaces that each trunk may keep idle."""
     on_happening: Callable[[str], None] = lambda _: None
     """Called with the kind of each thing that happens, just before it does."""
     most_messages: int = 0
@@ -484,6 +487,7 @@ class Cluster:
         self.prefixes_were_on |= data.get("enable-windows-prefix-delegation") == "true"
         path = "/api/v1/namespaces/kube-system/configmaps"
         self.kube.request("DELETE", f"{path}/amazon-vpc-cni")
+        self.warm_target = int(data.get("branch-eni-warm-target", "0"))
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "amazon-vpc-cni"}, "data": data}
         self._post(path, body)
 
@@ -519,6 +523,12 @@ class Cluster:
 
     def ours(self, description: str) -> list[dict[str, Any]]:
         return [i for i in self.interfaces() if i.get("Description") == description]
+
+    def idle(self, node: str) -> list[str]:
+        """Ids of the branch interfaces that are kept for the next pod, by the node's record."""
+        ledger = self.plain.ledgers.load(NodeName(node))
+        branches = ledger.branches.values() if ledger is not None else ()
+        return sorted(str(b.eni_id) for b in branches if b.state is BranchState.IDLE and not b.unwanted)
 
     def held(self, node: str) -> tuple[int, int]:
         """Secondary addresses and prefixes of the node's primary interface."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from common.model.errors import StaleTerm
-from common.model.names import POD_ENI, PRIVATE_IPV4
+from common.model.names import POD_ENI, PRIVATE_IPV4, VLAN_TAG
 from sandbox.ec2.behaviour import FaultRule
 from tests.simulation.cluster import MERGE, OTHER_GROUP, OTHER_SUBNET, Cluster
 from tests.simulation.watcher import PumpedWatcher
@@ -233,6 +233,41 @@ class Annotated:
         path = f"/api/v1/namespaces/default/pods/{self.pod}"
         body = {"metadata": {"annotations": {self.key: self.text}}}
         cluster.kube.request("PATCH", path, body=body, content_type=MERGE)
+
+
+@dataclass(frozen=True, slots=True)
+class IdleNamed:
+    """Somebody writes into a pod's annotation that it has what its node keeps idle."""
+
+    pod: str
+
+    def happen(self, cluster: Cluster) -> None:
+        found = next((p for p in cluster.pods() if p["metadata"]["name"] == self.pod), None)
+        idle = cluster.idle(found["spec"]["nodeName"]) if found is not None else []
+        shown = [i for i in cluster.interfaces() if i["NetworkInterfaceId"] in idle]
+        if shown:
+            entries = [
+                {
+                    "eniId": one["NetworkInterfaceId"],
+                    "ifAddress": one["MacAddress"],
+                    "privateIp": one["PrivateIpAddress"],
+                    "vlanId": next(int(tag["Value"]) for tag in one["TagSet"] if tag["Key"] == VLAN_TAG),
+                }
+                for one in shown
+            ]
+            Annotated(self.pod, json.dumps(entries)).happen(cluster)
+
+
+@dataclass(frozen=True, slots=True)
+class WebPodComes:
+    """One that a policy gives groups of its own."""
+
+    pod: str
+    node: str
+
+    def happen(self, cluster: Cluster) -> None:
+        if self.node in cluster.instances and cluster.node_there(self.node) and self.pod not in cluster.pod_names():
+            cluster.add_pod(self.pod, self.node, app="web")
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,54 @@ def unmanaged_life(cluster: Cluster) -> None:
     leave(cluster, instance, "stays", "waits")
 
 
+def reuse_life(cluster: Cluster) -> None:
+    """Two idle interfaces are kept on a trunk that carries four: pods come, end and come again, with the same and with
+    other groups; one wants all that the trunk carries; then none is kept any more."""
+    keep_idle(cluster, 2)
+    cluster.put_policy("web", "web", [OTHER_GROUP])
+    instance = cluster.add_node("n1", "m6g.medium")
+    cluster.add_pod("a", "n1", 2)
+    cluster.add_pod("b", "n1", 2)
+    served(cluster)
+    cluster.remove_pod("a")
+    cluster.remove_pod("b")
+    kept(cluster, 2)
+    before = set(cluster.idle("n1"))
+    cluster.add_pod("same", "n1")
+    cluster.add_pod("other", "n1", app="web")
+    served(cluster)
+    shown = placed(cluster)
+    assert shown == {"same": (SUBNET, [GROUP]), "other": (SUBNET, [OTHER_GROUP])}, shown
+    given = {cluster.annotation(pod)[0]["eniId"] for pod in cluster.live()}
+    assert cluster.crashes or cluster.redis_lost or given & before, "they have none of those that were idle"
+    cluster.remove_pod("same")
+    cluster.finish_pod("other")
+    cluster.add_pod("all", "n1", 4)
+    served(cluster)
+    cluster.remove_pod("all")
+    kept(cluster, 2)
+    keep_idle(cluster, 0)
+    done(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "all branches are released")
+    leave(cluster, instance)
+
+
+def keep_idle(cluster: Cluster, count: int) -> None:
+    cluster.configure({"branch-eni-warm-target": str(count), "branch-eni-cooldown": "30"})
+
+
+def kept(cluster: Cluster, count: int) -> None:
+    """Everything has rested, and so many are idle."""
+    done(
+        cluster,
+        lambda: len(cluster.idle("n1")) == count == len(cluster.ours(BRANCH_DESCRIPTION)) - branches_used(cluster),
+        f"{count} are kept",
+    )
+
+
+def branches_used(cluster: Cluster) -> int:
+    return sum(len(cluster.annotation(pod) or ()) for pod in cluster.live())
+
+
 def windows_life(cluster: Cluster) -> None:
     """A Windows node's pool of secondary addresses as pods come and go."""
     cluster.configure({"enable-windows-ipam": "true"})

@@ -25,6 +25,7 @@ LIVES: dict[str, lives.Life] = {
     "eniconfig-changed": lives.eniconfig_life,
     "unmanaged-and-back": lives.unmanaged_life,
     "outage": lives.outage_life,
+    "reuse": lives.reuse_life,
     "windows-secondary": lives.windows_life,
     "windows-prefix": lives.prefix_life,
     "windows-switch": lives.switch_life,

@@ -1,4 +1,5 @@
-"""The enumeration is worth what it finds: with fencing, client tokens or intent-before-call taken away it fails."""
+"""The enumeration is worth what it finds: with fencing, client tokens or intent-before-call taken away it fails,
+and so do lives in which interfaces are given on, without what makes that safe."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,9 @@ import msgspec
 import pytest
 
 from common.model.ids import NodeName
-from common.model.ledger import Ledger
+from common.model.ledger import BranchState, Ledger
+from common.node import departure, planner
+from common.node.branch import idle, releasing, serving
 from common.store import keys
 from common.store.ledger import Ledgers
 from common.store.lock import NodeLock
@@ -15,6 +18,8 @@ from sandbox.ec2.world import Ec2World
 from tests.simulation import lives
 from tests.simulation.cluster import Cluster
 from tests.simulation.crashes import CrashPoints
+from tests.simulation.test_worlds import lived, moments
+from tests.simulation.worlds import WORLDS
 from workers.node_run import NodeRun
 from workers.reconcile import Reconciler
 
@@ -108,3 +113,54 @@ def test_a_safeguard_taken_away_is_missed(
     assert lived(whole), "undisturbed, the life goes well without it"
     numbers = [n for n, call in enumerate(whole.calls) if call.startswith(where)]
     assert not all(lived(CrashPoints(), number) for number in numbers), "no disturbed life went wrong without it"
+
+
+def given_on_before_it_rested(patch: pytest.MonkeyPatch) -> None:
+    real = idle.takeable
+
+    def takeable(state: Any) -> Any:
+        resting = [b for b in state.ledger.branches.values() if b.state is BranchState.COOLING and not b.unwanted]
+        return real(state) + [branch for branch in resting if not branch.releasing]
+
+    patch.setattr(serving, "takeable", takeable)
+
+
+def idle_under_the_tag_of_its_pod(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(releasing, "keep", idle.put)
+
+
+def an_old_record_believed(patch: pytest.MonkeyPatch) -> None:
+    def believed(state: Any) -> bool:
+        state.change(epoch=state.desired.epoch or state.ledger.epoch)
+        return True
+
+    patch.setattr(planner, "believed", believed)
+    patch.setattr(departure, "outdated", lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("taken_away", "world"),
+    [
+        (given_on_before_it_rested, "reuse-undisturbed"),
+        (idle_under_the_tag_of_its_pod, "reuse-redis-lost"),
+        (an_old_record_believed, "reuse-redis-restored-60s-old"),
+    ],
+    ids=["rest", "empty tag", "age of the record"],
+)
+def test_what_makes_reuse_safe_is_missed_when_it_is_taken_away(
+    taken_away: Callable[[pytest.MonkeyPatch], None],
+    world: str,
+    simulate: Simulate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = moments(WORLDS[world], simulate, 12)
+    taken_away(monkeypatch)
+
+    def goes_well(number: int) -> bool:
+        try:
+            lived(WORLDS[world], number, simulate)
+        except AssertionError:
+            return False
+        return True
+
+    assert not all(goes_well(number) for number in numbers), "no life went wrong without it"

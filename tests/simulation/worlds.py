@@ -8,7 +8,7 @@ from typing import Any
 from common.model.names import BRANCH_DESCRIPTION, POD_ENI, PRIVATE_IPV4
 from tests.kit.clock import START
 from tests.simulation import happenings as it
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import OTHER_GROUP, Cluster
 from tests.simulation.happenings import Happening, happen
 from tests.simulation.lives import Life
 from watcher.kinds import Kind
@@ -49,6 +49,23 @@ def linux(cluster: Cluster) -> None:
     cluster.run(5.0)
     happen(cluster, it.PodComes("d", "n1"), it.PodFinishes("b"))
     cluster.run(70.0)
+    peace(cluster)
+
+
+def reuse(cluster: Cluster) -> None:
+    """As `linux`, beside idle interfaces: pods take them with the same and with other groups, and one wants more."""
+    cluster.configure({"branch-eni-warm-target": "2", "branch-eni-cooldown": "30"})
+    cluster.put_policy("web", "web", [OTHER_GROUP])
+    begin(cluster, it.NodeJoins("n1", "m6g.medium"), it.PodComes("a", "n1", 2), it.PodComes("b", "n1"))
+    cluster.run(20.0, cluster.all_served)
+    happen(cluster, it.PodGoes("a"), it.WebPodComes("c", "n1"))
+    cluster.run(36.0)
+    happen(cluster, it.WebPodComes("d", "n1"), it.PodFinishes("b"))
+    cluster.run(5.0)
+    happen(cluster, it.PodReplaced("c"), it.PodGoes("d"))
+    cluster.run(45.0)
+    happen(cluster, it.PodComes("e", "n1", 2))
+    cluster.run(20.0)
     peace(cluster)
 
 
@@ -158,6 +175,8 @@ def peace(cluster: Cluster, at_rest: Callable[[Cluster], None] = lambda _: None)
     right(cluster)
     steady(cluster)
     at_rest(cluster)
+    if cluster.warm_target:
+        cluster.configure({**cluster.configured(), "branch-eni-warm-target": "0"})
     for name in cluster.pod_names():
         cluster.remove_pod(name)
     within(cluster, lambda: not cluster.ours(BRANCH_DESCRIPTION), "all branches are released")
@@ -197,10 +216,18 @@ def waiting(cluster: Cluster) -> list[str]:
 
 
 def only_what_is_used(cluster: Cluster) -> bool:
-    """What was made for a living pod whose annotation somebody spoiled may stay: nobody can tell that it is unused."""
+    """What was made for a living pod whose annotation somebody spoiled may stay: nobody can tell that it is unused. So
+    may what is kept for the next pod, up to the target, and what was, while a living pod's annotation names it or some
+    living pod's tells nothing of what that pod has."""
+    idle = [cluster.idle(node) for node in cluster.instances]
+    if any(len(one) > cluster.warm_target for one in idle):
+        return False
     living = list(cluster.judge.holdings.living())
-    held = {thing for pod in living for thing in pod.held}
-    spoiled = {pod.uid for pod in living if pod.shown.get(POD_ENI) in cluster.judge.forged}
+    held = {thing for pod in living for thing in pod.held}.union(*idle)
+    forged = [pod for pod in living if pod.shown.get(POD_ENI) in cluster.judge.forged]
+    if forged and cluster.configured().get("branch-eni-warm-target", "0") != "0":
+        return True
+    spoiled = {pod.uid for pod in forged}
     return all(
         i["NetworkInterfaceId"] in held or not spoiled.isdisjoint(tag["Value"] for tag in i["TagSet"])
         for i in cluster.ours(BRANCH_DESCRIPTION)
@@ -251,6 +278,38 @@ def beside_others() -> dict[str, World]:
                     life=windows, happening=(also, it.Later(2.0, redis)), also=copies, moments=1
                 )
     return found
+
+
+def of_reuse() -> dict[str, World]:
+    """What can make a record wrong about who has an interface, where interfaces are given on."""
+    young, old = {"copies_every": 1.0}, {"copies_every": 5.0}
+    return {
+        "reuse-undisturbed": World(life=reuse, happening=(), moments=1),
+        "reuse-redis-lost": World(life=reuse, happening=(it.RedisEmptied(),)),
+        "reuse-redis-restored-1s-old": World(life=reuse, happening=(it.RedisRestored(1.0),), also=young),
+        "reuse-redis-restored-60s-old": World(life=reuse, happening=(it.RedisRestored(60.0),), also=old, moments=12),
+        "reuse-redis-lost-beside-a-silent-watch": World(
+            life=reuse, happening=(it.WatchSilent(100.0), it.Later(5.0, it.RedisEmptied()))
+        ),
+        "reuse-redis-60s-old-beside-a-silent-watch": World(
+            life=reuse, happening=(it.WatchSilent(40.0), it.Later(2.0, it.RedisRestored(60.0))), also=old
+        ),
+        "reuse-overtaken": World(life=reuse, happening=(it.WorkerOvertaken(),), moments=24),
+        "reuse-idle-named": World(life=reuse, happening=(it.PodComes("forger", "n1"), it.IdleNamed("forger"))),
+        "reuse-idle-named-then-redis-lost": World(
+            life=reuse,
+            happening=(it.PodComes("forger", "n1"), it.IdleNamed("forger"), it.Later(20.0, it.RedisEmptied())),
+        ),
+        "reuse-junk-then-redis-lost": World(
+            life=reuse, happening=(it.Annotated("c", JUNK), it.RedisEmptied(), it.Later(90.0, it.PodGoes("c")))
+        ),
+        "reuse-pods-said-to-be-gone": World(life=reuse, happening=(it.SaidGone("n1"),)),
+        "reuse-node-away-2s": World(life=reuse, happening=(it.NodeAway("n1"),)),
+        "reuse-instance-replaced": World(life=reuse, happening=REPLACED),
+        "reuse-two-nodes-one-instance": World(
+            life=reuse, happening=(it.SecondNode("n1-again", "n1"), it.PodComes("z", "n1-again"))
+        ),
+    }
 
 
 REPLACED = (it.InstanceReplaced("n1"), it.PodComes("new", "n1"))
@@ -315,4 +374,5 @@ WORLDS: dict[str, World] = {
     "no-workers-for-an-hour": World(life=hour, happening=(it.WorkersAway(3600.0),), moments=1),
     "sweep-beside-recovery": World(life=swept, happening=(it.RedisEmptied(), it.SweepComes()), moments=2),
     **beside_others(),
+    **of_reuse(),
 }

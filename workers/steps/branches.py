@@ -8,6 +8,8 @@ from common.model.actions import (
     FindAssociations,
     PermitBranch,
     Review,
+    SetBranchGroups,
+    UntagBranch,
 )
 from common.model.ec2 import Interface
 from common.model.ids import AssociationId, EniId
@@ -41,6 +43,16 @@ def associate_branch(action: AssociateBranch, ports: Ports) -> AssociationId:
     return ports.ec2.associate_trunk_interface(
         branch=action.eni_id, trunk=action.trunk_id, vlan=action.vlan, token=action.token
     )
+
+
+@step(SetBranchGroups)
+def set_branch_groups(action: SetBranchGroups, ports: Ports) -> None:
+    ports.ec2.modify_groups(action.eni_id, action.groups)
+
+
+@step(UntagBranch)
+def untag_branch(action: UntagBranch, ports: Ports) -> None:
+    ports.ec2.create_tags(action.eni_id, {POD_UID_TAG: ""})
 
 
 @step(DisassociateBranch)

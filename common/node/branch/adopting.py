@@ -109,6 +109,7 @@ def _branch_of(
         pod_namespace=pod.namespace if pod is not None else "",
         pod_name=pod.name if pod is not None else "",
         tagged=_tagged(interface),
+        untagged=interface.tags.get(POD_UID_TAG) == "",
         vlan=next((VlanId(v) for v in vlans if v is not None and FIRST_VLAN <= v <= LAST_VLAN), UNKNOWN_VLAN),
         subnet_id=interface.subnet_id,
         groups=interface.groups,

@@ -13,7 +13,7 @@ from common.model.notice import EventReason, Severity
 from common.model.pod import BranchAnnotation, PodRequest, is_live
 from common.node.branch.claims import undo_claim
 from common.node.branch.life import BEING_MADE
-from common.node.branch.owning import give_back, may_own
+from common.node.branch.owning import give_back, hold, may_own
 from common.node.retry import PASSING
 from common.node.state import NodeState, Planning
 from common.rules import subjects
@@ -67,6 +67,7 @@ def observe_annotations(state: Planning) -> None:
                     looked_at=0.0,
                 )
     state.change(branches=branches, claims=claims)
+    hold(state)
 
 
 def not_named(branches: Iterable[Branch], uid: PodUid, annotation: str, now: float, *, ours: bool) -> list[Branch]:

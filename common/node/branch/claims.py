@@ -106,7 +106,7 @@ def undo_claim(ledger: Ledger, uid: PodUid) -> Ledger:
 
 
 def unwant(ledger: Ledger, uid: PodUid) -> dict[BranchKey, Branch]:
-    settled = (BranchState.COOLING, BranchState.DISASSOCIATED, BranchState.ASSIGNED)
+    settled = (BranchState.COOLING, BranchState.IDLE, BranchState.DISASSOCIATED, BranchState.ASSIGNED)
     return {
         key: msgspec.structs.replace(branch, unwanted=True)
         if branch.pod_uid == uid and branch.state not in settled

@@ -11,12 +11,13 @@ from common.model.ledger import Branch, BranchState
 PLANNED, CREATING, CREATED = BranchState.PLANNED, BranchState.CREATING, BranchState.CREATED
 PERMITTED, ASSOCIATING, ASSOCIATED = BranchState.PERMITTED, BranchState.ASSOCIATING, BranchState.ASSOCIATED
 ASSIGNED, COOLING, DISASSOCIATED = BranchState.ASSIGNED, BranchState.COOLING, BranchState.DISASSOCIATED
+IDLE, REGROUPING = BranchState.IDLE, BranchState.REGROUPING
 
 RELEASED = (COOLING, DISASSOCIATED)
 """On its way out: no pod has it."""
-BEING_MADE = (PLANNED, CREATING, CREATED, PERMITTED, ASSOCIATING, ASSOCIATED)
+BEING_MADE = (PLANNED, CREATING, CREATED, PERMITTED, ASSOCIATING, REGROUPING, ASSOCIATED)
 """No pod has it yet."""
-STEPS = (PLANNED, CREATING, CREATED, PERMITTED, ASSOCIATING)
+STEPS = (PLANNED, CREATING, CREATED, PERMITTED, ASSOCIATING, REGROUPING)
 """States whose next step `making` starts."""
 
 
@@ -35,6 +36,8 @@ WANTED: dict[BranchState, Step] = {
     CREATED: Step(act.PermitBranch, begun=CREATED, done=PERMITTED),
     PERMITTED: Step(act.AssociateBranch, begun=ASSOCIATING, done=ASSOCIATED),
     ASSOCIATING: Step(act.AssociateBranch, begun=ASSOCIATING, done=ASSOCIATED),
+    # The same groups again, whether or not the call before took effect.
+    REGROUPING: Step(act.SetBranchGroups, begun=REGROUPING, done=ASSOCIATED),
     # The pod may have it as soon as the annotation may be written.
     ASSOCIATED: Step(act.Annotate, begun=ASSIGNED, done=ASSIGNED),
     # Again, where the annotation was taken away.
@@ -54,9 +57,18 @@ UNWANTED: dict[BranchState, Step] = {
 }
 """No pod has it any more, or its pod will not get it."""
 
+KEPT: dict[BranchState, Step] = {
+    COOLING: Step(act.UntagBranch, begun=COOLING, done=IDLE),
+}
+"""Rested, and kept for the next pod; without a call where its tag names no pod any more. An idle one becomes
+`regrouping` or `associated` for the pod that takes it, without a call; one that was made ahead of pods becomes idle
+when it is associated."""
+
 DROPPED: dict[BranchState, BranchState | None] = {
     PLANNED: None,  # Nothing is there.
     ASSOCIATED: COOLING,  # Never used: it need not rest.
+    REGROUPING: COOLING,  # Not used since it rested. Its groups are not known: it is not kept.
+    IDLE: COOLING,  # It has rested.
 }
 """What an unwanted one becomes without a call; None: it leaves the ledger."""
 
@@ -68,7 +80,9 @@ REFUSED_UNWANTED: dict[BranchState, BranchState | None] = {CREATING: None, ASSOC
 that an interface is not there, but not that an association is not: that one is released as if it were there."""
 
 
-DONE: dict[type, BranchState | None] = {step.action: step.done for step in (*WANTED.values(), *UNWANTED.values())}
+DONE: dict[type, BranchState | None] = {
+    step.action: step.done for step in (*WANTED.values(), *UNWANTED.values(), *KEPT.values())
+}
 """What each action makes of a branch; None: it leaves the ledger."""
 
 

@@ -3,16 +3,19 @@
 from typing import Any, assert_never
 
 from common.model import actions as act
-from common.model.errors import Denied, NotYetFound, OutsideError, Throttled, TokenMismatch, Unavailable
+from common.model.errors import Denied, NotFound, NotYetFound, OutsideError, Throttled, TokenMismatch, Unavailable
 from common.model.ids import BranchKey
 from common.model.ledger import Branch, BranchState, TrunkState
 from common.model.notice import EventReason, Severity
+from common.node.branch import ahead
 from common.node.branch.claims import undo_claim
+from common.node.branch.idle import put
 from common.node.branch.life import DONE, NOT_BEGUN, REFUSED_UNWANTED, step_of
 from common.node.branch.releasing import release, retire
+from common.node.lag import GROUP_NOT_FOUND
 from common.node.retry import PASSING, after_failure
 from common.node.state import NodeState, Planning
-from common.node.tokens import association_token
+from common.node.tokens import association_token, made_ahead
 from common.rules import subjects
 from common.rules.managed import interface_tags
 
@@ -20,6 +23,7 @@ STEP_NAMES = {
     act.CreateBranch: "creating network interface",
     act.PermitBranch: "creating network interface permission",
     act.AssociateBranch: "associating branch to trunk",
+    act.SetBranchGroups: "setting security groups",
 }
 AUDIT_SECONDS = 10.0
 """After a step that failed for good the node is compared with EC2: what it left shows by then."""
@@ -75,6 +79,11 @@ def make(state: Planning, branch: Branch, *, serving: bool) -> bool:
                     again=again,
                 )
             )
+        case BranchState.REGROUPING:
+            assert branch.eni_id is not None
+            state.start(
+                act.SetBranchGroups(subject=subject, key=branch.key, eni_id=branch.eni_id, groups=branch.groups)
+            )
         case _:
             pass
     return False
@@ -97,6 +106,8 @@ def done(state: NodeState, action: act.Making, value: Any) -> None:
             state.set_branch(key, state=DONE[type(action)], since=state.now)
         case act.AssociateBranch(key=key):
             state.set_branch(key, state=DONE[type(action)], association=value, since=state.now)
+        case act.SetBranchGroups(key=key):
+            state.set_branch(key, state=DONE[type(action)], since=state.now)
         case _:
             assert_never(action)
 
@@ -120,6 +131,10 @@ def failed(state: NodeState, action: act.Making, error: OutsideError) -> None:
     branch = state.ledger.branches.get(action.key)
     if branch is None:
         return
+    if isinstance(action, act.SetBranchGroups) and not branch.unwanted and _groups_refused(error):
+        put(state, branch, groups=())
+        _give_up(state, action, branch, error)
+        return
     if isinstance(error, Unavailable) and _nothing_begun(state, branch):
         _begin_later(state, action, branch)
     if isinstance(error, PASSING):
@@ -140,6 +155,13 @@ def _refused(state: NodeState, action: act.Making, branch: Branch, error: Outsid
         _take_back(state, action.key)
     if isinstance(action, act.AssociateBranch) and not action.again:
         _take_back(state, action.key)
+    if made_ahead(branch.key):
+        ahead.refused(state, state.ledger.branches[branch.key], error)
+    else:
+        _give_up(state, action, branch, error)
+
+
+def _give_up(state: NodeState, action: act.Making, branch: Branch, error: OutsideError) -> None:
     backoff = state.backoff(action.subject)
     claim = subjects.claim(branch.pod_uid)
     state.set_backoff(action.subject, None)
@@ -157,7 +179,7 @@ def _refused(state: NodeState, action: act.Making, branch: Branch, error: Outsid
 def _nothing_begun(state: NodeState, branch: Branch) -> bool:
     """No call was made yet for any interface of the pod."""
     made_for = [b for b in state.ledger.branches.values() if b.pod_uid == branch.pod_uid and not b.unwanted]
-    return branch in made_for and all(b.state is BranchState.PLANNED for b in made_for)
+    return not made_ahead(branch.key) and branch in made_for and all(b.state is BranchState.PLANNED for b in made_for)
 
 
 def _begin_later(state: NodeState, action: act.Making, branch: Branch) -> None:
@@ -166,6 +188,14 @@ def _begin_later(state: NodeState, action: act.Making, branch: Branch) -> None:
     state.set_backoff(action.subject, None)
     state.set_backoff(subjects.claim(branch.pod_uid), backoff)
     state.ledger = undo_claim(state.ledger, branch.pod_uid)
+
+
+def _groups_refused(error: OutsideError) -> bool:
+    """The interface is there and has not got the groups: by EC2's word, or because the call fails for all and was not
+    made. It stays idle, of groups that are not known, and the pod gets another."""
+    if isinstance(error, NotFound):
+        return error.code in GROUP_NOT_FOUND
+    return isinstance(error, Unavailable) or not isinstance(error, PASSING)
 
 
 def _token_spent(action: act.AssociateBranch, branch: Branch, error: OutsideError) -> bool:

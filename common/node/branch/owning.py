@@ -6,8 +6,9 @@ import msgspec
 
 from common.model.ids import PodUid
 from common.model.ledger import Branch, BranchState, Claim
-from common.model.pod import PodRequest
-from common.node.state import NodeState
+from common.model.pod import PodRequest, is_live
+from common.node.state import NodeState, Planning
+from common.rules import subjects
 from common.rules.pod_eni import interfaces_named
 
 
@@ -31,6 +32,48 @@ def owner_of(branch: Branch, living: list[PodRequest], branches: Iterable[Branch
             if problem or not any(entry.eni_id in own for entry in entries):
                 return pod
     return None
+
+
+def unclear(pods: Iterable[PodRequest], branches: Iterable[Branch]) -> list[PodRequest]:
+    """Living pods whose annotations name less of their own than they ask for, oldest first: it is not known all what
+    they have."""
+    branches = list(branches)
+    found = []
+    for pod in pods:
+        if pod.finished or pod.eni_annotation is None:
+            continue
+        named = {entry.eni_id for entry in interfaces_named(pod)[0]}
+        has = [b for b in branches if (b.eni_id in named and may_own(b, pod.uid)) or b.made_for == pod.uid]
+        if len(has) < max(1, pod.branches):
+            found.append(pod)
+    return sorted(found, key=lambda pod: (pod.scheduled_at, pod.uid))
+
+
+def hold(state: Planning) -> None:
+    """A found one whose tag names no pod, as of one that was given on, and that no living pod's annotation names, may
+    be the own of a pod whose annotation somebody spoiled. It stays that pod's, and rests after its end; it rests as
+    well where all is known of the living."""
+    pods = state.desired.pods
+    named = {e.eni_id for pod in pods.values() if is_live(pod) for e in interfaces_named(pod)[0]}
+    loose = [
+        b
+        for b in state.ledger.branches.values()
+        if b.found
+        and b.untagged
+        and b.state in (BranchState.COOLING, BranchState.ASSIGNED)
+        and b.eni_id not in named
+        and subjects.branch(b.key) not in state.busy
+    ]
+    if not loose:
+        return
+    holders = unclear(pods.values(), state.ledger.branches.values())
+    for branch in loose:
+        if branch.pod_uid in {pod.uid for pod in holders} and branch.state is BranchState.ASSIGNED:
+            continue
+        if holders:
+            give_back(state, branch, holders[0])
+        elif branch.state is BranchState.ASSIGNED and is_live(pods.get(branch.pod_uid)):
+            state.set_branch(branch.key, state=BranchState.COOLING, since=state.now)
 
 
 def give_back(state: NodeState, branch: Branch, pod: PodRequest) -> None:

@@ -9,6 +9,7 @@ from common.model.ids import EniId
 from common.model.ledger import Branch, BranchState
 from common.model.notice import EventReason
 from common.model.pod import PodRequest, is_live
+from common.node.branch.idle import keep, kept
 from common.node.branch.life import DONE, RELEASED
 from common.node.branch.owning import may_own
 from common.node.state import NodeState, Planning
@@ -47,9 +48,16 @@ def release(state: Planning, branch: Branch) -> bool:
             state.look_at(leave.until)
             return False
         return leave.lack in (Lack.WORD, Lack.LOOK)
+    if (due := _rests_until(state, branch)) > state.now:
+        state.look_at(due)
+        return False
+    if kept(state, branch):
+        keep(state, branch)
+        return False
     if not state.may(subject):
         return False
     if branch.state is BranchState.COOLING:
+        state.set_branch(branch.key, releasing=True)
         state.start(
             act.DisassociateBranch(
                 subject=subject,
@@ -65,6 +73,13 @@ def release(state: Planning, branch: Branch) -> bool:
     else:
         state.start(act.DeleteBranch(subject=subject, key=branch.key, eni_id=branch.eni_id, warrant=leave))
     return False
+
+
+def _rests_until(state: Planning, branch: Branch) -> float:
+    """Epoch seconds. When the owner of a found one ended is not known, only that he had when the API server was asked:
+    where it may be another pod's next, it rests from then on."""
+    unknown = branch.found and bool(state.ledger.epoch) and branch.state is BranchState.COOLING
+    return branch.word_at + cooldown(state) if unknown else 0.0
 
 
 def retire(state: NodeState, branch: Branch, become: BranchState | None) -> None:

@@ -7,7 +7,7 @@ from common.model.ids import PodUid
 from common.model.ledger import ON_TRUNK, Branch, BranchState
 from common.model.names import POD_UID_TAG
 from common.model.outcome import Reviewed
-from common.node.branch.owning import give_back, owner_of
+from common.node.branch.owning import give_back, owner_of, unclear
 from common.node.state import NodeState, Planning
 from common.rules.release_gate import EC2_LAG_SECONDS
 
@@ -28,7 +28,7 @@ def reviewed(state: NodeState, action: Review, found: Reviewed) -> None:
     over = action.node_ended and state.ledger.gone_since is not None
     shown = {interface.eni_id: interface for interface in found.interfaces}
     for branch in list(state.ledger.branches.values()):
-        if branch.eni_id not in action.eni_ids or branch.state in ON_TRUNK:
+        if branch.eni_id not in action.eni_ids or branch.state in (*ON_TRUNK, BranchState.REGROUPING):
             continue
         interface = shown.get(branch.eni_id)
         tagged = PodUid(interface.tags.get(POD_UID_TAG, "")) if interface is not None else branch.tagged
@@ -36,6 +36,8 @@ def reviewed(state: NodeState, action: Review, found: Reviewed) -> None:
             state.set_branch(branch.key, tagged=tagged, since=state.now)  # Made for another pod than was believed.
             continue
         owner = None if over else owner_of(branch, living, state.ledger.branches.values())
+        if owner is None and not over and branch.found and branch.untagged:
+            owner = next(iter(unclear(living, state.ledger.branches.values())), None)
         if owner is not None:
             give_back(state, branch, owner)
         else:

@@ -8,6 +8,7 @@ from common.model.node import NodeFacts
 from common.model.notice import EventReason, Severity
 from common.model.pod import PodRequest
 from common.node.branch.claims import goes_elsewhere, resolve
+from common.node.branch.idle import fitting, give_way, takeable, taken
 from common.node.state import Planning
 from common.node.tokens import branch_key, branch_token
 from common.node.trunk.place import branch_limit
@@ -34,8 +35,9 @@ def serve(state: Planning, node: NodeFacts) -> None:
     if not unserved:
         return
     limit = branch_limit(state)
-    room, vlans = limit - len(_on_trunk(state)), len(free_vlans(state, LAST_VLAN))
-    places = min(room, vlans)
+    vlans = len(free_vlans(state, LAST_VLAN))
+    places = min(room(state), vlans)
+    idle = takeable(state)
     first: PodRequest | None = None
     for pod in unserved:
         claim = state.ledger.claims.get(pod.uid)
@@ -48,14 +50,19 @@ def serve(state: Planning, node: NodeFacts) -> None:
             continue
         if _fails(state, pod):
             continue
-        if first is not None or pod.branches > places:
+        offered = fitting(idle, claim, pod.branches) if claim is not None and resolved else idle[: pod.branches]
+        to_make = pod.branches - len(offered)
+        if first is not None or to_make > places:
+            state.lacking += pod.branches
+            makes_room = first is None and resolved and give_way(state, offered, to_make - places)
             first = first or pod
-            if resolved:
-                _emit_no_room(state, pod, first, vlans=vlans if vlans < room else None)
+            if resolved and not makes_room:
+                _emit_no_room(state, pod, first, vlans=vlans if vlans < room(state) else None)
             continue
-        places -= pod.branches
+        places -= to_make
+        idle = [branch for branch in idle if branch not in offered]
         if claim is not None and resolved:
-            _allot(state, node, pod, claim)
+            _allot(state, node, pod, claim, offered)
 
 
 def _waits(state: Planning, pod: PodRequest) -> bool:
@@ -87,8 +94,9 @@ def _made_for(state: Planning, claim: Claim) -> bool:
     return any(b.pod_uid == claim.pod_uid and not b.unwanted for b in state.ledger.branches.values())
 
 
-def _allot(state: Planning, node: NodeFacts, pod: PodRequest, claim: Claim) -> None:
-    """Give a pod for which there is room its VLANs and record the interfaces to make."""
+def _allot(state: Planning, node: NodeFacts, pod: PodRequest, claim: Claim, offered: list[Branch]) -> None:
+    """Give a pod for which there is room the idle interfaces that are offered, and its VLANs, and record the interfaces
+    to make."""
     trunk, instance = state.ledger.trunk, state.ledger.instance
     assert trunk.eni_id is not None
     assert instance is not None
@@ -99,8 +107,11 @@ def _allot(state: Planning, node: NodeFacts, pod: PodRequest, claim: Claim) -> N
         return
     if not state.may(subjects.claim(pod.uid)):
         return
-    branches = dict(state.ledger.branches)
-    for ordinal, vlan in enumerate(free_vlans(state, pod.branches)):
+    branches = {key: b for key, b in state.ledger.branches.items() if b not in offered}
+    for ordinal, branch in enumerate(offered):
+        key = branch_key(pod.uid, ordinal, claim.generation)
+        branches[key] = taken(branch, key, pod, ordinal, claim, state.now)
+    for ordinal, vlan in enumerate(free_vlans(state, pod.branches - len(offered)), start=len(offered)):
         key = branch_key(pod.uid, ordinal, claim.generation)
         branches[key] = Branch(
             key=key,
@@ -120,6 +131,11 @@ def _allot(state: Planning, node: NodeFacts, pod: PodRequest, claim: Claim) -> N
             since=state.now,
         )
     state.change(branches=branches)
+
+
+def room(state: Planning) -> int:
+    """Branch interfaces that the trunk could carry besides those that are on it, or may be, or shall be."""
+    return branch_limit(state) - len(_on_trunk(state))
 
 
 def _on_trunk(state: Planning) -> list[Branch]:
@@ -161,11 +177,17 @@ def _emit_no_room(state: Planning, pod: PodRequest, first: PodRequest, *, vlans:
     )
 
 
+LEAVING = (
+    BranchState.ASSOCIATING, BranchState.REGROUPING, *ON_TRUNK, BranchState.COOLING, BranchState.IDLE
+)  # fmt: skip
+"""On the trunk, or perhaps, also where they are not wanted any more."""
+
+
 def counts(branch: Branch) -> bool:
     """Whether it takes one of its trunk's places: it is on the trunk, or may be, or shall be."""
     if branch.state is BranchState.DISASSOCIATED:
         return False
-    return not branch.unwanted or branch.state in (BranchState.ASSOCIATING, *ON_TRUNK, BranchState.COOLING)
+    return not branch.unwanted or branch.state in LEAVING
 
 
 def free_vlans(state: Planning, count: int) -> list[VlanId]:

@@ -65,7 +65,7 @@ def test_states_of_branches_and_what_is_left_add_up_to_the_type_s_limit() -> Non
         NODE,
         load_limits(),
     )
-    assert (found.making, found.used, found.cooling, found.free) == (5, 2, 2, 0)
+    assert (found.making, found.used, found.cooling, found.free) == (6, 2, 2, 0)
 
 
 def test_without_a_trunk_nothing_is_free() -> None:

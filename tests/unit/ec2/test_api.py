@@ -374,7 +374,7 @@ def test_addresses_and_prefixes_are_returned_as_ec2_gives_them() -> None:
 
 
 def test_an_attribute_is_changed_alone() -> None:
-    script = Script(ModifyNetworkInterfaceAttribute={})
+    script = Script(ModifyNetworkInterfaceAttribute={}, CreateTags={})
     script.ec2().modify_delete_on_termination(ENI, AttachmentId("eni-attach-1"))
     assert script.params == {
         "NetworkInterfaceId": "eni-1",
@@ -382,6 +382,8 @@ def test_an_attribute_is_changed_alone() -> None:
     }
     script.ec2().modify_groups(ENI, [GroupId("sg-1")])
     assert script.params == {"NetworkInterfaceId": "eni-1", "Groups": ["sg-1"]}
+    script.ec2().create_tags(ENI, {"a": ""})
+    assert script.params == {"Resources": ["eni-1"], "Tags": [{"Key": "a", "Value": ""}]}
 
 
 class Recorder:

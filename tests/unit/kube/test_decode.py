@@ -117,6 +117,7 @@ def test_a_node_is_read_whole() -> None:
                 "beta.kubernetes.io/os": "windows",
                 "vpc.amazonaws.com/has-trunk-attached": "false",
                 "vpc.amazonaws.com/eniConfig": "az-a",
+                "vpc.amazonaws.com/branch-eni-warm-target": "4",
                 "eks.amazonaws.com/compute-type": "auto",
             },
         },
@@ -127,6 +128,7 @@ def test_a_node_is_read_whole() -> None:
     assert facts is not None
     assert (facts.os, facts.os_label, facts.instance_id) == ("windows", "", "i-0123456789abcdef0")
     assert (facts.trunk_label, facts.eni_config_label, facts.auto) == (True, "az-a", True)
+    assert facts.warm_target_label == "4"
     assert facts.capacity == {ENI: "9"}
 
 

@@ -181,7 +181,8 @@ def branch(of: PodRequest | str, state: BranchState = BranchState.ASSIGNED, **fi
     key = branch_key(whose.uid, ordinal, generation)
     made = state not in (BranchState.PLANNED, BranchState.CREATING)
     released = state in (BranchState.COOLING, BranchState.DISASSOCIATED)
-    associated = state in (BranchState.ASSOCIATED, BranchState.ASSIGNED, BranchState.COOLING)
+    on_trunk = (BranchState.REGROUPING, BranchState.ASSOCIATED, BranchState.ASSIGNED, BranchState.COOLING)
+    associated = state in (*on_trunk, BranchState.IDLE)
     return Branch(
         **{
             "key": key,

@@ -163,6 +163,10 @@ class LinuxWorld(World):
                 self._of(eni).groups = groups
             case act.AssociateBranch():
                 return self._associate(action)
+            case act.SetBranchGroups(eni_id=eni, groups=groups):
+                self._of(eni).groups = groups
+            case act.UntagBranch(eni_id=eni):
+                self._of(eni).tags[POD_UID_TAG] = ""
             case act.DisassociateBranch():
                 self._disassociate(action)
             case act.DeleteBranch():

@@ -68,7 +68,13 @@ class Situation:
                 exists, associated = self.yes(), False
             case BranchState.ASSOCIATING:
                 exists, associated = True, self.yes()
-            case BranchState.ASSOCIATED | BranchState.ASSIGNED | BranchState.COOLING:
+            case (
+                BranchState.REGROUPING
+                | BranchState.ASSOCIATED
+                | BranchState.ASSIGNED
+                | BranchState.COOLING
+                | BranchState.IDLE
+            ):
                 exists, associated = True, True
             case _:
                 exists, associated = True, False

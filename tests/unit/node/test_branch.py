@@ -16,7 +16,7 @@ from common.model.pod import PodRequest
 from common.node.branch import keep_branches
 from common.node.branch.advancing import advance
 from common.node.branch.ending import release_ended
-from common.node.branch.life import BEING_MADE, DROPPED, RELEASED, UNWANTED, WANTED
+from common.node.branch.life import BEING_MADE, DROPPED, KEPT, RELEASED, UNWANTED, WANTED
 from common.node.branch.serving import counts, free_vlans
 from common.node.state import ANNOTATION_SEEN_SECONDS, Planning
 from tests.unit.node.builders import (
@@ -44,7 +44,7 @@ from tests.unit.node.builders import (
 PLANNED, CREATING, CREATED = BranchState.PLANNED, BranchState.CREATING, BranchState.CREATED
 PERMITTED, ASSOCIATING = BranchState.PERMITTED, BranchState.ASSOCIATING
 ASSOCIATED, ASSIGNED = BranchState.ASSOCIATED, BranchState.ASSIGNED
-COOLING, DISASSOCIATED = BranchState.COOLING, BranchState.DISASSOCIATED
+COOLING, DISASSOCIATED, IDLE = BranchState.COOLING, BranchState.DISASSOCIATED, BranchState.IDLE
 OTHER_TRUNK = EniId("eni-other-trunk")
 
 
@@ -276,10 +276,11 @@ def test_each_state_has_its_next_step_and_knows_whether_it_was_begun(
 
 def test_the_table_has_what_becomes_of_each_state() -> None:
     for state in BranchState:
-        assert state in WANTED or state in RELEASED, "a pod gets it"
+        assert state in WANTED or state in RELEASED or state is IDLE, "a pod gets it"
         assert state in UNWANTED or state in DROPPED or state is ASSIGNED, "it goes; from a pod only when that ended"
     reached = {step.begun for step in WANTED.values()} | {step.done for step in WANTED.values()}
     assert set(BEING_MADE) | {ASSIGNED} == (reached - {None}) | {PLANNED}
+    assert [(state, step.done) for state, step in KEPT.items()] == [(COOLING, IDLE)]
 
 
 def test_the_association_names_trunk_and_vlan() -> None:

@@ -76,6 +76,16 @@ def test_cooldown(text: str, before: float | None, seconds: float, problems: int
     assert len(reported) == problems
 
 
+@pytest.mark.parametrize(
+    ("text", "target", "problems"),
+    [("0", 0, 0), ("12", 12, 0), ("+4", 4, 0), ("-1", 0, 1), ("x", 0, 1), ("2.5", 0, 1), ("", 0, 1), ("9" * 11, 0, 1)],
+)
+def test_branch_warm_target(text: str, target: int, problems: int) -> None:
+    config, told = parse({"branch-eni-warm-target": text}, ClusterConfig(branch_warm_target=7))
+    assert config.branch_warm_target == target
+    assert len(told) == problems
+
+
 def test_a_cooldown_that_is_removed_is_60_again() -> None:
     assert parse({}, ClusterConfig(cooldown=90))[0].cooldown == 60
 
@@ -149,6 +159,7 @@ KEYS = [
     "windows-minimum-ip-target",
     "warm-prefix-target",
     "branch-eni-cooldown",
+    "branch-eni-warm-target",
 ]
 
 

@@ -69,6 +69,17 @@ def test_a_call_that_may_have_taken_effect_was_a_flag_and_is_a_state(
     assert ledger.branches[BranchKey("k")].state is now
 
 
+def test_a_ledger_of_version_2_is_read_as_it_is(client: FakeRedis, store: Store) -> None:
+    about = {"key": "k", "instance_id": "i-1", "trunk_id": "eni-1", "pod_uid": "u", "vlan": 1, "subnet_id": "subnet-1"}
+    branches = {"k": {**about, "state": "cooling", "eni_id": "eni-2", "unwanted": True}}
+    client.set(SPOT, msgspec.msgpack.encode({"node": "n", "version": 2, "branches": branches}))
+    ledger = store.ledgers.load(NodeName("n"))
+    assert ledger is not None
+    one = ledger.branches[BranchKey("k")]
+    assert (one.state, one.unwanted, one.untagged, one.releasing) == (BranchState.COOLING, True, False, False)
+    assert ledger.epoch == "", "nothing is kept idle before it was made anew"
+
+
 @pytest.mark.parametrize("branches", [7, {"k": 7}, {"k": {"state": ["planned"]}}], ids=str)
 def test_an_older_ledger_of_another_shape_is_unreadable(client: FakeRedis, store: Store, branches: object) -> None:
     client.set(SPOT, msgspec.msgpack.encode({"node": "n", "branches": branches}))
