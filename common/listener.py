@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -18,10 +18,12 @@ from common.held_sockets import MOST, HeldSockets, first_byte
 
 BACKLOG = 1024
 """Connections that the kernel keeps while we are busy: one that finds no place there comes seconds later."""
-OPENING = 64
-"""Young connections without a complete handshake. More are not begun: handshakes cost the most, and all would be
-late."""
-YOUNG_SECONDS = 0.25
+ACCEPTED_AT_ONCE = 64
+"""In one turn of the event loop: those that wait are accepted soon also where turns are long, and make none long."""
+OPENING = 32
+"""Connections without a complete handshake. More are not begun: handshakes cost the most, about a millisecond of the
+processor each, and whatever else the loop does waits for all that are ready in its turn."""
+ADMIT_AGAIN_SECONDS = 0.06
 GRACE_SECONDS = 0.25
 """How long a connection has for its handshake, and again for its request's first byte, before it makes way."""
 REQUEST_SECONDS = 1.0
@@ -70,9 +72,13 @@ class Listener:
     ) -> None:
         self._protocol, self._limit, self._tls, self._handshake_seconds = protocol, limit, tls, handshake_seconds
         self._connections: dict[asyncio.BaseProtocol, _Connection] = {}
+        self._opening: dict[asyncio.BaseProtocol, _Connection] = {}
+        """Those of them without a complete handshake."""
         self._held = HeldSockets()
-        self._newcomers: dict[socket.socket, str] = {}
-        """Those that said something, with their peers, in the order of their first bytes."""
+        self._of_peer: Counter[str] = Counter()
+        """Connections of each peer that has any."""
+        self._newcomers: dict[str, dict[socket.socket, None]] = {}
+        """Those that said something, by their peers, in the order of their first bytes."""
         self._again: asyncio.TimerHandle | None = None
         self._accepting: asyncio.Task[None] | None = None
 
@@ -90,8 +96,9 @@ class Listener:
         if self._again is not None:
             self._again.cancel()
         self._held.close()
-        for newcomer in self._newcomers:
-            newcomer.close()
+        for newcomers in self._newcomers.values():
+            for newcomer in newcomers:
+                newcomer.close()
         self._newcomers.clear()
 
     def drop_all(self) -> None:
@@ -120,7 +127,8 @@ class Listener:
 
     def lost(self, protocol: asyncio.BaseProtocol) -> None:
         """It is gone."""
-        self._connections.pop(protocol, None)
+        if protocol in self._connections:
+            self._forget(protocol)
         self._admit()
 
     # --- accepting
@@ -130,67 +138,82 @@ class Listener:
         with listening:
             while True:
                 try:
-                    accepted, address = await loop.sock_accept(listening)
+                    self._hold(*await loop.sock_accept(listening))
+                    for _ in range(1, ACCEPTED_AT_ONCE):
+                        self._hold(*listening.accept())
+                    await asyncio.sleep(0)
+                except BlockingIOError:
+                    continue
                 except OSError:
                     await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
-                    continue
-                peer = str(address[0]) if isinstance(address, tuple) else ""
-                self._held.hold(accepted, SILENT_SECONDS, partial(self._came, peer))
-                # One that is there already is accepted without a pause: others would not get on.
-                await asyncio.sleep(0)
+
+    def _hold(self, accepted: socket.socket, address: object) -> None:
+        accepted.setblocking(False)
+        peer = str(address[0]) if isinstance(address, tuple) else ""
+        self._held.hold(accepted, SILENT_SECONDS, partial(self._came, peer))
 
     def _came(self, peer: str, newcomer: socket.socket) -> None:
-        self._newcomers[newcomer] = peer
-        if len(self._newcomers) > MOST:
-            oldest = next(iter(self._newcomers))
-            del self._newcomers[oldest]
-            oldest.close()
+        self._newcomers.setdefault(peer, {})[newcomer] = None
+        if sum(map(len, self._newcomers.values())) > MOST:
+            crowd = max(self._newcomers, key=lambda one: len(self._newcomers[one]))
+            self._taken(crowd, next(iter(self._newcomers[crowd]))).close()
         self._admit()
 
+    def _taken(self, peer: str, newcomer: socket.socket) -> socket.socket:
+        del self._newcomers[peer][newcomer]
+        if not self._newcomers[peer]:
+            del self._newcomers[peer]
+        return newcomer
+
     def _admit(self) -> None:
-        """Newcomers as far as there is room: of the client that has the fewest connections first."""
+        """Newcomers as far as there is room: of the client that has the fewest connections first, and of those the
+        newest. What waits behind a crowd would come too late for its client anyway; the newest does not."""
         while self._newcomers and self._made_room():
-            held = self._by_peer()
-            chosen = min(self._newcomers, key=lambda newcomer: held[self._newcomers[newcomer]])
-            self._open(chosen, self._newcomers.pop(chosen))
+            peer = min(self._newcomers, key=self._of_peer.__getitem__)
+            self._open(self._taken(peer, next(reversed(self._newcomers[peer]))), peer)
         if self._newcomers and self._again is None:
-            self._again = asyncio.get_running_loop().call_later(YOUNG_SECONDS / 4, self._admit_again)
+            self._again = asyncio.get_running_loop().call_later(ADMIT_AGAIN_SECONDS, self._admit_again)
 
     def _admit_again(self) -> None:
         self._again = None
         self._admit()
 
-    def _by_peer(self) -> Counter[str]:
-        return Counter(connection.peer for connection in self._connections.values())
-
     def _made_room(self) -> bool:
-        young = asyncio.get_running_loop().time() - YOUNG_SECONDS
-        if sum(c.transport is None and c.since > young for c in self._connections.values()) >= OPENING:
-            return False
-        if len(self._connections) < self._limit:
-            return True
-        protocol = self._least_worth()
+        if len(self._opening) >= OPENING:
+            return self._one_made_way(self._opening)
+        if len(self._connections) >= self._limit:
+            return self._one_made_way(self._connections)
+        return True
+
+    def _one_made_way(self, among: Mapping[asyncio.BaseProtocol, _Connection]) -> bool:
+        """False: all are being served, or those that would have to go have just come."""
+        protocol = self._least_worth(among)
         if protocol is not None:
-            self._send_away(self._connections.pop(protocol))
+            self._send_away(self._forget(protocol))
         return protocol is not None
 
-    def _least_worth(self) -> asyncio.BaseProtocol | None:
-        """None: all are being served, or those that would have to go have just come."""
-        held = self._by_peer()
+    def _least_worth(self, among: Mapping[asyncio.BaseProtocol, _Connection]) -> asyncio.BaseProtocol | None:
         now = asyncio.get_running_loop().time()
 
         def worth(connection: _Connection) -> tuple[int, bool]:
-            return -held[connection.peer], connection.answered
+            return -self._of_peer[connection.peer], connection.answered
 
-        idle = [(protocol, c) for protocol, c in self._connections.items() if not c.busy]
+        idle = [(protocol, c) for protocol, c in among.items() if not c.busy]
         least = min((worth(c) for _, c in idle), default=None)
-        for protocol, connection in sorted(idle, key=lambda one: one[1].since):
-            if worth(connection) != least or connection.since > now - connection.grace:
-                continue
-            if connection.transport is None or not first_byte(connection.socket):
+        late = [(protocol, c) for protocol, c in idle if c.since <= now - c.grace and worth(c) == least]
+        for protocol, connection in sorted(late, key=lambda one: one[1].since):
+            if not first_byte(connection.socket):
                 return protocol
             connection.since = now  # The delay is ours.
         return None
+
+    def _forget(self, protocol: asyncio.BaseProtocol) -> _Connection:
+        connection = self._connections.pop(protocol)
+        self._opening.pop(protocol, None)
+        self._of_peer[connection.peer] -= 1
+        if not self._of_peer[connection.peer]:
+            del self._of_peer[connection.peer]
+        return connection
 
     def _send_away(self, connection: _Connection) -> None:
         """One that was answered before is closed: its client is about to ask again, and has to know."""
@@ -202,7 +225,9 @@ class Listener:
     def _open(self, accepted: socket.socket, peer: str) -> None:
         loop = asyncio.get_running_loop()
         protocol = self._protocol()
-        connection = self._connections[protocol] = _Connection(accepted, peer, loop.time())
+        connection = _Connection(accepted, peer, loop.time())
+        self._connections[protocol] = self._opening[protocol] = connection
+        self._of_peer[peer] += 1
         connection.opening = loop.create_task(self._connect(accepted, protocol, connection))
 
     async def _connect(self, accepted: socket.socket, protocol: asyncio.BaseProtocol, connection: _Connection) -> None:
@@ -214,6 +239,7 @@ class Listener:
             self.lost(protocol)
             return
         connection.transport, connection.since = transport, asyncio.get_running_loop().time()
+        self._opening.pop(protocol, None)
         if protocol not in self._connections:  # It made way meanwhile.
             transport.abort()
         self._admit()

@@ -2,14 +2,18 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from common import listener as under_test
 from common.held_sockets import HeldSockets
 from common.listener import Listener, listening_socket
+from webhook.certificates import self_signed
 
 LIMIT = 4
 GRACE_SECONDS = 0.2
@@ -40,11 +44,11 @@ class Echo(asyncio.Protocol):
 
 class Clients:
     def __init__(self, address: tuple[str, int], stack: ExitStack) -> None:
-        self._address, self._stack = address, stack
+        self.address, self._stack = address, stack
 
-    async def say(self, text: bytes, client: socket.socket | None = None) -> socket.socket:
+    async def say(self, text: bytes, client: socket.socket | None = None, source: str = "127.0.0.1") -> socket.socket:
         if client is None:
-            client = self._stack.enter_context(socket.create_connection(self._address))
+            client = self._stack.enter_context(socket.create_connection(self.address, source_address=(source, 0)))
             client.setblocking(False)
         if text:
             await asyncio.get_running_loop().sock_sendall(client, text)
@@ -64,10 +68,10 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "REQUEST_SECONDS", GRACE_SECONDS)
 
 
-def run(scenario: Callable[[Listener, Clients], Awaitable[None]]) -> None:
+def run(scenario: Callable[[Listener, Clients], Awaitable[None]], tls: ssl.SSLContext | None = None) -> None:
     async def main() -> None:
         listening = listening_socket("127.0.0.1", 0)
-        listener = Listener(lambda: Echo(listener), limit=LIMIT)
+        listener = Listener(lambda: Echo(listener), limit=LIMIT, tls=tls)
         listener.start(listening)
         with ExitStack() as stack:
             try:
@@ -169,5 +173,84 @@ def test_who_says_nothing_for_long_is_hung_up_on(monkeypatch: pytest.MonkeyPatch
 
     async def scenario(listener: Listener, clients: Clients) -> None:
         assert await clients.hears(await clients.say(b"")) == b""
+
+    run(scenario)
+
+
+BEGUN_HANDSHAKE = bytes([22, 3, 1, 2, 0])
+"""The head of a TLS record: the rest does not come."""
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Of the server, and of its clients."""
+    pair = self_signed(("127.0.0.1",), datetime.now(UTC))
+    certificate, key, ca = (tmp_path / name for name in ("tls.crt", "tls.key", "ca.crt"))
+    for path, content in ((certificate, pair.certificate), (key, pair.key), (ca, pair.ca)):
+        path.write_bytes(content)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    return server, ssl.create_default_context(cafile=str(ca))
+
+
+def test_a_crowd_in_its_handshakes_grows_no_larger_however_slow_it_is(
+    tls: tuple[ssl.SSLContext, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "OPENING", 2)
+    server, client = tls
+
+    async def scenario(listener: Listener, clients: Clients) -> None:
+        most = 0
+
+        async def count() -> None:
+            nonlocal most
+            while True:
+                most = max(most, len(listener))
+                await asyncio.sleep(GRACE_SECONDS / 10)
+
+        counting = asyncio.create_task(count())
+        for _ in range(5 * LIMIT):
+            await clients.say(BEGUN_HANDSHAKE)
+        await asyncio.sleep(3 * GRACE_SECONDS)
+        reader, writer = await asyncio.wait_for(
+            asyncio.open_connection(*clients.address, ssl=client), WITHIN_SECONDS
+        )  # fmt: skip
+        writer.write(b"a\n")
+        assert await asyncio.wait_for(reader.readline(), WITHIN_SECONDS) == b"a\n"
+        writer.transport.abort()
+        counting.cancel()
+        assert most <= 3  # With the one that was answered.
+
+    run(scenario, server)
+
+
+def test_the_newest_of_a_crowd_is_let_in_first() -> None:
+    async def scenario(listener: Listener, clients: Clients) -> None:
+        for _ in range(LIMIT):
+            await clients.say(b"half")
+        await asyncio.sleep(GRACE_SECONDS / 4)
+        waiting = [await clients.say(b"half") for _ in range(5 * LIMIT)]
+        await asyncio.sleep(GRACE_SECONDS / 4)
+        began = asyncio.get_running_loop().time()
+        newest = await clients.say(b"a\n")
+        assert await clients.hears(newest) == b"a\n"
+        # Each group of so many has its grace: behind all that waits it would be five times as long.
+        assert asyncio.get_running_loop().time() - began < 3 * GRACE_SECONDS
+        assert len(waiting) == 5 * LIMIT
+
+    run(scenario)
+
+
+def test_a_client_with_fewer_connections_goes_before_the_newest_of_a_crowd() -> None:
+    async def scenario(listener: Listener, clients: Clients) -> None:
+        for _ in range(3 * LIMIT):
+            await clients.say(b"half")
+        other = await clients.say(b"a\n", source="127.0.0.2")
+        await clients.say(b"half")
+        assert await clients.hears(other) == b"a\n"
+        # It was answered, and stays though it is the oldest of all that are left.
+        await asyncio.sleep(3 * GRACE_SECONDS)
+        await clients.say(b"b\n", other)
+        assert await clients.hears(other) == b"b\n"
 
     run(scenario)
