@@ -1,7 +1,8 @@
 """The IAM policy allows the calls that the product makes, each by the statements named here, and no others.
 
 What IAM decides is worked out by this file from AWS's rules (every resource of a call must be allowed); it was not
-tried on AWS.
+tried on AWS. Which resources EC2 checks for each action, and which condition keys it knows for them, is in
+ec2_authorization.json, from AWS's Service Authorization Reference: a condition on another key never holds.
 """
 
 import json
@@ -17,6 +18,10 @@ from common.model.names import POD_UID_TAG
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = json.loads((ROOT / "deploy" / "iam" / "policy.json").read_text())
+REFERENCE = json.loads((Path(__file__).parent / "ec2_authorization.json").read_text())
+GLOBAL_KEYS = {"aws:RequestedRegion": "String"}
+"""Known for every action: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html"""
+NO_RESOURCE = "any"
 ARN = "arn:aws:ec2:us-west-2:111122223333:"
 INTERFACE, INSTANCE, SUBNET, GROUP = (
     f"{ARN}{kind}" for kind in ("network-interface/eni-1", "instance/i-1", "subnet/subnet-1", "security-group/sg-1")
@@ -181,3 +186,58 @@ def test_of_our_interfaces_only_the_pod_tag_may_be_emptied() -> None:
 def test_only_looking_and_trunking_name_no_resource() -> None:
     """EC2 has no resources for them. What is Disassociated is not bound to our tags."""
     assert {one["Sid"] for one in POLICY["Statement"] if one["Resource"] == "*"} == {"Look", "Trunking"}
+
+
+def resource_types(statement: Mapping[str, Any]) -> set[str]:
+    resources = statement["Resource"]
+    patterns = [resources] if isinstance(resources, str) else resources
+    return {NO_RESOURCE if pattern == "*" else pattern.rpartition(":")[2].partition("/")[0] for pattern in patterns}
+
+
+def conditions(statement: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Operator and key; of a key that holds a tag's name, what is before that name."""
+    return [
+        (operator, key if "Tag/" not in key else key.partition("/")[0] + "/")
+        for operator, wanted in statement["Condition"].items()
+        for key in wanted
+    ]
+
+
+SIDS = [one["Sid"] for one in POLICY["Statement"]]
+
+
+@pytest.mark.parametrize("sid", SIDS)
+def test_ec2_knows_each_condition_for_each_action_and_resource_of_its_statement(sid: str) -> None:
+    statement = next(one for one in POLICY["Statement"] if one["Sid"] == sid)
+    for action in statement["Action"]:
+        known = REFERENCE["actions"][action.removeprefix("ec2:")]["resources"]
+        for resource in resource_types(statement):
+            assert resource in known, f"{action} is not checked against {resource}"
+            keys = {*GLOBAL_KEYS, *known[resource]["keys"], *known[NO_RESOURCE]["keys"]}
+            for _, key in conditions(statement):
+                assert key in keys, f"{action} on {resource} has no {key}: the statement never allows it"
+
+
+@pytest.mark.parametrize("sid", SIDS)
+def test_each_condition_compares_as_its_key_wants(sid: str) -> None:
+    statement = next(one for one in POLICY["Statement"] if one["Sid"] == sid)
+    operators = {"String": "StringEquals", "ARN": "ArnEquals"}
+    for operator, key in conditions(statement):
+        assert operator == operators[{**GLOBAL_KEYS, **REFERENCE["types"]}[key]], key
+
+
+@pytest.mark.parametrize("action", REFERENCE["actions"])
+def test_each_resource_that_ec2_demands_is_allowed_by_a_statement(action: str) -> None:
+    """One that is left out refuses the whole call."""
+    of_action = [one for one in POLICY["Statement"] if f"ec2:{action}" in one["Action"]]
+    resources = REFERENCE["actions"][action]["resources"]
+    demanded = {name for name, found in resources.items() if found["required"]}
+    if set(resources) == {NO_RESOURCE}:
+        demanded = {NO_RESOURCE}
+    assert demanded <= {name for one in of_action for name in resource_types(one)}
+    actions = {name for one in POLICY["Statement"] for name in one["Action"]}
+    assert set(REFERENCE["actions"][action]["needs"]) <= actions
+
+
+def test_the_reference_covers_the_actions_of_the_policy() -> None:
+    assert set(REFERENCE["actions"]) == {action for action, *_ in ALLOWED}
