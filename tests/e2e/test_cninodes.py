@@ -1,5 +1,6 @@
 """A CNINode that goes while its node lives: deleted by hand, or collected because the kubelet registered anew."""
 
+from tests.e2e.product import NODE_RELEASE
 from tests.e2e.scene import CNINODES, Scene, given, running
 
 
@@ -58,6 +59,15 @@ def test_node_deleted_and_registered_again(scene: Scene) -> None:
     assert kept == interfaces
     present = scene.interfaces()
     assert all(entry["eniId"] in present for entries in kept.values() for entry in entries)
+
+
+def test_one_that_belongs_to_no_node_is_deleted(scene: Scene) -> None:
+    """It has no owner, so that the garbage collector leaves it alone."""
+    kind = {"apiVersion": "vpcresources.k8s.aws/v1alpha1", "kind": "CNINode"}
+    scene.api.make(CNINODES, {**kind, "metadata": {"name": "nobodys-1"}, "spec": {}})
+    seconds = scene.wait("it is deleted", lambda: scene.cninode("nobodys-1") is None, NODE_RELEASE + 30)
+    print(f"\na CNINode of no node was deleted after {seconds:.1f} s")
+    assert seconds >= NODE_RELEASE, "a node that is away for less keeps it"
 
 
 def _owner(scene: Scene, node: str) -> str:

@@ -11,23 +11,6 @@ from tests.e2e.product import Product
 HERE = Path(__file__).parent
 BASE = ROOT / "deploy" / "base"
 
-RARE: dict[str, dict[Grant, str]] = {
-    "watcher": {
-        ("", "events", "create"): "only what is wrong with policies, ConfigMap or uncovered pods is reported by it",
-        ("", "events", "patch"): "the same, reported again",
-    },
-    "worker": {
-        ("", "pods", "list"): "the pods of a node are asked for where Redis lost what was known of its interfaces",
-        ("crd.k8s.amazonaws.com", "eniconfigs", "get"): "one that came after the node's desired state was written",
-        ("vpcresources.k8s.aws", "cninodes", "delete"): "one that belongs to an earlier node of the same name",
-    },
-    "webhook": {
-        ("", "serviceaccounts", "get"): "an account so new that the watch has not shown it",
-    },
-}
-"""What a run need not need, and when it is needed. tests/deploy/test_least_roles.py takes each grant away and sees a
-call fail."""
-
 
 def granted(role: str) -> set[Grant]:
     documents = yaml.safe_load_all((BASE / f"{role}.yaml").read_text())
@@ -51,5 +34,4 @@ def test_no_grant_was_without_use(product: Product, role: str, request: pytest.F
     used = product.plane.asked_by(role)
     for group, resource, verb in sorted(used):
         print(f"{role}: {verb} {resource}{'.' if group else ''}{group}")
-    assert RARE[role].keys() <= granted(role)
-    assert granted(role) - used - RARE[role].keys() == set()
+    assert granted(role) - used == set()

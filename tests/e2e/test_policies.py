@@ -1,8 +1,11 @@
 """Security groups that policies select, and pods that get their interface from the webhook for asking."""
 
+from typing import Any
+
 from common.model.names import POD_ENI
 from tests.e2e.product import GROUPS
 from tests.e2e.scene import Scene, given
+from tests.integration.webhook_cluster import POLICIES
 
 WEB, DB = GROUPS["web"], GROUPS["db"]
 
@@ -62,8 +65,38 @@ def test_nobody_else_writes_the_annotation(scene: Scene) -> None:
     assert given(scene.pods()[0]) == given(pod)
 
 
-def _admitted(scene: Scene) -> bool:
+def test_a_change_of_groups_is_told_and_counted(scene: Scene) -> None:
+    scene.add_policy("web", [WEB], podSelector={})
+    path = f"{POLICIES.format(scene.name)}/web"
+    for times, groups in enumerate(([DB], [WEB], [DB])):
+        spec = {"securityGroups": {"groupIds": groups}}
+        assert scene.api.merge(path, {"spec": spec}).status == 200
+        scene.wait(f"change {times + 1} is told", lambda said=times + 1: sum(_told(scene)) == said)  # type: ignore[misc]
+    assert sorted(_told(scene)) == [1, 2]  # The third was said before.
+
+
+def _told(scene: Scene) -> list[int]:
+    """How often each event about a policy of this namespace was said."""
+    events = scene.api("GET", f"/api/v1/namespaces/{scene.name}/events").body["items"]
+    return [one["count"] for one in events if one["involvedObject"]["kind"] == "SecurityGroupPolicy"]
+
+
+def test_an_account_newer_than_what_the_webhook_has_seen_is_asked_for(scene: Scene) -> None:
+    """Whether the watch is faster is chance: another account is made until it was not."""
+    scene.add_policy("web", [WEB], podSelector={})
+    scene.wait("the webhook knows the policy", lambda: _admitted(scene))
+
+    def asked() -> bool:
+        made = {"metadata": {"generateName": "new-"}}
+        account = scene.api.make(f"/api/v1/namespaces/{scene.name}/serviceaccounts", made)["metadata"]["name"]
+        assert _admitted(scene, serviceAccountName=account)
+        return ("", "serviceaccounts", "get") in scene.product.plane.asked_by("webhook")
+
+    scene.wait("one was asked for", asked)
+
+
+def _admitted(scene: Scene, **spec: Any) -> bool:
     """Whether a pod that is only tried would be made to ask."""
-    pod = {"metadata": {"name": "tried", "labels": {"app": "front"}}, "spec": scene.pod_template(resource=None)}
+    pod = {"metadata": {"name": "tried", "labels": {"app": "front"}}, "spec": scene.pod_template(resource=None, **spec)}
     answer = scene.api("POST", f"/api/v1/namespaces/{scene.name}/pods?dryRun=All", pod)
     return POD_ENI in answer.body["spec"]["containers"][0].get("resources", {}).get("limits", {})
