@@ -2,11 +2,12 @@
 
 `emit` only queues. An event emitted again before it was written is counted, not queued again; what was written before
 is patched with its new count. Events are for people: where the API server refuses one, or the queue is full, it is
-dropped and counted.
+dropped and counted. Where one namespace has thousands of events, its own are dropped and not those of others: a
+namespace takes no more of the queue than it leaves free.
 """
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -91,6 +92,8 @@ class EventSink:
         """`host`: name of the machine or pod that we run on."""
         self._transport, self._clock, self._host, self._queue_limit = transport, clock, host, queue_limit
         self._queue: OrderedDict[_Said, int] = OrderedDict()
+        self._queued: Counter[str] = Counter()
+        """By the namespace of the object; "" for those that have none, which only administrators make."""
         self._written: OrderedDict[_Said, _Written] = OrderedDict()
         self._changed = threading.Condition()
         self._writing = threading.Lock()
@@ -106,11 +109,17 @@ class EventSink:
         """As `emit`, about any object."""
         said = _Said(about, reason, message[:MESSAGE_LIMIT], severity)
         with self._changed:
-            if said not in self._queue and len(self._queue) >= self._queue_limit:
-                EVENTS_DROPPED.inc()
-                return
+            if said not in self._queue:
+                if not self._has_room(about.namespace):
+                    EVENTS_DROPPED.inc()
+                    return
+                self._queued[about.namespace] += 1
             self._queue[said] = self._queue.get(said, 0) + 1
             self._changed.notify()
+
+    def _has_room(self, namespace: str) -> bool:
+        free = self._queue_limit - len(self._queue)
+        return free > 0 and (not namespace or self._queued[namespace] < free)
 
     def start(self) -> None:
         self._thread = threads.start("events", self._run)
@@ -139,7 +148,13 @@ class EventSink:
 
     def _take(self) -> tuple[_Said, int] | None:
         with self._changed:
-            return self._queue.popitem(last=False) if self._queue else None
+            if not self._queue:
+                return None
+            said, times = self._queue.popitem(last=False)
+            self._queued[said.about.namespace] -= 1
+            if not self._queued[said.about.namespace]:
+                del self._queued[said.about.namespace]
+            return said, times
 
     def _write(self, said: _Said, times: int) -> None:
         problem: OutsideError | None = None

@@ -45,7 +45,8 @@ class Reviewed(msgspec.Struct, frozen=True, kw_only=True):
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """What ResolvePod yields."""
 
-    groups: tuple[GroupId, ...]
+    groups: tuple[GroupId, ...] = ()
+    """None where there is a problem."""
     matched: bool
     """False: no policy matched, the groups are the node's."""
     subnet: Subnet

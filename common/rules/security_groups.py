@@ -1,12 +1,18 @@
 """Which security groups a pod's branch interfaces get."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from common.model.ids import GroupId
 from common.model.policy import LabelSelector, Policy
 from common.rules.selectors import InvalidSelector, selected, validate
+
+MOST_GROUPS = 16
+"""Of one interface, whatever quota an account asks for:
+https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html#vpc-limits-security-groups"""
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 class GroupMatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +68,17 @@ def groups_for(
     matches: the pod's labels, and those of its service account. `account_labels` None: the account does not exist;
     then only an empty account selector matches."""
     return PolicySet(policy for policy in policies if policy.namespace == namespace).match(labels, account_labels)
+
+
+def unusable(groups: Sequence[GroupId]) -> str:
+    """Why no interface can have these groups, "" where one may. Who writes policies writes any text, and as much of it
+    as an object holds: it would lie in the ledger of a node that others share, and name what fails for others."""
+    strange = next((group for group in groups if not _ID.fullmatch(group)), None)
+    if strange is not None:
+        return f"{strange[:64]!r} is no id of a security group"
+    if len(groups) > MOST_GROUPS:
+        return f"{len(groups)} security groups are too many for one interface, which takes {MOST_GROUPS} at most"
+    return ""
 
 
 def _validate(policy: Policy) -> None:

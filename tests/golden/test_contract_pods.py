@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from common.model.ids import NodeName
 from common.model.names import POD_ENI
 from common.model.notice import PodNotice, Severity
 from tests.golden import sight
@@ -121,6 +122,32 @@ def test_a_failed_allocation_is_reported_in_ec2s_words(ready: Scene) -> None:
     first = reported(ready, "BranchAllocationFailed")[0]
     assert "SecurityGroupsPerInterfaceLimitExceeded" in first.message
     assert "you have six groups" in first.message
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param([f"sg-{number:017x}" for number in range(1000)], id="a thousand groups"),
+        pytest.param(["sg-a" * 10_000], id="an endless id"),
+    ],
+)
+def test_groups_that_no_interface_can_have_stay_out_of_ec2_and_of_the_ledger(ready: Scene, forged: list[str]) -> None:
+    """ "SecurityGroupsPerInterfaceLimitExceeded" is EC2's word for what an account could have; this none can."""
+    good = ready.group("good")
+    ready.policy("forged", forged, pod={"matchLabels": {"app": "web"}})
+    calls = sight.Calls(ready)
+    ready.pod("pod")
+    ready.run(30)
+    assert calls.params("CreateNetworkInterface") == []
+    assert told(ready, "BranchAllocationFailed")
+    assert all(len(notice.message) < 300 for notice in told(ready, "BranchAllocationFailed"))
+    ledger = ready.cluster.plain.ledgers.load(NodeName("node"))
+    assert ledger is not None
+    assert [claim.groups for claim in ledger.claims.values()] == [()]
+    ready.policy("forged", [good], pod={"matchLabels": {"app": "web"}})
+    ready.served("pod", within=30)
+    (made,) = calls.params("CreateNetworkInterface")
+    assert good in made["Groups"]
 
 
 def test_policies_are_taken_by_name_and_groups_in_their_order(ready: Scene) -> None:

@@ -4,7 +4,7 @@ from common.model.actions import Annotate, ConfirmGone, ResolvePod
 from common.model.errors import Conflict, NotFound
 from common.model.names import POD_ENI
 from common.model.outcome import Resolution
-from common.rules.security_groups import groups_for
+from common.rules.security_groups import groups_for, unusable
 from workers.steps.ports import Ports
 from workers.steps.table import step
 
@@ -28,11 +28,15 @@ def resolve_pod(action: ResolvePod, ports: Ports) -> Resolution:
     if any(policy.account_selector is not None for policy in policies):
         labels = ports.lookups.account_labels(pod.namespace, pod.service_account, since=pod.seen_at)
     match = groups_for(policies, pod.namespace, pod.labels, labels)
+    groups = match.groups or fallback
+    problem = problem or unusable(groups)
+    if problem:
+        return Resolution(matched=bool(match.groups), subnet=action.instance_subnet, problem=problem)
     own = action.instance_subnet
     subnet = own if subnet_id == own.subnet_id else ports.lookups.subnet(ports.ec2, subnet_id)
     if subnet is None:
         raise NotFound("InvalidSubnetID.NotFound", f"The subnet {subnet_id} does not exist")
-    return Resolution(groups=match.groups or fallback, matched=bool(match.groups), subnet=subnet, problem=problem)
+    return Resolution(groups=groups, matched=bool(match.groups), subnet=subnet)
 
 
 @step(Annotate)

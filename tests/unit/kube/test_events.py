@@ -8,7 +8,7 @@ from common.kube.events import EventSink
 from common.kube.transport import Response
 from common.metrics import EVENTS_DROPPED
 from common.model.ids import NodeName, PodUid
-from common.model.notice import CniNodeNotice, EventReason, NodeNotice, PodNotice
+from common.model.notice import CniNodeNotice, EventReason, NodeNotice, PodNotice, PolicyNotice
 from tests.kit.api import InProcess, cluster, cut
 from tests.kit.clock import VirtualClock
 
@@ -100,6 +100,29 @@ def test_a_full_queue_drops_and_counts(api: InProcess, sink: EventSink) -> None:
     sink.drain()
     assert len(events(api)) == 3
     assert dropped() - before == 2
+
+
+def test_a_flood_from_one_namespace_leaves_room_for_others(api: InProcess, clock: VirtualClock) -> None:
+    """One who makes policies by the thousand has a fault reported for each."""
+    sink = EventSink(api, clock=clock, host="worker-1", queue_limit=10)
+    flood = [
+        PolicyNotice(namespace="flood", name=f"p{n}", uid="u", reason=EventReason.INVALID_POLICY, message="m")
+        for n in range(100)
+    ]
+    for each in flood:
+        sink.emit(each)
+    sink.emit(POD)
+    sink.emit(NODE)
+    for each in flood:
+        sink.emit(each)
+    api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": "flood"}})
+    sink.drain()
+    assert [one["involvedObject"]["name"] for one in events(api, "kube-system")] == ["p"]
+    assert [one["involvedObject"]["name"] for one in events(api)] == ["n1"]
+    assert len(events(api, "flood")) == 5
+    sink.emit(flood[50])  # What was written makes room again.
+    sink.drain()
+    assert len(events(api, "flood")) == 6
 
 
 def test_a_short_failure_is_retried(api: InProcess, sink: EventSink) -> None:

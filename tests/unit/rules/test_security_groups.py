@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from common.model.ids import GroupId
 from common.model.policy import LabelSelector, Policy, Requirement
-from common.rules.security_groups import GroupMatch, groups_for
+from common.rules.security_groups import MOST_GROUPS, GroupMatch, groups_for, unusable
 from common.rules.selectors import InvalidSelector, matches
 
 EVERYTHING = LabelSelector()
@@ -224,3 +224,23 @@ def test_a_set_of_policies_finds_what_asking_each_one_finds(
     assert result.matched == tuple(each.name for each in matched)
     assert [name for name, _ in result.skipped] == skipped
     assert result.groups == tuple(dict.fromkeys(group for each in matched for group in each.groups))
+
+
+@pytest.mark.parametrize(
+    ("groups", "word"),
+    [
+        pytest.param(["sg-1"], "", id="an id is usable"),
+        pytest.param([f"sg-{n}" for n in range(MOST_GROUPS)], "", id="so many fit"),
+        pytest.param([f"sg-{n}" for n in range(MOST_GROUPS + 1)], "17 security groups", id="more do not"),
+        pytest.param(["sg-1 sg-2"], "sg-1 sg-2", id="two in one"),
+        pytest.param(["sg-1", ""], "''", id="an empty one"),
+        pytest.param(["sg-" + "a" * 100_000], "sg-aaa", id="one that fills an object"),
+        pytest.param(["sg-1\x1b[2J"], "x1b", id="one that speaks to a terminal"),
+    ],
+)
+def test_groups_that_no_interface_can_have(groups: list[str], word: str) -> None:
+    found = unusable([GroupId(group) for group in groups])
+    assert word in found
+    assert bool(found) == bool(word)
+    assert len(found) < 200
+    assert found.isprintable()
