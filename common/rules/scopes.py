@@ -61,6 +61,13 @@ def names_groups(scope: Scope) -> bool:
     return scope.startswith(f"{CREATE} with ")
 
 
+def label(scope: Scope) -> str:
+    """The scope for a metric, which has one series for each: without the groups, of which whoever writes policies
+    thinks up any number."""
+    before, named, _ = scope.partition(" with ")
+    return f"{before} with groups" if named else scope
+
+
 def disproved(action: act.Action, error: OutsideError) -> Scope | None:
     """The scope that works by this refusal: a server that refuses for a reason of the call's own is there."""
     scopes = scopes_of(action)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from common.metrics import UNAVAILABLE
 from common.model.errors import Unsure
 from common.model.ids import NodeName
 from common.model.notice import NodeNotice
+from common.rules.scopes import CREATE
 from common.store.outages import LONGEST_SECONDS
 from sandbox.ec2.behaviour import FaultRule
 from tests.simulation.cluster import OTHER_SUBNET, SUBNET, Cluster
@@ -293,3 +295,17 @@ def test_everything_is_served_where_every_second_call_fails(simulate: Simulate) 
     served(cluster)
     cluster.heal()
     assert not cluster.problems
+
+
+def test_groups_that_one_thinks_up_are_one_series_of_the_metric(simulate: Simulate) -> None:
+    cluster = ready(simulate())
+    for number in range(PODS):
+        put_policy(cluster, f"bad{number}", f"sg-invented{number}")
+        cluster.add_pod(f"bad{number}", f"n{number % NODES}", app=f"bad{number}")
+    cluster.add_pod("good", "n0")
+    done(cluster, lambda: any(cluster.annotation(pod) for pod in cluster.live()), "who has real ones is served")
+    done(cluster, lambda: sum("sg-invented" in scope for scope in outages(cluster)) == PODS, "each failed")
+    cluster.run(5.0)
+    series = [sample.labels["scope"] for metric in UNAVAILABLE.collect() for sample in metric.samples]
+    assert f"{CREATE} with groups" in series
+    assert not any("sg-invented" in scope for scope in series)

@@ -8,7 +8,7 @@ from common.model import actions as act
 from common.model import errors
 from common.model.errors import OutsideError
 from common.model.ids import BranchKey, ClientToken, EniId, GroupId, InstanceId, PodUid, SubnetId, VlanId
-from common.rules.scopes import disproved, names_groups, scope_of, scopes_of
+from common.rules.scopes import disproved, label, names_groups, scope_of, scopes_of
 
 SUBNET, GROUPS = SubnetId("subnet-1"), (GroupId("sg-2"), GroupId("sg-1"))
 CREATE = "CreateNetworkInterface"
@@ -131,3 +131,12 @@ def test_what_another_policy_leads_away_from() -> None:
     assert subnet is not None
     assert names_groups(groups)
     assert not names_groups(subnet)
+
+
+def test_a_metric_has_no_series_for_each_set_of_groups() -> None:
+    """Whoever writes policies thinks up any number of them."""
+    one, other = create(), create(groups=(GroupId("sg-3"),))
+    assert set(scopes_of(one)) != set(scopes_of(other))
+    assert {label(scope) for scope in scopes_of(one)} == {label(scope) for scope in scopes_of(other)}
+    assert not any("sg-" in label(scope) for scope in scopes_of(one))
+    assert label(scopes_of(one)[0]) == CREATE
