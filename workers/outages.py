@@ -1,6 +1,7 @@
 """What a worker process knows of outages, and who of its runs may ask about them."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
@@ -11,6 +12,7 @@ from common.metrics import UNAVAILABLE
 from common.model.errors import OutsideError, StoreUnavailable
 from common.model.ids import NodeName
 from common.model.outage import Outage, Scope
+from common.rules.scopes import label
 from common.store.outages import ABSENT_SECONDS, Outages, Verdict
 
 FRESH_SECONDS = 0.5
@@ -108,9 +110,12 @@ class KnownOutages:
         known = {outage.scope: outage for outage in self._outages.read()}
         with self._lock:
             before, self._known, self._read_at = self._known, known, began
-        for scope in before.keys() - known.keys():
-            with suppress(KeyError):
-                UNAVAILABLE.remove(scope)
+        waiting: Counter[str] = Counter()
         for scope, outage in known.items():
-            UNAVAILABLE.labels(scope).set(outage.waiting if outage.confirmed else 0)
+            waiting[label(scope)] += outage.waiting if outage.confirmed else 0
+        for gone in {label(scope) for scope in before} - waiting.keys():
+            with suppress(KeyError):
+                UNAVAILABLE.remove(gone)
+        for shown, nodes in waiting.items():
+            UNAVAILABLE.labels(shown).set(nodes)
         return known
