@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
 import pytest
 import urllib3
@@ -23,6 +23,7 @@ from webhook.review import MUTATE_POD, VALIDATE_NODE, VALIDATE_POD
 MEMORY_MIB = 150
 REVIEWS = 20
 UNDER_WAY_SECONDS = 2.0
+FIRST_SECONDS = 5.0
 LONGEST_SECONDS = 9.0
 """Less than the API server's patience; attacker and webhook share the machine."""
 JSON_TYPE = b"Content-Type: application/json\r\n"
@@ -64,8 +65,10 @@ def memory_mib(process: WebhookProcess, key: str = "VmHWM") -> float:
 class Attacker:
     """Keeps so many connections busy with the same thing until the end; one that is closed is opened again."""
 
-    def __init__(self, port: int, connections: int, act: Callable[["Attacker"], Awaitable[None]]) -> None:
-        self.port = port
+    def __init__(
+        self, port: int, connections: int, act: Callable[["Attacker"], Awaitable[None]], address: str = "127.0.0.1"
+    ) -> None:
+        self.port, self._address = port, (address, 0)
         self.attempts = 0
         self._connections, self._act = connections, act
         self.tls = ssl.create_default_context()
@@ -89,8 +92,10 @@ class Attacker:
             await asyncio.sleep(0.01)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls)
+    async def connection(self, *, tls: bool = True) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=self.tls if tls else None, local_addr=self._address
+        )
         try:
             yield reader, writer
         finally:
@@ -108,11 +113,8 @@ async def idle(attacker: Attacker) -> None:
 
 
 async def no_handshake(attacker: Attacker) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", attacker.port)
-    try:
+    async with attacker.connection(tls=False) as (reader, _):
         await reader.read()
-    finally:
-        writer.transport.abort()
 
 
 def sends(*requests: bytes) -> Callable[[Attacker], Awaitable[None]]:
@@ -174,13 +176,13 @@ ATTACKS: dict[str, tuple[int, Callable[[Attacker], Awaitable[None]]]] = {
 }
 
 
-def attack_for_ever(port: int, attack: str, begun: Event) -> None:
+def attack_for_ever(port: int, attack: str, begun: Event, address: str, under_way: float) -> None:
     """The body of a process of its own: what it does slows its own requests down, not the API server's."""
 
     async def scenario() -> None:
-        attacker = Attacker(port, *ATTACKS[attack])
+        attacker = Attacker(port, *ATTACKS[attack], address)
         async with attacker.attacking():
-            await asyncio.sleep(UNDER_WAY_SECONDS)
+            await asyncio.sleep(under_way)
             begun.set()
             await asyncio.Event().wait()
 
@@ -188,10 +190,11 @@ def attack_for_ever(port: int, attack: str, begun: Event) -> None:
 
 
 @contextmanager
-def under(attack: str, port: int) -> Iterator[None]:
+def under(attack: str, port: int, address: str = "127.0.0.1", under_way: float = UNDER_WAY_SECONDS) -> Iterator[None]:
+    """From `address`, and under way for so many seconds."""
     context = multiprocessing.get_context("spawn")
     begun = context.Event()
-    process = context.Process(target=attack_for_ever, args=(port, attack, begun), daemon=True)
+    process = context.Process(target=attack_for_ever, args=(port, attack, begun, address, under_way), daemon=True)
     process.start()
     try:
         assert begun.wait(60)
@@ -234,6 +237,29 @@ def test_reviews_are_answered_under_attack(api: Cluster, webhook: WebhookProcess
     assert max(seconds) < LONGEST_SECONDS
     assert memory_mib(webhook) < MEMORY_MIB
     assert webhook.process.poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_another_client_gets_answers_from_an_attacks_first_moment(
+    webhook: WebhookProcess, tmp_path: Path, attack: str
+) -> None:
+    """Over a new connection each, while the attacker makes his."""
+    pool = urllib3.PoolManager(ca_certs=str(tmp_path / "ca.crt"))
+    ask(pool, webhook.port)
+    seconds = []
+    with under(attack, webhook.port, "127.0.0.2", under_way=0.0):
+        began = time.monotonic()
+        while time.monotonic() - began < FIRST_SECONDS:
+            status, patched, took = ask(pool, webhook.port)
+            assert (status, patched) == (200, True)
+            seconds.append(took)
+    print(
+        f"{attack}, first seconds: {len(seconds)} reviews, median {median(seconds) * 1000:.0f} ms, longest "
+        f"{max(seconds) * 1000:.0f} ms, memory {memory_mib(webhook):.0f} MiB"
+    )
+    assert max(seconds) < LONGEST_SECONDS
+    assert memory_mib(webhook) < MEMORY_MIB
 
 
 CREATED_PODS = 100

@@ -428,7 +428,7 @@ FAULTS: tuple[Fault, ...] = (
         "annotate",
         "if facts.uid != action.pod_uid:",
         "if False:",
-        f"{S}test_the_thin_layer.py",
+        "tests/unit/workers/test_annotating.py",
     ),
     Fault("annotation: another VLAN is not reported", "_differing", "known != named", "False"),
     Fault(
@@ -632,6 +632,17 @@ FAULTS: tuple[Fault, ...] = (
         "tests/unit/watcher",
     ),
     Fault(
-        "cache: deleted pods stay", "ClusterCache._put_pod", "self._remove_request(uid)", "pass", "tests/unit/watcher"
+        "cache: deleted pods stay",
+        "ClusterCache._put_pod",
+        "case None:\n                self._remove_request(uid)",
+        "case None:",
+        "tests/unit/watcher/test_watching.py",
+    ),
+    Fault(
+        "cache: pods that are ours no more stay",
+        "ClusterCache._put_pod",
+        "self._remove_request(uid)",
+        "pass",
+        "tests/unit/watcher/test_watching.py",
     ),
 )

@@ -9,6 +9,7 @@ from common.kube.transport import Response
 from common.model.config import ClusterConfig
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName, PodUid
+from common.model.names import POD_ENI
 from common.model.node import CniNodeFacts, NodeView
 from common.model.pod import PodRequest
 from common.store import Store, keys
@@ -127,6 +128,18 @@ def test_a_pod_that_went_is_removed_and_its_node_published(watch: Watch) -> None
     watch.settle()
     assert watch.desired(N1).pods == {}
     assert watch.published.names() == {"n1"}
+
+
+def test_a_pod_that_neither_asks_nor_has_any_more_is_removed(watch: Watch) -> None:
+    """Its annotation was all that made it ours, and somebody who may has taken it away."""
+    body = pod("q", "n1", asks=0)
+    body["metadata"]["annotations"] = {POD_ENI: "[]"}
+    uid = watch.api.ok("POST", PODS, body)["metadata"]["uid"]
+    watch.settle()
+    assert uid in watch.desired(N1).pods
+    watch.api.ok("PATCH", f"{PODS}/q", {"metadata": {"annotations": {POD_ENI: None}}}, MERGE)
+    watch.settle()
+    assert uid not in watch.desired(N1).pods
 
 
 def test_a_node_stays_as_long_as_its_node_or_cninode_does(watch: Watch) -> None:
