@@ -20,7 +20,7 @@ BACKLOG = 1024
 """Connections that the kernel keeps while we are busy: one that finds no place there comes seconds later."""
 ACCEPTED_AT_ONCE = 64
 """In one turn of the event loop: those that wait are accepted soon also where turns are long, and make none long."""
-OPENING = 32
+OPENING = 16
 """Connections without a complete handshake. More are not begun: handshakes cost the most, about a millisecond of the
 processor each, and whatever else the loop does waits for all that are ready in its turn."""
 ADMIT_AGAIN_SECONDS = 0.06
@@ -77,6 +77,8 @@ class Listener:
         self._held = HeldSockets()
         self._of_peer: Counter[str] = Counter()
         """Connections of each peer that has any."""
+        self._unanswered: Counter[str] = Counter()
+        """Those of them that were never answered."""
         self._newcomers: dict[str, dict[socket.socket, None]] = {}
         """Those that said something, by their peers, in the order of their first bytes."""
         self._again: asyncio.TimerHandle | None = None
@@ -121,6 +123,8 @@ class Listener:
     def idle(self, protocol: asyncio.BaseProtocol) -> None:
         """It was answered."""
         if (connection := self._connections.get(protocol)) is not None:
+            if not connection.answered:
+                _count_down(self._unanswered, connection.peer)
             connection.busy, connection.answered, connection.heard = False, True, False
             connection.since = asyncio.get_running_loop().time()
             self._admit()
@@ -166,10 +170,11 @@ class Listener:
         return newcomer
 
     def _admit(self) -> None:
-        """Newcomers as far as there is room: of the client that has the fewest connections first, and of those the
-        newest. What waits behind a crowd would come too late for its client anyway; the newest does not."""
+        """Newcomers as far as there is room: of the client that has the fewest connections without an answer first
+        (whoever is answered may have many), and of those the newest. What waits behind a crowd would come too late for
+        its client anyway; the newest does not."""
         while self._newcomers and self._made_room():
-            peer = min(self._newcomers, key=self._of_peer.__getitem__)
+            peer = min(self._newcomers, key=lambda one: (self._unanswered[one], self._of_peer[one]))
             self._open(self._taken(peer, next(reversed(self._newcomers[peer]))), peer)
         if self._newcomers and self._again is None:
             self._again = asyncio.get_running_loop().call_later(ADMIT_AGAIN_SECONDS, self._admit_again)
@@ -210,9 +215,9 @@ class Listener:
     def _forget(self, protocol: asyncio.BaseProtocol) -> _Connection:
         connection = self._connections.pop(protocol)
         self._opening.pop(protocol, None)
-        self._of_peer[connection.peer] -= 1
-        if not self._of_peer[connection.peer]:
-            del self._of_peer[connection.peer]
+        _count_down(self._of_peer, connection.peer)
+        if not connection.answered:
+            _count_down(self._unanswered, connection.peer)
         return connection
 
     def _send_away(self, connection: _Connection) -> None:
@@ -228,6 +233,7 @@ class Listener:
         connection = _Connection(accepted, peer, loop.time())
         self._connections[protocol] = self._opening[protocol] = connection
         self._of_peer[peer] += 1
+        self._unanswered[peer] += 1
         connection.opening = loop.create_task(self._connect(accepted, protocol, connection))
 
     async def _connect(self, accepted: socket.socket, protocol: asyncio.BaseProtocol, connection: _Connection) -> None:
@@ -243,6 +249,12 @@ class Listener:
         if protocol not in self._connections:  # It made way meanwhile.
             transport.abort()
         self._admit()
+
+
+def _count_down(counter: Counter[str], peer: str) -> None:
+    counter[peer] -= 1
+    if not counter[peer]:
+        del counter[peer]
 
 
 def listening_socket(address: str, port: int) -> socket.socket:

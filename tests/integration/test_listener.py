@@ -68,10 +68,12 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "REQUEST_SECONDS", GRACE_SECONDS)
 
 
-def run(scenario: Callable[[Listener, Clients], Awaitable[None]], tls: ssl.SSLContext | None = None) -> None:
+def run(
+    scenario: Callable[[Listener, Clients], Awaitable[None]], tls: ssl.SSLContext | None = None, limit: int = LIMIT
+) -> None:
     async def main() -> None:
         listening = listening_socket("127.0.0.1", 0)
-        listener = Listener(lambda: Echo(listener), limit=LIMIT, tls=tls)
+        listener = Listener(lambda: Echo(listener), limit=limit, tls=tls)
         listener.start(listening)
         with ExitStack() as stack:
             try:
@@ -254,3 +256,31 @@ def test_a_client_with_fewer_connections_goes_before_the_newest_of_a_crowd() -> 
         assert await clients.hears(other) == b"b\n"
 
     run(scenario)
+
+
+def test_one_who_has_many_answered_connections_goes_before_a_crowd_in_its_handshakes(
+    tls: tuple[ssl.SSLContext, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API server keeps dozens of connections, more than a crowd has handshakes under way."""
+    monkeypatch.setattr(under_test, "OPENING", 2)
+    server, client = tls
+
+    async def answered(clients: Clients) -> asyncio.StreamWriter:
+        reader, writer = await asyncio.open_connection(*clients.address, ssl=client)
+        writer.write(b"a\n")
+        assert await asyncio.wait_for(reader.readline(), WITHIN_SECONDS) == b"a\n"
+        return writer
+
+    async def scenario(listener: Listener, clients: Clients) -> None:
+        kept = [await answered(clients) for _ in range(5)]
+        for _ in range(20):
+            await clients.say(BEGUN_HANDSHAKE, source="127.0.0.2")
+        await asyncio.sleep(GRACE_SECONDS / 4)
+        began = asyncio.get_running_loop().time()
+        kept.append(await answered(clients))
+        # The crowd takes two places for a grace: all of it before would be ten times as long.
+        assert asyncio.get_running_loop().time() - began < 5 * GRACE_SECONDS
+        for writer in kept:
+            writer.transport.abort()
+
+    run(scenario, server, limit=40)
