@@ -300,7 +300,7 @@ def test_everything_is_served_where_every_second_call_fails(simulate: Simulate) 
 def test_groups_that_one_thinks_up_are_one_series_of_the_metric(simulate: Simulate) -> None:
     cluster = ready(simulate())
     for number in range(PODS):
-        put_policy(cluster, f"bad{number}", f"sg-invented{number}")
+        cluster.put_policy(f"bad{number}", f"bad{number}", [f"sg-invented{number}"])
         cluster.add_pod(f"bad{number}", f"n{number % NODES}", app=f"bad{number}")
     cluster.add_pod("good", "n0")
     done(cluster, lambda: any(cluster.annotation(pod) for pod in cluster.live()), "who has real ones is served")
