@@ -139,8 +139,8 @@ def test_groups_that_no_interface_can_have_stay_out_of_ec2_and_of_the_ledger(rea
     ready.pod("pod")
     ready.run(30)
     assert calls.params("CreateNetworkInterface") == []
-    assert told(ready, "BranchAllocationFailed")
-    assert all(len(notice.message) < 300 for notice in told(ready, "BranchAllocationFailed"))
+    assert reported(ready, "BranchAllocationFailed")
+    assert all(len(notice.message) < 300 for notice in reported(ready, "BranchAllocationFailed"))
     ledger = ready.cluster.plain.ledgers.load(NodeName("node"))
     assert ledger is not None
     assert [claim.groups for claim in ledger.claims.values()] == [()]

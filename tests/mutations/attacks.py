@@ -18,7 +18,7 @@ ATTACKS: tuple[Fault, ...] = (
     ),
     Fault(
         "attack: a forged association is not reported",
-        "_attend",
+        "_see_to",
         "find_associations(state)",
         "pass",
         f"{FORGED} -k association",

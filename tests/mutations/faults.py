@@ -120,8 +120,8 @@ FORMER: tuple[Fault, ...] = (
     Fault(
         "former: pods of one pass those of more",
         "serve",
-        "if first is not None or pod.branches > places:",
-        "if pod.branches > places:",
+        "if first is not None or to_make > places:",
+        "if to_make > places:",
         f"{S}test_situations.py -k starve",
     ),
     Fault(
