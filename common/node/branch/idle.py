@@ -2,7 +2,7 @@
 
 One is kept with the evidence that would let it be released: its pod ended by the API server's word, it has rested, and
 no living pod's annotation names it. Before another pod can have it its tag names no pod any more, so that a record that
-is made anew asks annotations whose it is (docs/adr/0019-reuse-of-branch-interfaces.md).
+is made anew asks annotations whose it is (docs/adr/0020-reuse-of-branch-interfaces.md).
 """
 
 from collections.abc import Collection, Iterable
