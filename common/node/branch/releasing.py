@@ -44,6 +44,8 @@ def release(state: Planning, branch: Branch) -> bool:
     subject = subjects.branch(branch.key)
     leave = warrant(evidence_of(state, branch), state.now)
     if isinstance(leave, Refusal):
+        if _owner_unknown(state, branch) and branch.word_at < branch.since:
+            return True
         if leave.until > state.now:
             state.look_at(leave.until)
             return False
@@ -75,11 +77,15 @@ def release(state: Planning, branch: Branch) -> bool:
     return False
 
 
+def _owner_unknown(state: Planning, branch: Branch) -> bool:
+    """It was found without an owner, who may have ended at any time since: asked about at once, it rests from the
+    answer on, for it may be another pod's next."""
+    return branch.found and branch.state is BranchState.COOLING and not state.node_ended
+
+
 def _rests_until(state: Planning, branch: Branch) -> float:
-    """Epoch seconds. When the owner of a found one ended is not known, only that he had when the API server was asked:
-    where it may be another pod's next, it rests from then on."""
-    unknown = branch.found and bool(state.ledger.epoch) and branch.state is BranchState.COOLING
-    return branch.word_at + cooldown(state) if unknown else 0.0
+    """Epoch seconds."""
+    return branch.word_at + cooldown(state) if _owner_unknown(state, branch) else 0.0
 
 
 def retire(state: NodeState, branch: Branch, become: BranchState | None) -> None:

@@ -41,7 +41,9 @@ def reviewed(state: NodeState, action: Review, found: Reviewed) -> None:
         if owner is not None:
             give_back(state, branch, owner)
         else:
-            state.set_branch(branch.key, word_at=found.began_at, looked_at=found.began_at)
+            # The first word counts: it rests from then on.
+            first = branch.word_at if branch.word_at >= branch.since else found.began_at
+            state.set_branch(branch.key, word_at=first, looked_at=found.began_at)
             if branch.found and found.began_at >= branch.since + EC2_LAG_SECONDS and _off_trunk(interface):
                 state.set_branch(branch.key, state=BranchState.DISASSOCIATED, since=state.now)
 

@@ -321,9 +321,11 @@ def test_a_branch_of_another_subnet_has_no_cidr_of_the_nodes() -> None:
 def test_an_unknown_branch_shown_available_is_not_deleted_before_it_has_rested_and_been_reviewed() -> None:
     """EC2 shows an interface `available` for some seconds after it was associated."""
     after = adopted(ledger(), branch_interface("a", status="available", type="interface"))
-    assert kinds(planned(after, desired()).actions) == []
-    assert kinds(planned(after, desired(), now=NOW + 59).actions) == []
-    assert kinds(planned(after, desired(), now=NOW + 61).actions) == ["Review"]
+    assert kinds(planned(after, desired()).actions) == ["Review"]
+    (key, found), *_ = after.branches.items()
+    asked = msgspec.structs.replace(after, branches={key: msgspec.structs.replace(found, word_at=NOW, looked_at=NOW)})
+    assert kinds(planned(asked, desired(), now=NOW + 59).actions) == []
+    assert kinds(planned(asked, desired(), now=NOW + 61).actions) == ["Review"]
 
 
 def test_an_annotation_counts_only_for_what_was_made_for_its_pod() -> None:

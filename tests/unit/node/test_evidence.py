@@ -59,8 +59,13 @@ FOUND: dict[str, Any] = {"token": "", "since": NOW - 100, "pod_uid": "", "tagged
 @pytest.mark.parametrize(
     ("said", "actions"),
     [
-        pytest.param({"word_at": NOW - 1, "looked_at": NOW - 1}, ["DisassociateBranch"], id="with both it goes"),
-        pytest.param({"word_at": NOW - 1, "looked_at": NOW - 100 + EC2_LAG_SECONDS - 1}, ["Review"], id="a word alone"),
+        pytest.param({"word_at": NOW - 61, "looked_at": NOW - 1}, ["DisassociateBranch"], id="with both it goes"),
+        pytest.param(
+            {"word_at": NOW - 59, "looked_at": NOW - 1}, [], id="its pod may have ended a moment before the word"
+        ),
+        pytest.param(
+            {"word_at": NOW - 61, "looked_at": NOW - 100 + EC2_LAG_SECONDS - 1}, ["Review"], id="a word alone"
+        ),
         pytest.param({"word_at": 0.0, "looked_at": NOW - 1}, ["Review"], id="a look alone"),
     ],
 )
