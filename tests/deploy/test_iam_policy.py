@@ -221,7 +221,7 @@ def test_ec2_knows_each_condition_for_each_action_and_resource_of_its_statement(
 @pytest.mark.parametrize("sid", SIDS)
 def test_each_condition_compares_as_its_key_wants(sid: str) -> None:
     statement = next(one for one in POLICY["Statement"] if one["Sid"] == sid)
-    operators = {"String": "StringEquals", "ARN": "ArnEquals"}
+    operators = {"String": "StringEquals", "ARN": "ArnEquals", "ArrayOfString": "ForAllValues:StringEquals"}
     for operator, key in conditions(statement):
         assert operator == operators[{**GLOBAL_KEYS, **REFERENCE["types"]}[key]], key
 

@@ -73,7 +73,8 @@ def _node() -> dict[str, Any]:
     found["status"] = {"capacity": dict(ASKS), "allocatable": dict(ASKS), "phase": "Running"}
     found["metadata"]["labels"] |= {
         "kubernetes.io/os": "linux", "beta.kubernetes.io/os": "linux", "vpc.amazonaws.com/has-trunk-attached": "false",
-        "vpc.amazonaws.com/eniConfig": "odd-1", "eks.amazonaws.com/compute-type": "x",
+        "vpc.amazonaws.com/eniConfig": "odd-1",
+        "vpc.amazonaws.com/branch-eni-warm-target": "2", "eks.amazonaws.com/compute-type": "x",
     }  # fmt: skip
     return found
 
