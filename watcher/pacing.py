@@ -7,9 +7,8 @@ from collections import OrderedDict
 
 from watcher.kinds import Kind
 
-APART_SECONDS = 5.0
-"""Between two looks at the same nodes for the same subject. Workers take some seconds for a look at a thousand nodes,
-and a change has to be felt within 15 s."""
+APART_SECONDS = 1.0
+"""Between two changes of the same subject. A pod that comes meanwhile may be served by the value before."""
 
 Subject = tuple[Kind, str]
 """The kind; the object's name, or of policies the namespace."""

@@ -61,12 +61,13 @@ def test_the_first_change_is_due_at_once_and_those_that_follow_together_after_an
     assert paced.is_due(100.0)
     assert paced.take(100.0) == [subject]
     assert not paced
-    for tenth in range(1, 40):
-        paced.add(subject, 100.0 + tenth / 10)
-        assert not paced.is_due(100.0 + tenth / 10)
+    for hundredth in range(1, 90):
+        moment = 100.0 + APART_SECONDS * hundredth / 100
+        paced.add(subject, moment)
+        assert not paced.is_due(moment)
     assert paced
-    paced.add(other, 104.0)
-    assert paced.take(104.0) == [other], "each subject has its own interval"
+    paced.add(other, moment)
+    assert paced.take(moment) == [other], "each subject has its own interval"
     assert paced.take(100.0 + APART_SECONDS) == [subject]
     assert paced.take(1e9) == []
     paced.add(subject, 1e9)
@@ -103,7 +104,7 @@ def test_many_changes_in_a_row_cost_each_node_one_look_per_interval(what: str) -
     intervals = (watch.clock.monotonic() - began) / APART_SECONDS
     assert set(looks) == {"n0", "n1", "n2"}
     assert max(looks.values()) <= intervals + 1, "one more: the first is felt at once"
-    assert min(looks.values()) >= intervals - 1, "bounded"
+    assert min(looks.values()) >= 0.8 * intervals, "and none is left out: changes go on being felt"
 
 
 @pytest.mark.parametrize(
