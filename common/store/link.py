@@ -19,6 +19,9 @@ Value = str | bytes | int | float
 
 STALE_TERM = "STALETERM"
 """Error code of lua/fenced.lua."""
+DEMOTED_TRIES = 3
+"""Of a call that a demoted server refused, each over another connection: those that other threads had in hand come back
+to the pool one by one."""
 
 
 @contextmanager
@@ -95,12 +98,15 @@ class Link:
 
     def _call(self, call: Callable[[], Any], *, repeat: bool = True) -> Any:
         with store_errors():
-            try:
-                return call()
-            except Demoted:
-                # It refused, so nothing was done. The other pooled connections lead there, too.
-                self._client.connection_pool.disconnect(inuse_connections=False)
-            except redis.exceptions.ConnectionError:
-                if not repeat:
-                    raise
+            for _ in range(DEMOTED_TRIES):
+                try:
+                    return call()
+                except Demoted:
+                    # It refused, so nothing was done. The other pooled connections lead there, too; one that another
+                    # thread has in hand comes back to the pool later.
+                    self._client.connection_pool.disconnect(inuse_connections=False)
+                except redis.exceptions.ConnectionError:
+                    if not repeat:
+                        raise
+                    break
             return call()
