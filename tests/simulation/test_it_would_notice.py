@@ -153,7 +153,7 @@ def test_what_makes_reuse_safe_is_missed_when_it_is_taken_away(
     simulate: Simulate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    numbers = moments(WORLDS[world], simulate, 12)
+    numbers = moments(WORLDS[world], simulate, 40)
     taken_away(monkeypatch)
 
     def goes_well(number: int) -> bool:
