@@ -40,6 +40,8 @@ from sandbox.redis import RedisServer
 NODE, OTHER = (NodeName(f"ip-10-0-0-{n}.us-west-2.compute.internal") for n in (1, 2))
 SUBNET = Subnet(subnet_id=SubnetId("subnet-0123456789abcdef0"), vpc_id="vpc-1", cidr="10.0.0.0/24")
 GROUP = GroupId("sg-0123456789abcdef0")
+ALIVE = 3600.0
+"""Seconds: longer than any test waits. A process started here must find them alive however late it comes to read."""
 CLAIM = Claim(pod_uid=PodUid("uid-served"), namespace="shop", name="served", groups=(GROUP,))
 
 
@@ -102,8 +104,8 @@ def store(redis: RedisServer) -> Store:
     store.ledgers.save(NODE, ledger(), "w", token)
     store.desired.begin_full_list()
     store.desired.finish_full_list()
-    store.members.beat("watcher", "a", {"leader": "true", "synced": "true", "started": "5"}, 15)
-    store.members.beat("worker", "w", {"started": "6"}, 30)
+    store.members.beat("watcher", "a", {"leader": "true", "synced": "true", "started": "5"}, ALIVE)
+    store.members.beat("worker", "w", {"started": "6"}, ALIVE)
     return store
 
 
@@ -164,10 +166,10 @@ def test_a_pipe_is_written_at_once(redis: RedisServer, store: Store) -> None:
     )  # fmt: skip
     with process:
         assert process.stdout is not None
-        seen = 0
-        while seen < 2:  # a time-out of the test is what fails it
-            seen += "Watchers 1, leader a" in process.stdout.readline()
+        shown = (line for line in process.stdout if "Watchers" in line)
+        seen = [next(shown, ""), next(shown, "")]
         process.terminate()
+    assert all("Watchers 1, leader a" in line for line in seen), seen
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
@@ -232,7 +234,7 @@ def test_alarms(watchers: Mapping[str, Member], workers: Mapping[str, Member], s
 
 def test_a_beat_that_is_missed_is_stale(redis: RedisServer, store: Store) -> None:
     client = connect(redis.url)
-    client.pexpire(keys.member(keys.prefix("demo"), "worker", "w"), 2000)  # 28 of its 30 s are over
+    client.pexpire(keys.member(keys.prefix("demo"), "worker", "w"), round((ALIVE - 28) * 1000))  # 28 s are over
     found = read_cluster(store, load_limits())
     assert found.workers["w"].stale
     assert found.alarms == ("Worker w has not beaten for 28 s.",)
