@@ -17,9 +17,6 @@ from common.store.store import Store
 from watcher.announcer import Announcer
 from watcher.writer import Writer
 
-NODES_A_TICK = 25
-"""Messages of nodes whose time has come, waiting at once: those of a downtime are all due together, and pods that come
-then must not wait behind a thousand looks that can."""
 OVERDUE_SECONDS = 1.0
 """A node dirty for so long with neither a run nor a message was forgotten: the message is put milliseconds after the
 mark, and where one comes after all, no second is put beside it."""
@@ -80,7 +77,7 @@ class Ticker:
         if now < self._not_before:
             return
         try:
-            self._announce(self._store.wakeups.due(self._clock.now(), NODES_A_TICK), "due")
+            self._announcer.hand_out()
             if now >= self._look_at:
                 self._announce(self._store.wakeups.overdue(self._clock.now(), OVERDUE_SECONDS), "overdue")
                 self._give_up(self._store.messages.orphaned(self._identity))

@@ -5,6 +5,8 @@ be older than what we know (a crashed Redis loses its last second), or another l
 """
 
 import random
+from collections.abc import Mapping
+from enum import Enum
 
 import msgspec
 
@@ -31,8 +33,8 @@ CALM_SECONDS = 60.0
 """Nodes of which nothing changed and where nobody waits are looked at within so long, spread out: a thousand at once
 would hold up the pods that come meanwhile."""
 AHEAD_SECONDS = 10.0
-"""After a change that many nodes have in common all of them are due, and are handed out as workers take them: pods that
-come meanwhile find a short queue. Those where pods wait come before those that are due for less than this."""
+"""Nodes that are due are handed out as workers take them, those first that are due for longest. Where something of the
+node's own happened, or pods wait for a change that many nodes have in common, the node counts as due for so long."""
 LISTED_NODES_A_SECOND = 50
 """After Redis lost its state every node is looked at, those where nobody waits at this rate: about what two workers
 adopt on two cores, so that nodes of new pods find a short queue."""
@@ -63,11 +65,9 @@ class Writer:
         """Everything is being compared, and the note of it comes after it."""
         self._known: set[NodeName] = set()
         """Nodes of which anything was written when the comparison began. Only we write."""
-        self._held: dict[NodeName, str] = {}
+        self._held: dict[NodeName, tuple[Urgency, str]] = {}
         """Nodes of that list, and why they want a look. They are announced when it is complete: a run before that has
         to leave everything as it is, and nobody would call the next one."""
-        self._held_calm: set[NodeName] = set()
-        """Nodes of that list where nobody waits. They are parked when it is complete."""
         self._server: str | None = None
         """The run of Redis that everything was compared with; a later one may lack what we wrote."""
         self._failures = 0
@@ -80,7 +80,6 @@ class Writer:
         self._cache.lead(True)
         self._announcer.forget()
         self._held.clear()
-        self._held_calm.clear()
         self._rewrite, self._listing, self._comparing = "takeover", False, False
 
     def rewrite(self, reason: str) -> None:
@@ -179,43 +178,54 @@ class Writer:
     def _look_at_all(self) -> None:
         """Raises StoreUnavailable, and then everything is compared anew."""
         held, self._held = self._held, {}
-        self._announcer.add(held.items())
-        # A change that came meanwhile is announced by itself.
-        calm, self._held_calm = sorted(self._held_calm - held.keys()), set()
-        if calm:
-            now, seconds = self._clock.now(), len(calm) / LISTED_NODES_A_SECOND
-            self._store.wakeups.park_all({name: now + self._rng.uniform(0.0, seconds) for name in calm})
+        reasons = {name: reason for name, (_, reason) in held.items()}
+        of = {urgency: sorted(name for name in held if held[name][0] is urgency) for urgency in Urgency}
+        now, seconds = self._clock.now(), len(of[Urgency.CALM]) / LISTED_NODES_A_SECOND
+        later = dict.fromkeys(of[Urgency.NODE], now - AHEAD_SECONDS)
+        later |= {name: now + self._rng.uniform(0.0, seconds) for name in of[Urgency.CALM]}
+        self._announcer.add((name, reasons[name]) for name in of[Urgency.PODS])
+        self._announcer.add_later(later, reasons)
 
     def _write_batch(self, batch: Batch) -> None:
         """Raises StoreUnavailable, and then everything must be written again."""
         if batch.config is not None:
             self._write_config(batch.config)
-        looks: dict[NodeName, str] = {}
-        later: dict[NodeName, float] = {}
         whole = [change.name for change in batch.changes if change.pending.whole and change.name in self._known]
         written = self._store.desired.read_many(whole) if whole else {}
+        urgencies: dict[NodeName, Urgency] = {}
         for change in batch.changes:
-            if not change.pending.whole:
+            if change.pending.whole:
+                news = self._write_whole(change, written.get(change.name, Desired()))
+            else:
+                news = True
                 self._write(change)
-                if not change.pending.urgent and not self._listing:
-                    later[change.name] = self._clock.now() - (AHEAD_SECONDS if change.waiting else 0.0)
-                    continue
-            elif not self._write_whole(change, written.get(change.name, Desired())) and self._can_wait(change):
-                later[change.name] = self._clock.now() + self._rng.uniform(0.0, CALM_SECONDS)
-                continue
-            elif self._listing and not in_need(change):
-                self._held_calm.add(change.name)
-                continue
-            looks[change.name] = change.pending.reason
-        if later:
-            self._store.wakeups.park_all(later)
+            urgencies[change.name] = urgency_of(change, news=news, listing=self._listing)
+        reasons = {change.name: change.pending.reason for change in batch.changes}
         if self._listing:
-            self._held.update(looks)
-        else:
-            self._announcer.add(looks.items())
+            self._hold(urgencies, reasons)
+            return
+        times = {name: self._due_at(urgency) for name, urgency in urgencies.items()}
+        self._announcer.add_later({name: at for name, at in times.items() if at is not None}, reasons)
+        self._announcer.add((name, reasons[name]) for name, at in times.items() if at is None)
 
-    def _can_wait(self, change: NodeChange) -> bool:
-        return not self._listing and change.pending.reason in CALM_REASONS and not in_need(change)
+    def _hold(self, urgencies: Mapping[NodeName, "Urgency"], reasons: Mapping[NodeName, str]) -> None:
+        """Until the list is complete."""
+        for name, urgency in urgencies.items():
+            if urgency is not Urgency.CALM or name not in self._held:
+                self._held[name] = (urgency, reasons[name])
+
+    def _due_at(self, urgency: "Urgency") -> float | None:
+        """When to look at a node, in epoch seconds; None: at once, however many messages wait."""
+        now = self._clock.now()
+        match urgency:
+            case Urgency.PODS:
+                return None
+            case Urgency.NODE:
+                return now - AHEAD_SECONDS
+            case Urgency.SHARED:
+                return now
+            case Urgency.CALM:
+                return now + self._rng.uniform(0.0, CALM_SECONDS)
 
     def _write_config(self, config: ClusterConfig) -> None:
         """Have the nodes looked at that feel the difference to what is written. Raises StoreUnavailable."""
@@ -225,7 +235,7 @@ class Writer:
             now, waiting = self._clock.now(), self._cache.nodes_waiting()
             names = self._cache.concerned(before, config)
             times = {name: now - (AHEAD_SECONDS if name in waiting else 0.0) for name in names}
-            self._store.wakeups.park_all(times)
+            self._announcer.add_later(times, dict.fromkeys(times, "configuration"))
         self._store.desired.write_config(config)
 
     def _write(self, change: NodeChange) -> None:
@@ -255,7 +265,27 @@ class Writer:
         return bool(news or upserts or removed)
 
 
-def in_need(change: NodeChange) -> bool:
-    """Somebody may wait: a pod for what it asks for, or a node for its capacity."""
+class Urgency(Enum):
+    """How soon a node that was written wants a look."""
+
+    PODS = "pods"
+    """Pods wait there."""
+    NODE = "node"
+    """Something of its own happened, or it waits for its capacity; also a change that many nodes have in common, where
+    pods wait."""
+    SHARED = "shared"
+    """Many nodes have the change in common, and nobody waits here."""
+    CALM = "calm"
+    """Nothing changed, and nobody waits."""
+
+
+def urgency_of(change: NodeChange, *, news: bool, listing: bool) -> Urgency:
+    """`news`: something was not written yet. `listing`: Redis was empty, so that everything is news."""
     node = change.view.node if change.view is not None else None
-    return node is None or not node.capacity or change.waiting
+    shared = not change.pending.whole and not change.pending.urgent and not listing
+    calm = change.pending.whole and (listing or (not news and change.pending.reason in CALM_REASONS))
+    if change.waiting:
+        return Urgency.NODE if shared else Urgency.PODS
+    if shared:
+        return Urgency.SHARED
+    return Urgency.CALM if calm and node is not None and node.capacity else Urgency.NODE

@@ -113,13 +113,14 @@ class WakeUps:
         for start in range(0, len(pairs), 2 * MARKED_A_CALL):
             self._term.script("park", [keys.parked(self._prefix)], pairs[start : start + 2 * MARKED_A_CALL])
 
-    def due(self, now: float, limit: int) -> list[NodeName]:
-        """Nodes whose time has come, so many that at most `limit` messages wait (one at least), and nodes whose run was
-        abandoned. They are marked dirty in the same step; publish a message for each."""
+    def due(self, now: float, limit: int, least: int = 1) -> list[NodeName]:
+        """Nodes whose time has come, so many that at most `limit` messages wait (`least` of them in any case), and
+        nodes whose run was abandoned. They are marked dirty in the same step; publish a message for each."""
         p = self._prefix
         spots = [keys.parked(p), keys.dirty(p), keys.running(p), keys.waiting()]
         spots += [keys.heartbeats(p), keys.heard(p), NODES]
-        args: list[Value] = [now, limit, keys.lock(p, NodeName("")), milliseconds(GONE_SECONDS)]
+        args: list[Value] = [now, limit, keys.lock(p, NodeName("")), milliseconds(GONE_SECONDS), least]
+        args += [keys.woken(p, ""), milliseconds(WOKEN_SECONDS)]
         return _names(self._term.script("due", spots, args, after="life"))
 
 

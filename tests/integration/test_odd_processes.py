@@ -29,7 +29,7 @@ from tests.integration.odd import KINDS, OddKind
 from tests.integration.rig import GROUP, LIFTED_RATES, SUBNET, Process, Rig
 from tests.integration.test_late_tokens import probe
 from tests.kit.waiting import until
-from watcher.ticker import NODES_A_TICK
+from watcher.announcer import MESSAGES
 from webhook.certificates import self_signed
 
 OBJECTS = 12
@@ -39,7 +39,7 @@ QUIET_PODS = 5
 WAITS_SECONDS = 60.0
 """Longest wait of another pod. Seen: 6 s beside 300 objects of each kind, on a machine with seven busy threads for each
 core; 57 s, and once more than this, beside 2,000, with up to fourteen, which all went first."""
-QUEUED = 2 * NODES_A_TICK
+QUEUED = 2 * MESSAGES
 """Messages that stand before such a pod at most while something changes again and again on which all nodes depend. How
 long they take is the machine's business."""
 DRAIN_SECONDS = 600.0

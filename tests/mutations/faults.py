@@ -599,7 +599,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "writer: nodes of a list forgotten",
         "Writer._write_batch",
-        "self._held.update(looks)",
+        "self._hold(urgencies, reasons)",
         "pass",
         "tests/unit/watcher",
     ),
@@ -613,7 +613,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "writer: a changed configuration is felt by and by",
         "Writer._write_config",
-        "self._store.wakeups.park_all(times)",
+        'self._announcer.add_later(times, dict.fromkeys(times, "configuration"))',
         "pass",
         "tests/unit/watcher",
     ),
@@ -625,10 +625,17 @@ FAULTS: tuple[Fault, ...] = (
         "tests/unit/watcher",
     ),
     Fault(
+        "writer: nodes where nobody waits stand before pods",
+        "Writer._due_at",
+        "return now - AHEAD_SECONDS",
+        "return None",
+        "tests/unit/watcher/test_slow_workers.py",
+    ),
+    Fault(
         "ticker: due nodes forgotten",
         "Ticker.tick",
-        "self._announce(self._store.wakeups.due(",
-        "list(self._store.wakeups.due(",
+        "self._announcer.hand_out()",
+        "pass",
         "tests/unit/watcher",
     ),
     Fault(

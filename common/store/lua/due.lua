@@ -2,14 +2,15 @@
 -- They are marked dirty in the same step, so that a crash before the message is sent loses nothing. Those of a dead
 -- holder are handed out until a message waits: it may come back, and go on. After life.lua.
 -- Nodes whose time has come are handed out as workers take them: what waits in the queue counts against the limit, so
--- that a thousand of them do not stand before a node that changes next; one each time at least.
+-- that a thousand of them do not stand before a node that changes next; some each time at least, where that is wanted.
 -- KEYS: parked, dirty, running, waiting, heartbeats, heard, queue
--- ARGV: epoch seconds now, limit, prefix of lock, lifetime of a heartbeat in ms
+-- ARGV: epoch seconds now, limit, prefix of lock, lifetime of a heartbeat in ms, at least so many,
+--   prefix of `woken`, its lifetime in ms
 -- Result: node names
 local names = {}
 local function hand_out(name)
-  redis.call('ZADD', KEYS[2], 'NX', ARGV[1], name)
   names[#names + 1] = name
+  return redis.call('ZADD', KEYS[2], 'NX', ARGV[1], name) == 1
 end
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   local held = redis.call('GET', ARGV[3] .. name)
@@ -20,9 +21,12 @@ for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
     hand_out(name)
   end
 end
-local limit = math.max(1, tonumber(ARGV[2]) - redis.call('LLEN', KEYS[7]))
+local limit = math.max(tonumber(ARGV[5]), tonumber(ARGV[2]) - redis.call('LLEN', KEYS[7]))
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, limit)) do
   redis.call('ZREM', KEYS[1], name)
-  hand_out(name)
+  local marked, lock = hand_out(name), redis.call('GET', ARGV[3] .. name)
+  if marked and not is_void(lock, KEYS[5], KEYS[6], tonumber(ARGV[4])) then
+    wake_holder(ARGV[6], lock, name, ARGV[1], ARGV[7])
+  end
 end
 return names

@@ -16,6 +16,13 @@ local function incarnation_of(lock)
   return string.match(lock, '^(.*)/[^/ ]* %d+$')
 end
 
+-- Have the holder of a node's lock look at the node at once. It sees the mark in any case, so a refusal does no harm.
+local function wake_holder(woken, lock, name, now, lifetime)
+  local listener = woken .. (incarnation_of(lock) or '')
+  redis.pcall('ZADD', listener, now, name)
+  redis.pcall('PEXPIRE', listener, lifetime)
+end
+
 -- Whether a node's lock is void: none, or its holder is dead.
 local function is_void(lock, heartbeats, heard, lifetime)
   local incarnation = lock and incarnation_of(lock)

@@ -12,10 +12,7 @@ for i = 6, #ARGV do
       names[#names + 1] = ARGV[i]
     end
   elseif marked == 1 then
-    -- Its holder sees the mark in any case; this only has it look at once. So a refusal does no harm.
-    local woken = ARGV[4] .. (incarnation_of(lock) or '')
-    redis.pcall('ZADD', woken, ARGV[1], ARGV[i])
-    redis.pcall('PEXPIRE', woken, ARGV[5])
+    wake_holder(ARGV[4], lock, ARGV[i], ARGV[1], ARGV[5])
   end
 end
 return names

@@ -277,6 +277,14 @@ def test_the_process_whose_run_holds_a_node_learns_that_it_became_dirty(store: S
     assert store.wakeups.next_woken("there", 0.01) == OTHER
 
 
+def test_it_learns_the_same_of_a_node_whose_time_has_come(store: Store) -> None:
+    assert store.lock.acquire(NODE, "here/1", 30) is not None
+    store.wakeups.park_all({NODE: 1, OTHER: 1})
+    assert store.wakeups.due(2, 10) == [NODE, OTHER]
+    assert store.wakeups.next_woken("here", 0.01) == NODE
+    assert store.wakeups.next_woken("here", 0.01) is None
+
+
 def test_marks_are_set_by_one_who_may_not_tell_the_holder(client: redis.Redis, store: Store) -> None:
     token = store.lock.acquire(NODE, "here/1", 30)
     assert token is not None

@@ -111,6 +111,7 @@ def test_a_turn_announces_so_many_nodes_and_no_more() -> None:
     watch = Watch()
     for number in range(MANY):
         watch.api.ok("POST", NODES, node(f"n{number}"))
+        watch.api.ok("POST", PODS, pod(f"p{number}", f"n{number}"))
     watch.reflect()
     watch.leader.lead()
     longest, before = 0, 0

@@ -16,9 +16,9 @@ from tests.kit.api import node, pod
 from tests.kit.fake_redis import FakeRedis
 from tests.unit.watcher.bench import CONFIG_MAPS, ENI_CONFIGS, MERGE, N1, NODES, PODS, POLICIES, Watch
 from tests.unit.watcher.test_slow_workers import TURN_SECONDS, WAIT_SECONDS, Workers
+from watcher.announcer import MESSAGES
 from watcher.kinds import Kind
 from watcher.pacing import APART_SECONDS, Paced
-from watcher.ticker import NODES_A_TICK
 
 CONFIG, ENI_CONFIG, POLICY = f"{CONFIG_MAPS}/amazon-vpc-cni", f"{ENI_CONFIGS}/az", f"{POLICIES}/p"
 FELT_SECONDS = 15.0
@@ -143,8 +143,8 @@ def test_a_value_that_is_back_before_it_was_written_marks_nobody() -> None:
 
 
 def test_nodes_where_pods_wait_come_first() -> None:
-    watch, _ = cluster_of(2 * NODES_A_TICK)
-    watch.api.ok("POST", PODS, pod("waits", f"n{2 * NODES_A_TICK - 1}"))
+    watch, _ = cluster_of(2 * MESSAGES)
+    watch.api.ok("POST", PODS, pod("waits", f"n{2 * MESSAGES - 1}"))
     watch.lead()
     watch.hand_out()
     watch.worked()
@@ -152,7 +152,7 @@ def test_nodes_where_pods_wait_come_first() -> None:
     watch.reflect(1)
     while not watch.published.nodes:
         watch.turn()
-    assert watch.published.nodes[0][0] == f"n{2 * NODES_A_TICK - 1}"
+    assert watch.published.nodes[0][0] == f"n{2 * MESSAGES - 1}"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_new_pods_do_not_wait_while_what_all_nodes_depend_on_changes_all_the_tim
     workers.work(FELT_SECONDS)
     assert min(waits) >= 0, "one was not looked at"
     assert max(waits) <= WAIT_SECONDS
-    assert workers.most < 2 * NODES_A_TICK, f"{workers.most} messages stood before it"
+    assert workers.most < 2 * MESSAGES, f"{workers.most} messages stood before it"
     last = watch.desired(N1)
     assert last.config is not None
     assert last.view.eni_config is not None

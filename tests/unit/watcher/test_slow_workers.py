@@ -14,8 +14,8 @@ from common.store.broker import NODES as QUEUE
 from tests.kit.api import node, pod
 from tests.kit.fake_redis import FakeRedis
 from tests.unit.store import broker_model as broker
-from tests.unit.watcher.bench import NODES, PODS, Watch
-from watcher.ticker import NODES_A_TICK
+from tests.unit.watcher.bench import NODES, NOW_GONE, PODS, Watch
+from watcher.announcer import MESSAGES
 
 RUNS_AT_ONCE, RUN_SECONDS = 12, 0.5
 """24 runs a second."""
@@ -87,7 +87,7 @@ def test_new_pods_do_not_wait_behind_nodes_whose_time_has_come(count: int) -> No
     for number, name in enumerate(nodes):
         watch.api.ok("POST", NODES, node(name, f"i-{number:017x}"))
     watch.lead()
-    assert client.llen(QUEUE) == count
+    assert client.llen(QUEUE) == MESSAGES
     workers.work(count * (RUN_SECONDS + TURN_SECONDS) / RUNS_AT_ONCE + 6.0)
     assert len(workers.began) == count, "each had its first look"
     rng, waits, workers.most = random.Random(0), [], 0
@@ -100,4 +100,33 @@ def test_new_pods_do_not_wait_behind_nodes_whose_time_has_come(count: int) -> No
     assert min(waits) >= 0, "one was not looked at"
     assert max(waits) <= WAIT_SECONDS
     assert workers.for_nothing == 0, f"{workers.for_nothing} of {workers.runs} runs found nothing"
-    assert workers.most < 2 * NODES_A_TICK, f"{workers.most} messages stood before it"
+    assert workers.most < 2 * MESSAGES, f"{workers.most} messages stood before it"
+
+
+@pytest.mark.parametrize("what", ["nodes join", "pods end"])
+def test_new_pods_do_not_wait_behind_nodes_where_nobody_waits(what: str) -> None:
+    client = FakeRedis(server=fakeredis.FakeServer())
+    watch = Watch(store=Store.on(client, keys.prefix("bench")))
+    workers = Workers(watch, client)
+    watch.published.reconcile = workers.publish  # type: ignore[method-assign]
+    names = [NodeName(f"n{number}") for number in range(200)]
+    there = names[:1] if what == "nodes join" else names
+    for name in there:
+        watch.api.ok("POST", NODES, node(name, f"i-{names.index(name):017x}"))
+        watch.api.ok("POST", PODS, pod(f"old-{name}", node_name=name))
+    watch.lead()
+    workers.work(20.0)
+    for name in names:
+        if name not in there:
+            watch.api.ok("POST", NODES, node(name, f"i-{names.index(name):017x}"))
+        else:
+            watch.api.ok("DELETE", f"{PODS}/old-{name}", NOW_GONE)
+    changed = watch.clock.now()
+    workers.work(2 * TURN_SECONDS)
+    came, workers.most = watch.clock.now(), 0
+    watch.api.ok("POST", PODS, pod("new", node_name=names[-1]))
+    workers.work(WAIT_SECONDS)
+    assert 0 <= workers.began[names[-1]] - came <= WAIT_SECONDS
+    assert workers.most < 2 * MESSAGES, f"{workers.most} messages stood before it"
+    workers.work(len(names) * (RUN_SECONDS + TURN_SECONDS) / RUNS_AT_ONCE)
+    assert min(workers.began[name] for name in names) >= changed, "each had its look"

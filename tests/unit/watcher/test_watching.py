@@ -207,7 +207,7 @@ def test_a_policy_wakes_the_nodes_of_pods_that_wait_in_its_namespace(watch: Watc
     policy = {"podSelector": {}, "securityGroups": {"groupIds": ["sg-1"]}}
     watch.api.ok("POST", POLICIES, {"metadata": {"name": "p"}, "spec": policy})
     watch.hand_out()
-    assert watch.published.nodes == [("n1", "due")]
+    assert watch.published.nodes == [("n1", "policy")]
     watch.worked()
     elsewhere = POLICIES.replace("default", "kube-system")
     watch.api.ok("POST", elsewhere, {"metadata": {"name": "p"}, "spec": policy})
@@ -362,7 +362,7 @@ def test_after_a_loss_of_redis_nodes_of_waiting_pods_are_announced_and_the_other
     watch.clock.sleep(served / LISTED_NODES_A_SECOND)
     watch.turn(5)
     assert watch.published.nodes[0] == ("n1", "redis lost")
-    assert set(watch.published.nodes[1:]) == {(f"served-{number}", "due") for number in range(served)}
+    assert set(watch.published.nodes[1:]) == {(f"served-{number}", "redis lost") for number in range(served)}
 
 
 def test_a_takeover_comes_to_nodes_with_waiting_pods_before_all_others(watch: Watch) -> None:
@@ -385,7 +385,7 @@ def test_a_takeover_after_a_change_of_the_configuration_looks_at_every_node_at_o
     watch.api.ok("POST", CONFIG_MAPS, {**body, "data": {"branch-eni-cooldown": "45"}})
     again = Watch(watch.api, watch.redis, watch.clock).lead()
     again.turn(2)
-    assert again.published.nodes == [("n1", "due")]
+    assert again.published.nodes == [("n1", "configuration")]
 
 
 def test_what_ended_while_nobody_watched_is_removed_at_the_takeover(watch: Watch) -> None:
@@ -469,6 +469,8 @@ def test_nodes_of_a_full_list_are_published_when_it_is_complete(watch: Watch) ->
     assert watch.published.nodes == []
     watch.settle()
     assert watch.store.desired.is_complete()
+    assert watch.published.nodes[0] == ("n1", "redis lost"), "a pod waits there"
+    watch.turn(10)
     assert len(watch.published.names()) == 121
 
 
