@@ -14,7 +14,7 @@ passed over by the next node that looks; an outage without any answer for FORGOT
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from common.model.errors import OutsideError
+from common.model.errors import Denied, OutsideError
 from common.model.ids import NodeName
 from common.model.outage import Outage, Scope
 from common.store import keys
@@ -59,7 +59,8 @@ class Outages:
         p = self._prefix
         spots = [*self._spots(scope), keys.failed_for(p, scope), keys.parked(p)]
         args: list[Value] = [scope, node, who, error.code, error.message, now, FIRST_SECONDS, LONGEST_SECONDS]
-        args += [milliseconds(KEPT_SECONDS), ALONE_SECONDS]
+        # What is denied may hang on a condition that other pods of the node meet.
+        args += [milliseconds(KEPT_SECONDS), ALONE_SECONDS, 0 if isinstance(error, Denied) else 1]
         shared, began = self._link.script("outage_failed", spots, args, after="outage")
         return Verdict(bool(shared), bool(began))
 

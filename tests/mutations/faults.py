@@ -591,9 +591,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "writer: removed pods stay",
-        "Writer._write",
-        "change.pending.pods - change.pods.keys()",
-        "set()",
+        "Writer._to_write",
+        "tuple(sorted(change.pending.pods - change.pods.keys()))",
+        "()",
         "tests/unit/watcher",
     ),
     Fault(
@@ -630,6 +630,13 @@ FAULTS: tuple[Fault, ...] = (
         "return now - AHEAD_SECONDS",
         "return None",
         "tests/unit/watcher/test_slow_workers.py",
+    ),
+    Fault(
+        "outages: one denied pod speaks for all of its node",
+        "Outages.failed",
+        "0 if isinstance(error, Denied) else 1",
+        "1",
+        "tests/simulation/test_outages.py",
     ),
     Fault(
         "ticker: due nodes forgotten",

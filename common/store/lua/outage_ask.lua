@@ -9,7 +9,7 @@ for number = 1, #ARGV - 6 do
   local outage, waiting, failed = KEYS[number * 3], KEYS[number * 3 + 1], KEYS[number * 3 + 2]
   local state = redis.call('HMGET', outage, 'confirmed', 'asker', 'ask_at', 'asking', 'asked_at', 'fresh')
   if state[1] == '1' and redis.call('ZSCORE', KEYS[1], ARGV[number + 6]) then
-    -- A node is as its pods: where it alone is silent, each of them would go before those of others.
+    -- A node is as its pods, but for what is denied: where it alone is silent, each would go before those of others.
     local newcomer = not redis.call('ZSCORE', failed, who) and not redis.call('ZSCORE', failed, 'node/' .. node)
     local awaited = state[4] ~= '' and tonumber(state[3]) > now
     -- For whomever the node asks: as `outage_waits` says, else its run would begin the same call again and again.

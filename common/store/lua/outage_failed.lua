@@ -4,7 +4,7 @@
 --       node whose answer is awaited until `ask_at`, `worked_at` the last end of an outage),
 --       waiting, failed, parked
 -- ARGV: scope, node, who failed, code, message, epoch seconds now, first interval, longest interval, lifetime in ms,
---       seconds for which it counts that others got through
+--       seconds for which it counts that others got through, 1: it may fail for others on the node, too
 -- Result: 1 where it is the same for all as far as is known, 0 where others got through since it failed for this one;
 --         1 where it is confirmed just now
 local scope, node, who, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6])
@@ -14,7 +14,10 @@ local worked = tonumber(state[1] or 0)
 if before > 0 and worked > before and now - worked < tonumber(ARGV[10]) and state[6] ~= node then
   return {0, 0}
 end
-redis.call('ZADD', KEYS[4], now, who, now, 'node/' .. node)
+redis.call('ZADD', KEYS[4], now, who)
+if ARGV[11] == '1' then
+  redis.call('ZADD', KEYS[4], now, 'node/' .. node)
+end
 redis.call('PEXPIRE', KEYS[4], ARGV[9])
 local known = redis.call('ZADD', KEYS[1], 'NX', now, scope) == 0
 local confirmed, tries = state[3] == '1', tonumber(state[7] or 0)

@@ -5,7 +5,7 @@ from typing import Any
 import fakeredis
 import pytest
 
-from common.model.errors import Denied
+from common.model.errors import Denied, Unsure
 from common.model.ids import NodeName
 from common.model.outage import Outage, Scope
 from common.store import keys
@@ -25,6 +25,7 @@ from common.store.outages import (
 P = keys.prefix("c")
 SCOPE, OTHER = Scope("CreateNetworkInterface"), Scope("CreateNetworkInterface subnet-1")
 ERROR = Denied("UnauthorizedOperation", "You are not authorized")
+SILENT = Unsure("ReadTimeoutError", "Read timed out")
 N1, N2, N3, N4 = (NodeName(f"n{number}") for number in (1, 2, 3, 4))
 NOW = 1_800_000_000.0
 
@@ -143,11 +144,20 @@ def test_a_call_without_an_answer_holds_those_who_have_not_failed_for_a_moment_o
 
 
 def test_pods_of_a_node_for_which_it_failed_do_not_go_before_those_of_others(outages: Outages) -> None:
-    outages.failed(SCOPE, N1, "pod-1", ERROR, NOW)
-    outages.failed(SCOPE, N1, "pod-2", ERROR, NOW)
+    outages.failed(SCOPE, N1, "pod-1", SILENT, NOW)
+    outages.failed(SCOPE, N1, "pod-2", SILENT, NOW)
     for number in range(30):
         assert not asks(outages, N1, f"new-{number}", NOW + 0.1), "one asks for all of them"
     assert asks(outages, N2, "healthy", NOW + 0.2)
+
+
+def test_pods_of_a_node_on_which_others_are_denied_ask_for_themselves(outages: Outages) -> None:
+    outages.failed(SCOPE, N1, "pod-1", ERROR, NOW)
+    outages.failed(SCOPE, N1, "pod-2", ERROR, NOW)
+    assert not asks(outages, N1, "pod-1", NOW + 0.1)
+    assert asks(outages, N1, "meets the condition", NOW + 0.1)
+    assert not asks(outages, N1, "another", NOW + 0.2), "one a second"
+    assert asks(outages, N1, "another", NOW + 0.1 + NEWCOMER_SECONDS)
 
 
 def test_when_a_call_gets_through_all_who_wait_are_looked_at(outages: Outages, redis: fakeredis.FakeRedis) -> None:
