@@ -60,13 +60,15 @@ class Announcer:
         names = list(islice(self._pending, NODES_A_CALL))
         if not names:
             return
-        for name in self._store.wakeups.mark_dirty(names, self._clock.now()):
-            reason = self._pending[name]
-            try:
-                self._publisher.reconcile(name, reason)
-            except StoreUnavailable:
-                PUBLISH_FAILURES.inc()
-                raise
+        marked = self._store.wakeups.mark_dirty(names, self._clock.now())
+        reasons = {name: self._pending[name] for name in marked}
+        try:
+            if reasons:
+                self._publisher.reconcile_all(reasons)
+        except StoreUnavailable:
+            PUBLISH_FAILURES.inc()
+            raise
+        for reason in reasons.values():
             PUBLISHED.labels(reason).inc()
         for name in names:
             del self._pending[name]

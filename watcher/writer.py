@@ -17,6 +17,7 @@ from common.model.desired import Desired
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.model.node import NodeView
+from common.store.desired import NodeWrite
 from common.store.store import Store
 from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
@@ -192,14 +193,14 @@ class Writer:
             self._write_config(batch.config)
         whole = [change.name for change in batch.changes if change.pending.whole and change.name in self._known]
         written = self._store.desired.read_many(whole) if whole else {}
+        writes: list[NodeWrite] = []
         urgencies: dict[NodeName, Urgency] = {}
         for change in batch.changes:
-            if change.pending.whole:
-                news = self._write_whole(change, written.get(change.name, Desired()))
-            else:
-                news = True
-                self._write(change)
+            write = self._to_write(change, written)
+            writes.append(write)
+            news = not change.pending.whole or write != NodeWrite(name=change.name)
             urgencies[change.name] = urgency_of(change, news=news, listing=self._listing)
+        self._store.desired.write_all(writes)
         reasons = {change.name: change.pending.reason for change in batch.changes}
         if self._listing:
             self._hold(urgencies, reasons)
@@ -238,31 +239,33 @@ class Writer:
             self._announcer.add_later(times, dict.fromkeys(times, "configuration"))
         self._store.desired.write_config(config)
 
-    def _write(self, change: NodeChange) -> None:
-        if change.pending.view:
-            self._store.desired.write_node(change.name, change.view)
-        removed = change.pending.pods - change.pods.keys()
-        if change.pods or removed:
-            self._store.desired.write_pods(change.name, change.pods.values(), removed)
-
-    def _write_whole(self, change: NodeChange, written: Desired) -> bool:
-        """Whether anything was not written yet."""
-        news = written.view != (change.view or NodeView()) or change.view is None
-        if news:
-            self._store.desired.write_node(change.name, change.view)
+    def _to_write(self, change: NodeChange, written: Mapping[NodeName, Desired]) -> NodeWrite:
+        """`written`: what Redis has of nodes that are compared."""
+        if not change.pending.whole:
+            return NodeWrite(
+                name=change.name,
+                replaces_view=change.pending.view,
+                view=change.view if change.pending.view else None,
+                upserts=tuple(change.pods.values()),
+                removals=tuple(sorted(change.pending.pods - change.pods.keys())),
+            )
+        before = written.get(change.name, Desired())
         upserts = []
         for uid, request in change.pods.items():
-            before = written.pods.get(uid)
-            wanted = request
-            if before is not None and before.seen_at < request.seen_at:
-                self._cache.seen_before(change.name, uid, before.seen_at)
-                wanted = msgspec.structs.replace(request, seen_at=before.seen_at)
-            if wanted != before:
+            wanted, theirs = request, before.pods.get(uid)
+            if theirs is not None and theirs.seen_at < request.seen_at:
+                self._cache.seen_before(change.name, uid, theirs.seen_at)
+                wanted = msgspec.structs.replace(request, seen_at=theirs.seen_at)
+            if wanted != theirs:
                 upserts.append(wanted)
-        removed = (written.pods.keys() | change.pending.pods) - change.pods.keys()
-        if upserts or removed:
-            self._store.desired.write_pods(change.name, upserts, removed)
-        return bool(news or upserts or removed)
+        news = before.view != (change.view or NodeView()) or change.view is None
+        return NodeWrite(
+            name=change.name,
+            replaces_view=news,
+            view=change.view if news else None,
+            upserts=tuple(upserts),
+            removals=tuple(sorted((before.pods.keys() | change.pending.pods) - change.pods.keys())),
+        )
 
 
 class Urgency(Enum):

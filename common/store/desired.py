@@ -6,7 +6,7 @@ when Redis was emptied, or that another leader overtook, does not set it: its ra
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,13 +22,14 @@ from common.model.node import NodeView
 from common.model.pod import PodRequest
 from common.store import keys
 from common.store.ledger import decoded
-from common.store.link import Link, Value, text
+from common.store.link import Link, Script, Value, text
 from common.store.server import Server
 from common.store.term import Term
 from common.store.wakeups import WakeUps
 
 PODS_A_CALL = 500
 """So that one script stays well under a millisecond or two of Redis' single thread."""
+SCRIPTS_A_CALL = 100
 UNKNOWN_RUN = "1"
 """The completeness mark where an ACL keeps the run of Redis from the watcher, and that of the release before."""
 
@@ -37,6 +38,18 @@ _encode = msgspec.msgpack.Encoder().encode
 _view = msgspec.msgpack.Decoder(NodeView)
 _pod = msgspec.msgpack.Decoder(PodRequest)
 _config = msgspec.msgpack.Decoder(ClusterConfig)
+
+
+class NodeWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes of a node."""
+
+    name: NodeName
+    replaces_view: bool = False
+    view: NodeView | None = None
+    """Replaces what is known of the node, its pods apart, where `replaces_view`. None removes it."""
+    upserts: tuple[PodRequest, ...] = ()
+    removals: tuple[PodUid, ...] = ()
+    """Pods to write and to remove; the others stay."""
 
 
 class DesiredState:
@@ -50,23 +63,40 @@ class DesiredState:
         self._prefix = prefix
         self._listing = ""
 
+    def write_all(self, writes: Iterable["NodeWrite"]) -> None:
+        """With few round trips. Where it raises, some of it may be written."""
+        scripts: list[Script] = []
+        for write in writes:
+            if write.replaces_view:
+                scripts.append(self._writing_view(write.name, write.view))
+            scripts += self._writing_pods(write.name, write.upserts, write.removals)
+        for start in range(0, len(scripts), SCRIPTS_A_CALL):
+            self._term.scripts(scripts[start : start + SCRIPTS_A_CALL])
+
     def write_node(self, name: NodeName, view: NodeView | None) -> None:
         """Replace what is known of a node, its pods apart; None removes it."""
+        self.write_all([NodeWrite(name=name, replaces_view=True, view=view)])
+
+    def write_pods(self, name: NodeName, upserts: Iterable[PodRequest], removals: Iterable[PodUid]) -> None:
+        """Write and remove pods of a node; the others stay."""
+        self.write_all([NodeWrite(name=name, upserts=tuple(upserts), removals=tuple(removals))])
+
+    def _writing_view(self, name: NodeName, view: NodeView | None) -> Script:
         p, node = self._prefix, view.node if view is not None else None
         instance = node.instance_id if node is not None and node.instance_id is not None and not node.auto else ""
         body = b"" if view is None else _encode(view)
         spots = [*self._of(name), keys.ledger(p, name), keys.instances(p)]
-        self._term.script("write_view", spots, [name, body, instance, keys.names_of(p, "")])
+        return Script("write_view", spots, [name, body, instance, keys.names_of(p, "")])
 
-    def write_pods(self, name: NodeName, upserts: Iterable[PodRequest], removals: Iterable[PodUid]) -> None:
-        """Write and remove pods of a node; the others stay."""
-        written, removed = list(upserts), list(removals)
-        for start in range(0, max(len(written), len(removed)), PODS_A_CALL):
-            pods = written[start : start + PODS_A_CALL]
+    def _writing_pods(
+        self, name: NodeName, upserts: Sequence[PodRequest], removals: Sequence[PodUid]
+    ) -> Iterator[Script]:
+        for start in range(0, max(len(upserts), len(removals)), PODS_A_CALL):
+            pods = upserts[start : start + PODS_A_CALL]
             args: list[Value] = [name, len(pods)]
             for pod in pods:
                 args += [pod.uid, _encode(pod)]
-            self._term.script("write_pods", self._of(name), args + list(removed[start : start + PODS_A_CALL]))
+            yield Script("write_pods", self._of(name), args + list(removals[start : start + PODS_A_CALL]))
 
     def write_config(self, config: ClusterConfig) -> None:
         """Replace it."""

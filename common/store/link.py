@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -47,13 +47,21 @@ def source(name: str) -> str:
     return (files("common.store") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
 
 
+class Script(NamedTuple):
+    """One run of lua/<name>.lua."""
+
+    name: str
+    keys: Sequence[str]
+    args: Sequence[Value] = ()
+
+
 class Link:
     """Thread-safe. Answers are bytes, int, None and lists of these, as Redis gives them."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client: Any = client
         """Partly untyped in redis-py."""
-        self._scripts: dict[str, Callable[..., Any]] = {}
+        self._scripts: dict[str, Any] = {}
 
     def command(self, *parts: Value) -> Any:
         """One command, which may be repeated. Raises StoreUnavailable."""
@@ -87,14 +95,33 @@ class Link:
         text = source("fenced") + (source(after) if after else "") + source(name)
         return self._run(f"fenced {name}", text, [*keys, term_key], [*args, term], repeat=True)
 
-    def _run(self, name: str, text: str, keys: Sequence[str], args: Sequence[Value], *, repeat: bool) -> Any:
-        def run() -> Any:
-            script = self._scripts.get(name)
-            if script is None:
-                script = self._scripts.setdefault(name, self._client.register_script(text))
-            return script(keys=list(keys), args=list(args))
+    def fenced_all(self, scripts: Sequence[Script], term_key: str, term: int) -> None:
+        """As `fenced`, several in this order with one round trip; all of them may be repeated. Where it raises, the
+        first of them may have been run."""
+        fenced = [(self._registered(f"fenced {one.name}", source("fenced") + source(one.name)), one) for one in scripts]
 
-        return self._call(run, repeat=repeat)
+        def run() -> None:
+            with self._client.pipeline(transaction=False) as pipe:
+                for script, one in fenced:
+                    pipe.evalsha(script.sha, len(one.keys) + 1, *one.keys, term_key, *one.args, term)
+                refused = [answer for answer in pipe.execute(raise_on_error=False) if isinstance(answer, Exception)]
+            if any(isinstance(each, redis.exceptions.NoScriptError) for each in refused):
+                for script, one in fenced:
+                    script(keys=[*one.keys, term_key], args=[*one.args, term])
+            elif refused:
+                raise refused[0]
+
+        self._call(run)
+
+    def _run(self, name: str, text: str, keys: Sequence[str], args: Sequence[Value], *, repeat: bool) -> Any:
+        script = self._registered(name, text)
+        return self._call(lambda: script(keys=list(keys), args=list(args)), repeat=repeat)
+
+    def _registered(self, name: str, text: str) -> Any:
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts.setdefault(name, self._client.register_script(text))
+        return script
 
     def _call(self, call: Callable[[], Any], *, repeat: bool = True) -> Any:
         with store_errors():

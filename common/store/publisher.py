@@ -1,18 +1,21 @@
 """Tells workers to look: publishes tasks."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import redis
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]  # of kombu 5.7
 
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.store.broker import LOAD_INSTANCES, MAINTENANCE, NODES, RECONCILE_NODE, SWEEP_LEAKS
 from common.store.transport import SUBJECT
 
-_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+TRIES = 2
 """A pooled connection may have broken since: once more on a fresh one."""
+_RETRY = {"max_retries": TRIES - 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+AWAY = (OperationalError, redis.exceptions.RedisError, OSError)
 
 
 class Publisher(Protocol):
@@ -21,6 +24,9 @@ class Publisher(Protocol):
     again."""
 
     def reconcile(self, node: NodeName, reason: str) -> None: ...
+
+    def reconcile_all(self, reasons: Mapping[NodeName, str]) -> None:
+        """As `reconcile`, of each node with its reason. Where it raises, some may have been put."""
 
     def load_instances(self) -> None: ...
 
@@ -37,6 +43,19 @@ class CeleryPublisher:
         """Have a worker look at the node; `reason` is for people (logs, Flower)."""
         self._send(RECONCILE_NODE, NODES, node, node, reason)
 
+    def reconcile_all(self, reasons: Mapping[NodeName, str]) -> None:
+        """The same of many, with few round trips."""
+        for attempt in range(TRIES):
+            try:
+                with self._app.producer_or_acquire() as producer, producer.batch():
+                    for node, reason in reasons.items():
+                        self._put(RECONCILE_NODE, NODES, node, node, reason, producer=producer, retry=False)
+            except (BatchPublishError, *AWAY) as error:
+                if attempt == TRIES - 1:
+                    raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            else:
+                return
+
     def load_instances(self) -> None:
         """Have a worker load the instances that were asked for."""
         self._send(LOAD_INSTANCES, MAINTENANCE, LOAD_INSTANCES)
@@ -47,14 +66,9 @@ class CeleryPublisher:
 
     def _send(self, task: str, queue: str, subject: str, *args: str) -> None:
         try:
-            self._app.send_task(
-                task,
-                args=args,
-                queue=queue,
-                headers={SUBJECT: subject},
-                ignore_result=True,
-                retry=True,
-                retry_policy=_RETRY,
-            )
-        except (OperationalError, redis.exceptions.RedisError, OSError) as error:
+            self._put(task, queue, subject, *args, retry=True, retry_policy=_RETRY)
+        except AWAY as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    def _put(self, task: str, queue: str, subject: str, *args: str, **more: Any) -> None:
+        self._app.send_task(task, args=args, queue=queue, headers={SUBJECT: subject}, ignore_result=True, **more)

@@ -146,15 +146,19 @@ class SteadyChannel(Channel):
         return parameters
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        """Put a message into its queue, where none about its subject waits."""
+        """Put a message into its queue, where none about its subject waits; at the end of kombu's batch, in one."""
         subject = message["headers"].get(SUBJECT)
         if subject is None:
             super()._put(queue, message, **kwargs)
             return
         number = message["headers"][MESSAGE] = message["headers"]["id"]
         spots = (keys.waiting(), self._key(queue, message))
+        put = (source("put_once"), 2, *spots, subject, number, dumps(message))
+        if (batch := kwargs.get("_publish_batch")) is not None:
+            batch.add("eval", *put)
+            return
         with self.conn_or_acquire() as client:
-            client.eval(source("put_once"), 2, *spots, subject, number, dumps(message))
+            client.eval(*put)
 
     def _do_restore_message(
         self, payload: Any, exchange: str, routing_key: str, pipe: Any, leftmost: bool = False

@@ -126,7 +126,7 @@ def test_nothing_leaves_a_pod_that_the_api_server_knows(scene: Scene) -> None:
     store = scene.cluster.plain
     (node,) = store.desired.known_nodes()
     store.desired.write_pods(node, [], list(store.desired.read(node).pods))
-    scene.cluster.queue.publish_all(store.wakeups.mark_dirty([node], scene.now))
+    scene.cluster.queue.reconcile_all(dict.fromkeys(store.wakeups.mark_dirty([node], scene.now), "test"))
     scene.run(150)
     assert sight.still_there(scene, sight.enis(scene, uid))
 

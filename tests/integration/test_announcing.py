@@ -70,6 +70,7 @@ def rig(tmp_path: Path) -> Iterator[tuple[Rig, int]]:
 def add_node(rig: Rig, number: int) -> None:
     labels = {"kubernetes.io/os": "linux", "vpc.amazonaws.com/has-trunk-attached": "false"}
     rig.register(f"n{number}", f"aws:///us-west-2a/i-{number:017x}", **labels)
+    rig.add_pod(f"p{number}", f"n{number}")
 
 
 def started(rig: Rig, port: int) -> tuple[Process, str]:

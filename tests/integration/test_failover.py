@@ -55,7 +55,8 @@ def test_pooled_connections_follow_without_an_error(servers: tuple[RedisServer, 
         assert redis.Redis.from_url(after.url).zcard(keys.parked(PREFIX)) == 64
 
 
-def test_workers_and_publishers_follow(servers: tuple[RedisServer, RedisServer]) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_workers_and_publishers_follow(servers: tuple[RedisServer, RedisServer], at_once: bool) -> None:
     before, after = servers
     with Address(before.port) as address:
         publisher = CeleryPublisher(celery_app(address.url))
@@ -63,7 +64,10 @@ def test_workers_and_publishers_follow(servers: tuple[RedisServer, RedisServer])
         with worker(address.url) as running:
             until(lambda: "before" in nodes(before), 20)
             fail_over(address, before, after)
-            publisher.reconcile(NodeName("after"), "test")
+            if at_once:
+                publisher.reconcile_all({NodeName("after"): "test"})
+            else:
+                publisher.reconcile(NodeName("after"), "test")
             until(lambda: "after" in nodes(after), 20)
             assert running.process.poll() is None
             until(lambda: get(running.health, "/readyz")[0] == 200, 10)

@@ -68,6 +68,21 @@ def test_publishing_again_after_a_lost_answer_puts_no_second_message(server: Red
     assert (client.llen("nodes"), client.llen("maintenance")) == (2, 2)
 
 
+def test_many_are_published_at_once_each_once_and_over_a_connection_that_broke(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    publisher = CeleryPublisher(celery_app(server.url))
+    nodes = {NodeName(f"n{number}"): "pod" for number in range(300)}
+    publisher.reconcile(NodeName("n7"), "first")
+    publisher.reconcile_all(nodes)
+    client.client_kill_filter(_type="normal", skipme=True)
+    publisher.reconcile_all({**nodes, NodeName("more"): "pod"})
+    bodies = [json.loads(body)["headers"] for body in client.lrange("nodes", 0, -1)]
+    assert [headers["vpc_rc_subject"] for headers in bodies][::-1] == ["n7", *(n for n in nodes if n != "n7"), "more"]
+    assert len({headers["vpc_rc_message"] for headers in bodies}) == 301
+    assert bodies[0]["argsrepr"] == "('more', 'pod')"
+
+
 def test_a_message_comes_back_from_a_worker_that_died_and_only_once(server: RedisServer, client: redis.Redis) -> None:
     app = celery_app(server.url)
     publisher, store = CeleryPublisher(app), Store.on(connect(server.url), PREFIX)
@@ -108,6 +123,8 @@ def test_workers_drain_a_full_redis_and_go_on_when_it_has_room(server: RedisServ
     fill(client)
     with pytest.raises(StoreUnavailable):
         publisher.reconcile(NodeName("refused"), "full")
+    with pytest.raises(StoreUnavailable):
+        publisher.reconcile_all({NodeName("refused"): "full"})
     with worker(server.url, ready=False) as starting:
         until(lambda: client.llen("nodes") == 0 and client.hlen("unacked") == 0, 30)
         until(lambda: get(starting.health, "/readyz")[0] == 503, 20)

@@ -14,6 +14,7 @@ from typing import Any
 
 import fakeredis
 import msgspec
+import redis
 import yaml
 
 from common.ec2.api import Ec2
@@ -71,6 +72,37 @@ class CountedRedis(FakeRedis):
             return FakeRedis.execute_command(self, *args, **options)
 
         return effect() if self.points is None else self.points.call(f"Redis {args[0]}", effect)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
+        """Without a transaction it may end after any of its commands."""
+        return super().pipeline(transaction, shard_hint) if transaction else _OneByOne(self)
+
+
+class _OneByOne:
+    """A pipeline whose commands are outside calls one by one."""
+
+    def __init__(self, client: CountedRedis) -> None:
+        self._client = client
+        self._commands: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> "_OneByOne":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._commands.clear()
+
+    def evalsha(self, *args: Any) -> None:
+        self._commands.append(("EVALSHA", *args))
+
+    def execute(self, *, raise_on_error: bool) -> list[Any]:
+        assert not raise_on_error, "as the store asks for it"
+        answers: list[Any] = []
+        for command in self._commands:
+            try:
+                answers.append(self._client.execute_command(*command))
+            except redis.exceptions.ResponseError as error:
+                answers.append(error)
+        return answers
 
 
 @cache

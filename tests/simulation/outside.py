@@ -1,6 +1,6 @@
 """The three outside worlds in process: EC2, Kubernetes, Redis; each call passes the crash points."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError
@@ -69,6 +69,10 @@ class TaskQueue:
     def reconcile(self, node: NodeName, reason: str) -> None:
         self._put("reconcile", node)
 
+    def reconcile_all(self, reasons: Mapping[NodeName, str]) -> None:
+        for node, reason in reasons.items():
+            self.reconcile(node, reason)
+
     def load_instances(self) -> None:
         self._put("load")
 
@@ -81,7 +85,3 @@ class TaskQueue:
 
     def take(self, pick: Callable[[int], int]) -> tuple[str, ...] | None:
         return self.tasks.pop(pick(len(self.tasks))) if self.tasks else None
-
-    def publish_all(self, nodes: Iterable[NodeName]) -> None:
-        for node in nodes:
-            self.reconcile(node, "simulated")

@@ -1,6 +1,7 @@
 """A watcher in one thread: the sandbox's API server, a fake Redis, a virtual clock, a publisher that records."""
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import fakeredis
@@ -40,6 +41,10 @@ class Published:
             raise StoreUnavailable("injected")
         if node not in self.names():
             self.nodes.append((node, reason))
+
+    def reconcile_all(self, reasons: Mapping[NodeName, str]) -> None:
+        for node, reason in reasons.items():
+            self.reconcile(node, reason)
 
     def load_instances(self) -> None:
         raise AssertionError("not the watcher's")

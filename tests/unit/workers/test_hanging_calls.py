@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +41,9 @@ class Published:
 
     def reconcile(self, node: NodeName, reason: str) -> None:
         self.nodes.append(node)
+
+    def reconcile_all(self, reasons: Mapping[NodeName, str]) -> None:
+        self.nodes += reasons
 
     def load_instances(self) -> None: ...
 
