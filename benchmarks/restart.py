@@ -92,7 +92,8 @@ def fill(stand: Stand, names: Sequence[str]) -> None:
     stand.add_nodes(names, LINUX)
     pods = [f"old{number:05}" for number in range(len(made))]
     notes = dict(zip(pods, arranged.annotations(stand.rig, made), strict=True))
-    stand.add_pods(((pod, one.node) for pod, one in zip(pods, made, strict=True)), POD_ENI, notes)
+    with stand.arranging():
+        stand.add_pods(((pod, one.node) for pod, one in zip(pods, made, strict=True)), POD_ENI, notes)
     uids = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in stand.rig.pods()}
     arranged.name_pods(stand.rig, made, [uids[pod] for pod in pods])
 

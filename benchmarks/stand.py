@@ -43,6 +43,8 @@ class Stand:
     own: list[Process]
     judged: bool = False
     """The sandbox's judge follows."""
+    plane: Plane | None = None
+    """The full control plane, where it is one."""
 
     # --- processes
 
@@ -90,6 +92,19 @@ class Stand:
                 **({"status": {"capacity": ROOM, "allocatable": ROOM}} if self.rig.cluster else {}),
             }
             self.create("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", **node})
+
+    @contextmanager
+    def arranging(self) -> Iterator[None]:
+        """Pods may be made with annotations meanwhile, as if they had been served before."""
+        if self.plane is None:
+            yield
+            return
+        self.plane.kubectl("delete", "validatingadmissionpolicybinding", "vpc-rc-annotations")
+        probe = pod_body("probe", "nowhere", POD_ENI, "[]")
+        asked = Request("POST", "/api/v1/namespaces/default/pods", query={"dryRun": "All"}, body=probe)
+        self.rig.wait("pods may be annotated", lambda: self.api.send(asked).status == 201)
+        yield
+        self.plane.apply_base()
 
     def add_pods(
         self, placed: Iterable[tuple[str, str]], resource: str = POD_ENI, annotations: dict[str, str] | None = None
@@ -235,10 +250,11 @@ def standing(
     full control plane only the end is judged. Logs are kept where the result is wrong."""
     folder = Path(tempfile.mkdtemp(prefix="vpc-rc-bench-"))
     with RedisServer(aof=judged) as redis, ExitStack() as outside:
-        rig = Rig(folder=folder, redis_port=redis.port)
+        rig, plane = Rig(folder=folder, redis_port=redis.port), None
         try:
             if figures.full_plane:
-                _use(outside.enter_context(full_plane(folder / "plane")), rig)
+                plane = outside.enter_context(full_plane(folder / "plane"))
+                _use(plane, rig)
             elif judged:
                 rig.start_judged()
             else:
@@ -256,6 +272,7 @@ def standing(
                 watch=PodWatch(api),
                 own=[],
                 judged=judged and not figures.full_plane,
+                plane=plane,
             )
             if workers:
                 stand.start_product(workers)

@@ -28,6 +28,9 @@ BATCHES = 4
 TURN_SECONDS = 0.25
 """So many nodes are written and announced, or as many as this time allows, before the leader looks again whether it
 still leads, has to end, or has something more urgent to do."""
+TOGETHER_SECONDS = 1.0
+"""Pods of a node that were served or ended, and nobody waits there: looked at once, so long after the first. What follows
+such a look (a rest of a minute, mostly) has time; a run for each would be every second run."""
 CALM_REASONS = frozenset({"takeover", "resync"})
 """Reasons to look at every node that lose nothing by a moment's delay: Redis was there all the time."""
 CALM_SECONDS = 60.0
@@ -225,6 +228,8 @@ class Writer:
                 return now - AHEAD_SECONDS
             case Urgency.SHARED:
                 return now
+            case Urgency.SETTLED:
+                return now + TOGETHER_SECONDS
             case Urgency.CALM:
                 return now + self._rng.uniform(0.0, CALM_SECONDS)
 
@@ -278,6 +283,8 @@ class Urgency(Enum):
     pods wait."""
     SHARED = "shared"
     """Many nodes have the change in common, and nobody waits here."""
+    SETTLED = "settled"
+    """Pods were served or ended, and nobody waits here."""
     CALM = "calm"
     """Nothing changed, and nobody waits."""
 
@@ -291,4 +298,6 @@ def urgency_of(change: NodeChange, *, news: bool, listing: bool) -> Urgency:
         return Urgency.NODE if shared else Urgency.PODS
     if shared:
         return Urgency.SHARED
+    if change.pending.pods and not (change.pending.view or change.pending.whole or listing):
+        return Urgency.SETTLED
     return Urgency.CALM if calm and node is not None and node.capacity else Urgency.NODE

@@ -38,7 +38,7 @@ from tests.unit.watcher.bench import (
 from watcher.announcer import Announcer
 from watcher.cluster_cache import ClusterCache
 from watcher.kinds import NEEDED, Kind
-from watcher.writer import CALM_SECONDS, LAST_BACKOFF_SECONDS, LISTED_NODES_A_SECOND
+from watcher.writer import CALM_SECONDS, LAST_BACKOFF_SECONDS, LISTED_NODES_A_SECOND, TOGETHER_SECONDS
 
 
 def cninode(name: str, *features: tuple[str, str]) -> dict[str, object]:
@@ -109,8 +109,39 @@ def test_a_change_that_matters_is_published_once(watch: Watch, path: str, patch:
     before = watch.desired(N1)
     watch.api.ok("PATCH", path, patch, MERGE)
     watch.settle()
+    watch.clock.sleep(TOGETHER_SECONDS)
+    watch.turn(2)
     assert [name for name, _ in watch.published.nodes] == ["n1"]
     assert watch.desired(N1) != before
+
+
+def test_pods_that_were_served_or_ended_are_looked_at_together_and_not_late(watch: Watch) -> None:
+    for number in range(5):
+        watch.api.ok("POST", PODS, pod(f"q{number}", "n1"))
+    watch.settle()
+    watch.worked()
+    annotated = {"metadata": {"annotations": {"vpc.amazonaws.com/pod-eni": "[]"}}}
+    for name in ("p", "q0", "q1", "q2", "q3", "q4"):
+        watch.api.ok("PATCH", f"{PODS}/{name}", annotated, MERGE)
+    watch.settle()
+    watch.worked()
+    began = watch.clock.monotonic()
+    looks = []
+    for name in ("q0", "q1", "q2", "q3"):
+        watch.api.ok("DELETE", f"{PODS}/{name}", NOW_GONE)
+        watch.settle()
+        looks += watch.published.nodes
+        watch.worked()
+    assert looks == []
+    assert {each.name for each in watch.desired(N1).pods.values()} == {"p", "q4"}, "it is written at once"
+    while not watch.published.nodes:
+        watch.turn()
+    assert watch.clock.monotonic() - began <= TOGETHER_SECONDS + 0.3
+    watch.worked()
+    watch.api.ok("DELETE", f"{PODS}/q4", NOW_GONE)
+    watch.api.ok("POST", PODS, pod("new", "n1"))
+    watch.settle()
+    assert watch.published.names() == {"n1"}, "at once, where a pod waits"
 
 
 def test_a_pod_keeps_the_time_at_which_it_was_first_seen(watch: Watch) -> None:
@@ -127,6 +158,8 @@ def test_a_pod_that_went_is_removed_and_its_node_published(watch: Watch) -> None
     watch.api.ok("DELETE", f"{PODS}/p", NOW_GONE)
     watch.settle()
     assert watch.desired(N1).pods == {}
+    watch.clock.sleep(TOGETHER_SECONDS)
+    watch.turn(2)
     assert watch.published.names() == {"n1"}
 
 
