@@ -37,8 +37,11 @@ CALM_SECONDS = 60.0
 """Nodes of which nothing changed and where nobody waits are looked at within so long, spread out: a thousand at once
 would hold up the pods that come meanwhile."""
 AHEAD_SECONDS = 10.0
-"""Nodes that are due are handed out as workers take them, those first that are due for longest. Where something of the
-node's own happened, or pods wait for a change that many nodes have in common, the node counts as due for so long."""
+"""Nodes that are due are handed out as workers take them, those first that are due for longest. Where pods wait for a
+change that many nodes have in common the node counts as due for so long."""
+LOOKS_A_SECOND = 250
+"""Nodes that feel a change of the settings are due one after the other: what becomes due meanwhile, mostly for pods that
+wait for their turn at EC2, must not wait for all of them."""
 LISTED_NODES_A_SECOND = 50
 """After Redis lost its state every node is looked at, those where nobody waits at this rate: about what two workers
 adopt on two cores, so that nodes of new pods find a short queue."""
@@ -185,7 +188,7 @@ class Writer:
         reasons = {name: reason for name, (_, reason) in held.items()}
         of = {urgency: sorted(name for name in held if held[name][0] is urgency) for urgency in Urgency}
         now, seconds = self._clock.now(), len(of[Urgency.CALM]) / LISTED_NODES_A_SECOND
-        later = dict.fromkeys(of[Urgency.NODE], now - AHEAD_SECONDS)
+        later = dict.fromkeys(of[Urgency.NODE], now)
         later |= {name: now + self._rng.uniform(0.0, seconds) for name in of[Urgency.CALM]}
         self._announcer.add((name, reasons[name]) for name in of[Urgency.PODS])
         self._announcer.add_later(later, reasons)
@@ -224,9 +227,9 @@ class Writer:
         match urgency:
             case Urgency.PODS:
                 return None
-            case Urgency.NODE:
+            case Urgency.WAITED_FOR:
                 return now - AHEAD_SECONDS
-            case Urgency.SHARED:
+            case Urgency.NODE | Urgency.SHARED:
                 return now
             case Urgency.SETTLED:
                 return now + TOGETHER_SECONDS
@@ -240,7 +243,8 @@ class Writer:
             # First: whoever leads next sees a difference, or every node has its time. None is handed out in between.
             now, waiting = self._clock.now(), self._cache.nodes_waiting()
             names = self._cache.concerned(before, config)
-            times = {name: now - (AHEAD_SECONDS if name in waiting else 0.0) for name in names}
+            soon, seconds = now - AHEAD_SECONDS, len(names) / LOOKS_A_SECOND
+            times = {name: soon if name in waiting else now + self._rng.uniform(0.0, seconds) for name in sorted(names)}
             self._announcer.add_later(times, dict.fromkeys(times, "configuration"))
         self._store.desired.write_config(config)
 
@@ -278,13 +282,14 @@ class Urgency(Enum):
 
     PODS = "pods"
     """Pods wait there."""
+    WAITED_FOR = "waited for"
+    """Many nodes have the change in common, and pods wait there."""
     NODE = "node"
-    """Something of its own happened, or it waits for its capacity; also a change that many nodes have in common, where
-    pods wait."""
+    """Something of its own happened, or it waits for its capacity."""
     SHARED = "shared"
-    """Many nodes have the change in common, and nobody waits here."""
+    """Many nodes have the change in common, and nobody waits there."""
     SETTLED = "settled"
-    """Pods were served or ended, and nobody waits here."""
+    """Pods were served or ended, and nobody waits there."""
     CALM = "calm"
     """Nothing changed, and nobody waits."""
 
@@ -295,7 +300,7 @@ def urgency_of(change: NodeChange, *, news: bool, listing: bool) -> Urgency:
     shared = not change.pending.whole and not change.pending.urgent and not listing
     calm = change.pending.whole and (listing or (not news and change.pending.reason in CALM_REASONS))
     if change.waiting:
-        return Urgency.NODE if shared else Urgency.PODS
+        return Urgency.WAITED_FOR if shared else Urgency.PODS
     if shared:
         return Urgency.SHARED
     if change.pending.pods and not (change.pending.view or change.pending.whole or listing):

@@ -627,8 +627,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "writer: nodes where nobody waits stand before pods",
         "Writer._due_at",
-        "return now - AHEAD_SECONDS",
-        "return None",
+        "case Urgency.NODE | Urgency.SHARED:\n                return now",
+        "case Urgency.NODE | Urgency.SHARED:\n                return None",
         "tests/unit/watcher/test_slow_workers.py",
     ),
     Fault(
