@@ -132,10 +132,16 @@ def delete_on_termination_not_set(patch: pytest.MonkeyPatch) -> None:
 
 
 def terms_not_compared(patch: pytest.MonkeyPatch) -> None:
-    real = Link.fenced
+    one, several = Link.fenced, Link.fenced_all
+
+    def latest(link: Link, term_key: str, term: int) -> int:
+        return max(term, int(link.command("GET", term_key) or 0))
 
     def fenced(self: Link, name: str, keys: Any, args: Any, term_key: str, term: int, *, after: str = "") -> Any:
-        latest = max(term, int(self.command("GET", term_key) or 0))
-        return real(self, name, keys, args, term_key, latest, after=after)
+        return one(self, name, keys, args, term_key, latest(self, term_key, term), after=after)
+
+    def fenced_all(self: Link, scripts: Any, term_key: str, term: int) -> None:
+        several(self, scripts, term_key, latest(self, term_key, term))
 
     patch.setattr(Link, "fenced", fenced)
+    patch.setattr(Link, "fenced_all", fenced_all)
