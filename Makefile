@@ -115,4 +115,5 @@ lock: ## Compile the lock anew from pyproject.toml
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --extra sandbox pyproject.toml -o requirements/sandbox.txt
-	$(COMPILE) --extra sandbox --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(COMPILE) --extra tracing pyproject.toml -o requirements/tracing.txt
+	$(COMPILE) --extra sandbox --extra tracing --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt

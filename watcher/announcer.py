@@ -13,6 +13,7 @@ from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.store.publisher import Publisher
 from common.store.store import Store
+from watcher.pod_trace import PodTrace
 
 NODES_A_CALL = 25
 """Announced at once: a tenth of a second on a Redis that takes a millisecond for each command."""
@@ -31,6 +32,7 @@ class Announcer:
         """Of nodes that are parked: why they want a look. Only for people."""
         self._parked = False
         """Nodes were parked that may be handed out now."""
+        self.trace = PodTrace(clock)
 
     def add(self, names: Iterable[tuple[NodeName, str]]) -> None:
         """`catch_up` is to announce these nodes, each with a reason: their desired state is written."""
@@ -60,7 +62,8 @@ class Announcer:
         names = list(islice(self._pending, NODES_A_CALL))
         if not names:
             return
-        for name in self._store.wakeups.mark_dirty(names, self._clock.now()):
+        marked = self._store.wakeups.mark_dirty(names, self._clock.now())
+        for name in marked:
             reason = self._pending[name]
             try:
                 self._publisher.reconcile(name, reason)
@@ -68,6 +71,7 @@ class Announcer:
                 PUBLISH_FAILURES.inc()
                 raise
             PUBLISHED.labels(reason).inc()
+        self.trace.announced(names, marked)
         for name in names:
             del self._pending[name]
 
@@ -75,6 +79,7 @@ class Announcer:
         """Another leads."""
         self._pending.clear()
         self._reasons.clear()
+        self.trace.forget()
         self._parked = False
 
     @property

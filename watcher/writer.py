@@ -244,6 +244,7 @@ class Writer:
         removed = change.pending.pods - change.pods.keys()
         if change.pods or removed:
             self._store.desired.write_pods(change.name, change.pods.values(), removed)
+            self._announcer.trace.written(change.name, change.pods.values(), removed)
 
     def _write_whole(self, change: NodeChange, written: Desired) -> bool:
         """Whether anything was not written yet."""
@@ -262,6 +263,7 @@ class Writer:
         removed = (written.pods.keys() | change.pending.pods) - change.pods.keys()
         if upserts or removed:
             self._store.desired.write_pods(change.name, upserts, removed)
+            self._announcer.trace.written(change.name, upserts, removed)
         return bool(news or upserts or removed)
 
 

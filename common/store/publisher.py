@@ -1,5 +1,6 @@
 """Tells workers to look: publishes tasks."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import redis
@@ -9,7 +10,7 @@ from kombu.exceptions import OperationalError
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.store.broker import LOAD_INSTANCES, MAINTENANCE, NODES, RECONCILE_NODE, SWEEP_LEAKS
-from common.store.transport import SUBJECT
+from common.store.transport import SENT, SUBJECT
 
 _RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 """A pooled connection may have broken since: once more on a fresh one."""
@@ -30,8 +31,10 @@ class Publisher(Protocol):
 class CeleryPublisher:
     """Publishes over `common.store.broker.celery_app`. Thread-safe. Blocks for some seconds at most."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, now: Callable[[], float] | None = None) -> None:
+        """`now`: epoch seconds that each message is to carry, for traces; None: it carries none."""
         self._app = app
+        self._now = now
 
     def reconcile(self, node: NodeName, reason: str) -> None:
         """Have a worker look at the node; `reason` is for people (logs, Flower)."""
@@ -46,12 +49,13 @@ class CeleryPublisher:
         self._send(SWEEP_LEAKS, MAINTENANCE, SWEEP_LEAKS)
 
     def _send(self, task: str, queue: str, subject: str, *args: str) -> None:
+        sent = {} if self._now is None else {SENT: self._now()}
         try:
             self._app.send_task(
                 task,
                 args=args,
                 queue=queue,
-                headers={SUBJECT: subject},
+                headers={SUBJECT: subject, **sent},
                 ignore_result=True,
                 retry=True,
                 retry_policy=_RETRY,
