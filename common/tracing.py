@@ -6,8 +6,10 @@ SDK's thread sends from a queue of bounded length, and what does not fit is drop
 """
 
 import logging
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from secrets import randbits
@@ -58,6 +60,20 @@ def start(settings: Settings, role: str, clock: Clock) -> None:
     exporter = OTLPSpanExporter(url, timeout=REQUEST_SECONDS)
     spans.use(OpenTelemetry(exporter, settings.tracing_ratio, attributes, clock))
     _log.info("tracing", to=url, ratio=settings.tracing_ratio)
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Have what is imported meanwhile take OpenTelemetry for not installed: redis-py imports all of its metrics, for
+    figures of its own that nobody asks for, which costs each process 3 MiB and some tenths of a second."""
+    hidden = "opentelemetry" not in sys.modules
+    if hidden:
+        sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # the interpreter's way to say so
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["opentelemetry"]
 
 
 def stop() -> None:

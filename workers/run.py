@@ -50,9 +50,9 @@ _log = structlog.get_logger(__name__)
 def main(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT (runs under way are finished first: a slice at most) or until the consumer dies. The
     exit status: 0 after a signal; otherwise whoever started the process starts it again. Raises SettingsError."""
-    check(settings)
     clock, stop = SharedClock(), threading.Event()
     tracing.start(settings, "worker", clock)
+    check(settings)
     store = open_store(settings)
     progress, shared_time = Progress(clock), SharedTime(store.server, clock)
     name = new_incarnation()
