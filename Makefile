@@ -104,7 +104,7 @@ manifests: setup ## Kubernetes manifests, image and compose file
 audit: setup ## Known vulnerabilities of what the image gets
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
-	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
+	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/tracing.txt
 
 check: runtime-environment ## What CI runs: lint, types, imports, runtime, manifests, test
 	@$(TOGETHER) -j3 served pure lint types imports runtime-tests manifests

@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from common.trace_ids import node_trace, pod_root
+from common.trace_ids import node_trace
 from tests.integration.rig import ROOT, Rig, running
 from tests.kit.collector import Collector, Span, collecting
+from watcher.pod_trace import WRITE
+from workers.run_trace import QUEUE, RUN
 
 APART_SECONDS = 0.1
 """How much the clocks of two processes, which follow Redis', may differ on a busy machine."""
@@ -38,12 +39,14 @@ def served(rig: Rig, *pods: str) -> None:
     rig.wait_for_none("pods are served", rig.unserved)
 
 
-def trace_of(rig: Rig, collector: Collector, pod: str) -> dict[str, Span]:
+def trace_of(rig: Rig, pod: str) -> str:
+    uid: str = rig.pod(pod)["metadata"]["uid"]
+    return uid.replace("-", "")
+
+
+def whole(rig: Rig, collector: Collector, trace: str) -> dict[str, Span]:
     """The pod's spans by name, once the last of them has come."""
-    metadata: dict[str, Any] = rig.pod(pod)["metadata"]
-    trace = f"{pod_root(metadata['uid']).trace:032x}"
-    assert trace == metadata["uid"].replace("-", "")
-    wanted = {"pod", "write desired state and announce", "wait in the queue", "reconcile run", *STEPS, *CALLS}
+    wanted = {"pod", WRITE, QUEUE, RUN, *STEPS, *CALLS}
     rig.wait_for_none("all spans have come", lambda: sorted(wanted - {one.name for one in collector.of(trace)}))
     found = collector.of(trace)
     assert sorted(one.name for one in found) == sorted(wanted), "each once"
@@ -52,23 +55,32 @@ def trace_of(rig: Rig, collector: Collector, pod: str) -> dict[str, Span]:
 
 def test_the_trace_of_one_pod_shows_its_whole_way(collector: Collector, tmp_path: Path) -> None:
     with running(tmp_path, VPC_RC_TRACING_ENDPOINT=collector.url) as (rig, _):
-        served(rig, "p1")
-        found = trace_of(rig, collector, "p1")
-        node = f"{node_trace('n1', rig_instance(rig)).trace:032x}"
+        served(rig)
+        # No run is under way when the pod comes: its message waits for the next worker.
+        (before,) = (process for process in rig.processes if process.name == "worker0")
+        before.supervised = False
+        assert before.stop() == 0
+        rig.add_pod("p1", "n1")
+        trace = trace_of(rig, "p1")
+        rig.wait("the watcher has announced it", lambda: [one.name for one in collector.of(trace)] == [WRITE])
+        rig.start_worker("worker1")
+        rig.wait_for_none("the pod is served", rig.unserved)
+        found = whole(rig, collector, trace)
+        node = f"{node_trace('n1', instance_of(rig)).trace:032x}"
         rig.wait("the trunk's spans have come", lambda: "AwaitTrunk" in {one.name for one in collector.of(node)})
         of_node = collector.of(node)
-    pod, run = found["pod"], found["reconcile run"]
+    pod, run = found["pod"], found[RUN]
     parents = {
         "pod": "",
-        **dict.fromkeys(("write desired state and announce", "wait in the queue", "reconcile run"), pod.span),
+        **dict.fromkeys((WRITE, QUEUE, RUN), pod.span),
         **dict.fromkeys(STEPS, run.span),
         **{call: found[step].span for call, step in CALLS.items()},
     }
     assert {name: span.parent for name, span in found.items()} == parents
-    watched = found["write desired state and announce"]
+    watched, queue = found[WRITE], found[QUEUE]
     assert {name: span.service for name, span in found.items()} == {
         **dict.fromkeys(found, "vpc-rc-worker"),
-        watched.name: "vpc-rc-watcher",
+        WRITE: "vpc-rc-watcher",
     }
     by_span = {span.span: span for span in found.values()}
     for name, span in found.items():
@@ -77,6 +89,8 @@ def test_the_trace_of_one_pod_shows_its_whole_way(collector: Collector, tmp_path
             assert by_span[span.parent].began - APART_SECONDS <= span.began, name
             assert span.ended <= by_span[span.parent].ended + APART_SECONDS, name
     assert watched.began == pod.began
+    assert queue.began <= watched.ended + APART_SECONDS
+    assert queue.ended == run.began > watched.ended, "the worker came after the message"
     assert pod.ended - pod.began < 60
     for earlier, later in pairwise(STEPS):
         assert found[earlier].ended <= found[later].began, f"{earlier} before {later}"
@@ -86,14 +100,14 @@ def test_the_trace_of_one_pod_shows_its_whole_way(collector: Collector, tmp_path
         told = found[call].attributes
         assert (told["rpc.method"], told["vpc_rc.code"]) == (call.removeprefix("EC2."), "OK")
         assert told["aws.request_id"]
-    runs = {span.span for span in of_node if span.name == "reconcile run"}
-    assert all(span.parent == "" for span in of_node if span.name == "reconcile run")
+    runs = {span.span for span in of_node if span.name == RUN}
+    assert all(span.parent == "" for span in of_node if span.name == RUN)
     (trunk,) = (span for span in of_node if span.name == "CreateTrunk")
     assert trunk.parent in runs
     assert "EC2.AttachNetworkInterface" in {span.name for span in of_node}
 
 
-def rig_instance(rig: Rig) -> str:
+def instance_of(rig: Rig) -> str:
     """The instance of the node."""
     provider: str = rig.kube("GET", "/api/v1/nodes/n1")["spec"]["providerID"]
     return provider.rpartition("/")[2]
@@ -106,7 +120,7 @@ def test_a_refused_call_is_an_error_in_the_picture(collector: Collector, tmp_pat
         rig.behave(faults=[{"action": "AssociateTrunkInterface", "code": "RequestLimitExceeded", "count": 1}])
         rig.add_pod("p1", "n1")
         rig.wait_for_none("the pod is served", rig.unserved)
-        trace = rig.pod("p1")["metadata"]["uid"].replace("-", "")
+        trace = trace_of(rig, "p1")
         rig.wait("the trace is whole", lambda: "pod" in {one.name for one in collector.of(trace)})
         calls = [one for one in collector.of(trace) if one.name == "EC2.AssociateTrunkInterface"]
     assert [one.error for one in calls] == ["RequestLimitExceeded", ""]
