@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from secrets import randbits
@@ -153,8 +153,9 @@ class OpenTelemetry:
         return api.NonRecordingSpan(api.SpanContext(place.trace, place.span, is_remote=True, trace_flags=flags))
 
     def stop(self) -> None:
-        # The SDK would wait for 30 s.
-        threads.start("tracing ends", self._provider.shutdown).join(STOP_SECONDS)
+        # The SDK would wait for 30 s. A system that gives no more threads keeps no process from ending.
+        with suppress(RuntimeError):
+            threads.start("tracing ends", self._provider.shutdown).join(STOP_SECONDS)
 
 
 class Seldom(logging.Handler):

@@ -8,15 +8,18 @@ import pytest
 from common.model import actions as act
 from common.model.desired import Desired
 from common.model.ec2 import Subnet
+from common.model.errors import NotFound
 from common.model.ids import BranchKey, EniId, InstanceId, Ipv4, NodeName, PodUid, SubnetId, VlanId
 from common.model.ledger import Address, AddressState, Branch, BranchState, Claim, Ledger, Pool
 from common.model.node import NodeFacts, NodeView
+from common.model.outcome import Done, Failed, Outcome, Waits
 from common.model.pod import PodRequest
 from common.model.warrant import Ground, Warrant
 from common.spans import below, span
 from common.trace_ids import node_trace, pod_root
 from tests.kit.clock import START, VirtualClock
 from tests.kit.recorded import Recorded, recording
+from workers.executor import performed
 from workers.run_trace import POD, QUEUE, RUN, RunTrace, waiting
 
 NODE = NodeName("n")
@@ -201,7 +204,7 @@ def test_pods_outside_of_the_ratio_have_no_spans() -> None:
 CLAIMED = Ledger(node=NODE, claims={UID: Claim(pod_uid=UID, namespace="default", name="p", annotated=True)})
 ADDRESS = Address(ip=Ipv4("10.0.0.9"), state=AddressState.ASSIGNED, pod_uid=UID, annotated=True)
 GIVEN = Ledger(node=NODE, pool=Pool(addresses={ADDRESS.ip: ADDRESS}))
-WINDOWS = {"branches": 0, "addresses": 1}
+WINDOWS: dict[str, Any] = {"branches": 0, "addresses": 1}
 
 
 @pytest.mark.parametrize(
@@ -218,3 +221,27 @@ WINDOWS = {"branches": 0, "addresses": 1}
 )
 def test_who_waits(pod: PodRequest, ledger: Ledger, waits: bool) -> None:
     assert list(waiting(desired(pod), ledger)) == ([pod] if waits else [])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told", "code"),
+    [
+        (Done(), {"vpc_rc.outcome": "done", "vpc_rc.eni_id": "eni-1"}, ""),
+        (
+            Failed(error=NotFound("NoSuch", "a text")),
+            {"vpc_rc.outcome": "failed", "vpc_rc.eni_id": "eni-1", "vpc_rc.code": "NoSuch"},
+            "NoSuch",
+        ),
+        (Waits(until=5.0), {"vpc_rc.outcome": "waits", "vpc_rc.eni_id": "eni-1", "vpc_rc.until": 5.0}, ""),
+    ],
+    ids=["done", "failed", "waits for its turn"],
+)
+def test_the_span_of_an_action_says_how_it_ended(outcome: Outcome, told: dict[str, Any], code: str) -> None:
+    with recording() as recorded:
+        run = Run()
+        run.trace.read(desired(request()), LEDGER)
+        with below(run.trace.scope(PERMIT, LEDGER)):
+            performed(PERMIT, lambda _: outcome)
+    (found,) = recorded.named("PermitBranch")
+    assert {name: value for name, value in found.attributes.items() if name.startswith("vpc_rc.")} == told
+    assert found.code == code
