@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
+from math import isfinite
 from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
@@ -179,4 +180,5 @@ class Seldom(logging.Handler):
 
 
 def _nanoseconds(seconds: float) -> int:
-    return int(seconds * 1e9)
+    """0 for what is no time: it may come from a record or a message, and is no reason to fail."""
+    return int(seconds * 1e9) if isfinite(seconds) else 0

@@ -85,4 +85,4 @@ def _message(task: Any) -> str:
 def _sent(task: Any) -> float | None:
     """When the message was published, in epoch seconds; None where it does not say."""
     sent = task.request.get(SENT)
-    return float(sent) if isinstance(sent, int | float) else None
+    return sent if isinstance(sent, float) else None

@@ -121,6 +121,12 @@ def test_a_span_never_ends_before_it_began(sent: Sent) -> None:
     assert sent.all()["pod"].end_time == int(START * 1e9)
 
 
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), float("-inf")])
+def test_a_time_that_is_none_raises_nothing(sent: Sent, at: float) -> None:
+    spans.record(Finished(name="pod", place=POD, parent=0, began=at, ended=at))
+    assert sent.all()["pod"].start_time == 0
+
+
 def test_traces_outside_of_the_ratio_are_not_sent() -> None:
     sent = Sent(ratio=0.0)
     with below(scope(VirtualClock())), span("CreateBranch"):
