@@ -130,7 +130,8 @@ class RunTrace:
         code: str = "",
     ) -> None:
         attributes = {NODE: self.node, **(mine.attributes if mine is not None else {}), **(told or {})}
-        link = self._own if mine is not None and name == RUN else None
+        own = self._own if mine is not None and name == RUN else None
+        link = own if own is not None and spans.samples(own) else None
         spans.record(
             Finished(
                 name=name,

@@ -164,6 +164,17 @@ def test_what_is_done_for_the_node_is_in_its_own_trace_to_which_its_pods_link() 
     assert of_pod.link == of_node.place
 
 
+def test_a_pod_does_not_link_to_a_trace_that_is_not_sent() -> None:
+    """The bits of this pod's uid that count are nearly 0."""
+    with recording(ratio=1e-9) as recorded:
+        run = Run()
+        run.trace.read(desired(request()), Ledger(node=NODE))
+        run.carry_out(AWAIT)
+        run.trace.ended("settled")
+    assert {one.place.trace for one in recorded.spans} == {pod_root(UID).trace}
+    assert only(recorded, RUN).link is None
+
+
 @pytest.mark.parametrize(
     ("action", "ledger"),
     [
