@@ -69,11 +69,11 @@ class RunTrace:
             if pod.uid in self._seen or not spans.samples(root):
                 continue
             self._seen.add(pod.uid)
-            since = now if self._looked else min(now, max(self.began, pod.seen_at))
+            # By the clocks of two processes, which differ by milliseconds: it was seen before it was read.
+            since = max(now if self._looked else self.began, pod.seen_at)
             mine = _Waiting(pod=pod, root=root, run=spans.new_span(root.trace), since=since)
             self._pods[pod.uid] = mine
             if self.sent is not None and not self._looked:
-                # By the clocks of two processes, which differ by milliseconds.
                 sent = min(since, max(self.sent, pod.seen_at))
                 self._record(QUEUE, spans.new_span(root.trace), root.span, sent, since, mine)
         self._looked = True
@@ -138,7 +138,7 @@ class RunTrace:
                 place=place,
                 parent=parent,
                 began=began,
-                ended=ended,
+                ended=max(began, ended),
                 attributes=attributes,
                 link=link,
                 code=code,

@@ -133,13 +133,17 @@ def test_a_pod_that_comes_during_a_run_is_in_it_from_then_on_and_waited_in_no_qu
     assert only(recorded, RUN).began == START + 3
 
 
-def test_clocks_that_differ_make_no_span_that_ends_before_it_began() -> None:
+def test_clocks_that_differ_make_no_span_that_begins_before_the_pod_was_seen_or_ends_before_it_began() -> None:
     with recording() as recorded:
         run = Run(sent=START + 0.003)
         run.trace.read(desired(request(seen_at=START + 0.002)), Ledger(node=NODE))
         run.trace.ended("settled")
-    queue = only(recorded, QUEUE)
-    assert queue.began <= queue.ended <= only(recorded, RUN).ended
+        run = Run(sent=None)
+        run.trace.read(desired(), Ledger(node=NODE))
+        run.trace.read(desired(request(OTHER, seen_at=START + 0.002)), Ledger(node=NODE))
+        run.trace.annotated(request(OTHER, seen_at=START + 0.002))
+    assert {(one.began, one.ended) for one in recorded.spans} == {(START + 0.002, START + 0.002)}
+    assert [one.name for one in recorded.spans] == [QUEUE, RUN, RUN, POD]
 
 
 def test_a_message_of_a_version_that_does_not_say_when_it_was_sent_makes_no_span_of_a_queue() -> None:
