@@ -14,6 +14,7 @@ UID = "a3f2c9bf-9c63-46b9-90f2-44556f25e2a2"
 def test_the_trace_of_a_pod_is_its_uid_without_dashes() -> None:
     root = pod_root(UID)
     assert f"{root.trace:032x}" == UID.replace("-", "")
+    assert f"{root.span:016x}" == "c0c1f85d53f37d3c", "as other versions have it, which run beside this one"
 
 
 @pytest.mark.parametrize(
