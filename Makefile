@@ -104,7 +104,7 @@ manifests: setup ## Kubernetes manifests, image and compose file
 audit: setup ## Known vulnerabilities of what the image gets
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
-	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
+	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/tracing.txt
 
 check: runtime-environment ## What CI runs: lint, types, imports, runtime, manifests, test
 	@$(TOGETHER) -j3 served pure lint types imports runtime-tests manifests
@@ -115,4 +115,5 @@ lock: ## Compile the lock anew from pyproject.toml
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --extra sandbox pyproject.toml -o requirements/sandbox.txt
-	$(COMPILE) --extra sandbox --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(COMPILE) --extra tracing pyproject.toml -o requirements/tracing.txt
+	$(COMPILE) --extra sandbox --extra tracing --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt

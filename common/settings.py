@@ -248,6 +248,15 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_lower)] = Field(
         "json", description="json or console."
     )
+    tracing_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Collector to send spans to by OTLP/HTTP, as http://collector:4318; empty: none are made. "
+        "Needs the extra `tracing`.",
+    )
+    tracing_ratio: float = Field(
+        1.0, ge=0, le=1, description="Part of the pods, and of the nodes, whose spans are sent; 1: all."
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

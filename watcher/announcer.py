@@ -13,6 +13,7 @@ from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.store.publisher import Publisher
 from common.store.store import Store
+from watcher.pod_trace import PodTrace
 
 NODES_A_CALL = 25
 """Announced at once: a tenth of a second on a Redis that takes a millisecond for each command."""
@@ -31,6 +32,7 @@ class Announcer:
         """Of nodes that are parked: why they want a look. Only for people."""
         self._parked = False
         """Nodes were parked that may be handed out now."""
+        self.trace = PodTrace(clock)
 
     def add(self, names: Iterable[tuple[NodeName, str]]) -> None:
         """`catch_up` is to announce these nodes, each with a reason: their desired state is written."""
@@ -70,6 +72,7 @@ class Announcer:
             raise
         for reason in reasons.values():
             PUBLISHED.labels(reason).inc()
+        self.trace.announced(names, marked)
         for name in names:
             del self._pending[name]
 
@@ -77,6 +80,7 @@ class Announcer:
         """Another leads."""
         self._pending.clear()
         self._reasons.clear()
+        self.trace.forget()
         self._parked = False
 
     @property

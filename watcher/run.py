@@ -9,7 +9,7 @@ import threading
 from contextlib import ExitStack
 from functools import partial
 
-from common import threads
+from common import spans, threads, tracing
 from common.clock import SharedClock
 from common.exposition import serve_metrics
 from common.kube.events import EventSink, Involved
@@ -57,6 +57,7 @@ def main(settings: Settings) -> int:
     Raises SettingsError where a needed setting is missing or names no cluster."""
     require(settings, "cluster_name")
     clock = SharedClock()
+    tracing.start(settings, "watcher", clock)
     reach = Reach(API_SERVER, clock)
     transport = _transport(settings, clock, settings.kube_qps, reach)
     # Renewals never wait behind our own lists.
@@ -116,7 +117,7 @@ class _Process:
         parts = build(
             transport=transport,
             store=self._store,
-            publisher=CeleryPublisher(celery_app(url)),
+            publisher=CeleryPublisher(celery_app(url), clock.now if spans.on() else None),
             clock=clock,
             rng=rng,
             identity=identity,
@@ -157,6 +158,7 @@ class _Process:
             stand.join(2 * GRACE_SECONDS)
             _ended(loop)
             self._sink.stop()
+            tracing.stop()
         _log.info("watcher ends", status=self._status)
         return self._status
 

@@ -29,8 +29,8 @@ TURN_SECONDS = 0.25
 """So many nodes are written and announced, or as many as this time allows, before the leader looks again whether it
 still leads, has to end, or has something more urgent to do."""
 TOGETHER_SECONDS = 1.0
-"""Pods of a node that were served or ended, and nobody waits there: looked at once, so long after the first. What follows
-such a look (a rest of a minute, mostly) has time; a run for each would be every second run."""
+"""Pods of a node that were served or ended, and nobody waits there: looked at once, so long after the first. What
+follows such a look (a rest of a minute, mostly) has time; a run for each would be every second run."""
 CALM_REASONS = frozenset({"takeover", "resync"})
 """Reasons to look at every node that lose nothing by a moment's delay: Redis was there all the time."""
 CALM_SECONDS = 60.0
@@ -40,8 +40,8 @@ AHEAD_SECONDS = 10.0
 """Nodes that are due are handed out as workers take them, those first that are due for longest. Where pods wait for a
 change that many nodes have in common the node counts as due for so long."""
 LOOKS_A_SECOND = 250
-"""Nodes that feel a change of the settings are due one after the other: what becomes due meanwhile, mostly for pods that
-wait for their turn at EC2, must not wait for all of them."""
+"""Nodes that feel a change of the settings are due one after the other: what becomes due meanwhile, mostly for pods
+that wait for their turn at EC2, must not wait for all of them."""
 LISTED_NODES_A_SECOND = 50
 """After Redis lost its state every node is looked at, those where nobody waits at this rate: about what two workers
 adopt on two cores, so that nodes of new pods find a short queue."""
@@ -207,6 +207,8 @@ class Writer:
             news = not change.pending.whole or write != NodeWrite(name=change.name)
             urgencies[change.name] = urgency_of(change, news=news, listing=self._listing)
         self._store.desired.write_all(writes)
+        for write in writes:
+            self._announcer.trace.written(write.name, write.upserts, write.removals)
         reasons = {change.name: change.pending.reason for change in batch.changes}
         if self._listing:
             self._hold(urgencies, reasons)

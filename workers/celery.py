@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import signals
 
+from common import spans, tracing
 from common.clock import SystemClock
 from common.logging import configure_logging
 from common.settings import load_settings
@@ -23,8 +24,10 @@ app = make_app(_settings)
 
 @cache
 def _worker() -> Worker:
-    store = open_store(_settings)
-    _, worker = start(_settings, store, CeleryPublisher(app), SystemClock(), threading.Event(), new_incarnation())
+    store, clock = open_store(_settings), SystemClock()
+    tracing.start(_settings, "worker", clock)
+    publisher = CeleryPublisher(app, clock.now if spans.on() else None)
+    _, worker = start(_settings, store, publisher, clock, threading.Event(), new_incarnation())
     return worker
 
 

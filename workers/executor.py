@@ -14,7 +14,8 @@ from common.metrics import ACTIONS, ACTIONS_IN_FLIGHT
 from common.model.actions import Action
 from common.model.errors import Invalid, Unsure
 from common.model.ids import NodeName
-from common.model.outcome import Done, Failed, Outcome
+from common.model.outcome import Done, Failed, Outcome, Waits
+from common.spans import CODE, Off, span
 from workers import worklog
 from workers.rooms import Rooms, Share
 
@@ -113,15 +114,31 @@ def performed(action: Action, perform: Perform) -> Outcome:
     """The action's outcome, counted and logged. A fault of ours in one step fails that step and is logged; other steps
     and the run go on."""
     kind, began = type(action).__name__, time.monotonic()
-    with ACTIONS_IN_FLIGHT.labels(kind).track_inprogress():
+    with ACTIONS_IN_FLIGHT.labels(kind).track_inprogress(), span(kind) as traced:
         try:
             outcome = perform(action)
         except Exception as error:  # noqa: BLE001 - one step's fault must not end the run with the others in flight
             _log.exception("step_fault", action=kind, subject=action.subject)
             outcome = Failed(error=Invalid("InternalFault", repr(error)))
+        _note(traced, action, outcome)
     ACTIONS.labels(kind, _name(outcome)).inc()
     worklog.report(action, outcome, time.monotonic() - began)
     return outcome
+
+
+def _note(traced: Off, action: Action, outcome: Outcome) -> None:
+    """How it ended, in its span."""
+    traced.note({"vpc_rc.outcome": _name(outcome)})
+    if eni_id := getattr(action, "eni_id", None):
+        traced.note({"vpc_rc.eni_id": str(eni_id)})
+    match outcome:
+        case Failed(error=error):
+            traced.note({CODE: error.code})
+            traced.failed(error.code)
+        case Waits(until=until):
+            traced.note({"vpc_rc.until": until})
+        case _:
+            pass
 
 
 def _name(outcome: Outcome) -> str:

@@ -11,6 +11,7 @@ from common.model.notice import EventReason, NodeNotice, Notice, Severity
 from common.model.outage import Outage, Scope
 from common.model.outcome import Done, Failed, Outcome, Waits
 from common.rules.scopes import disproved, scope_of, scopes_of
+from common.spans import CODE, span
 from common.store.outages import LONGEST_SECONDS
 from workers.executor import ActionExecutor, Ended
 from workers.outages import KnownOutages
@@ -64,6 +65,9 @@ class GuardedExecutor:
         self._executor.dismiss([action])
         ACTIONS.labels(type(action).__name__, "held").inc()
         error = Unavailable(outage.code, outage.message)
+        with span(type(action).__name__) as traced:
+            traced.note({"vpc_rc.outcome": "held", CODE: outage.code})
+            traced.failed(outage.code)
         self._held.append((action, Failed(error=error, scope=outage.scope)))
 
     def wait(self, seconds: float) -> list[Ended]:

@@ -25,10 +25,12 @@ from common.node.planner import Applied, Plan, apply, plan, turned_away
 from common.node.set_aside import set_aside
 from common.node.state import Options
 from common.rules.managed import WINDOWS
+from common.spans import below
 from common.store.store import Store
 from workers.dirty_check import DirtyCheck
 from workers.executor import ActionExecutor, Ended
 from workers.outages import KnownOutages
+from workers.run_trace import RunTrace
 from workers.worklog import context_of
 
 POLL_SECONDS = 0.05
@@ -100,6 +102,7 @@ class NodeRun:
     owner: str
     token: int
     executor: ActionExecutor
+    trace: RunTrace
     ledger: Ledger
     saved: Ledger | None
     began: float
@@ -179,6 +182,7 @@ class NodeRun:
     def _read(self) -> None:
         self.desired = self.shared.store.desired.look(self.node, self.ledger)
         self.shared.dirty_check.forget(self.node)
+        self.trace.read(self.desired, self.ledger)
         facts = self.desired.view.node
         if (facts is not None and facts.os == WINDOWS) or asks_epoch(self.ledger, self.desired):
             self.desired = msgspec.structs.replace(self.desired, epoch=self.shared.store.desired.epoch())
@@ -213,7 +217,8 @@ class NodeRun:
         for action in admitted:
             self.busy.add(action.subject)
             self.moved = self.shared.clock.monotonic()
-            with bound_contextvars(**context_of(self.node, self.ledger, action)):
+            scope = self.trace.scope(action, self.ledger)
+            with bound_contextvars(**context_of(self.node, self.ledger, action)), below(scope):
                 self.executor.start(action)
         return planned
 
@@ -275,6 +280,7 @@ class NodeRun:
                 pod = self.desired.pods.get(action.pod_uid)
                 if pod is not None:
                     POD_SECONDS.labels(action.annotation).observe(max(0.0, self.shared.clock.now() - pod.scheduled_at))
+                    self.trace.annotated(pod)
 
     def _note_movement(self, ended: list[Ended]) -> None:
         now = self.shared.clock.monotonic()

@@ -16,6 +16,7 @@ from workers.faults import Faults
 from workers.guarded import GuardedExecutor
 from workers.lost_runs import LostRuns
 from workers.node_run import FINISH_SECONDS, Abandoned, Ending, NodeRun, Shared, set_aside_reported
+from workers.run_trace import RunTrace
 
 LEFT_SECONDS = 2.0
 """A node whose ledger is of a newer version is looked at again after this, perhaps by a worker that knows it."""
@@ -36,12 +37,21 @@ class Reconciler(Shared):
     """By how much a lock outlives the longest run."""
     faults: Faults = field(default_factory=Faults)
 
-    def run(self, node: NodeName, message: str = "", *, on_stuck: Callable[[], None] = lambda: None) -> Ending:
+    def run(
+        self,
+        node: NodeName,
+        message: str = "",
+        sent: float | None = None,
+        *,
+        on_stuck: Callable[[], None] = lambda: None,
+    ) -> Ending:
         """Look at the node until nothing is left to do now, or the time slice is over. `message`: id of the one that
-        led here, if any. `on_stuck` is called when its calls begin to hang. Never raises for trouble of Redis: what is
-        lost then is found again by the next run."""
+        led here, if any; `sent`: when it was published (epoch seconds), where it says so. `on_stuck` is called when
+        its calls begin to hang. Never raises for trouble of Redis: what is lost then is found again by the next
+        run."""
         began = self.clock.monotonic()
         owner = f"{self.owner}/{self.rng.getrandbits(48):012x}"
+        trace = RunTrace(node=node, run=owner, clock=self.clock, sent=sent)
         self.lost.begins(owner)
         try:
             longest = self.slice_seconds + FINISH_SECONDS + self.lock_seconds
@@ -50,7 +60,7 @@ class Reconciler(Shared):
                 self.lost.ended(owner)
                 RECONCILES.labels(Ending.BUSY).inc()
                 return Ending.BUSY
-            ending = self._hold(node, owner, token, on_stuck)
+            ending = self._hold(node, owner, token, trace, on_stuck)
         except (StaleToken, StoreUnavailable) as error:
             _log.warning("run_lost", node=node, error=str(error) or type(error).__name__)
             ending = Ending.LOST
@@ -59,11 +69,12 @@ class Reconciler(Shared):
             ending = Ending.ABANDONED
         if ending is not Ending.ABANDONED:
             self.lost.ended(owner)
+        trace.ended(ending)
         RECONCILES.labels(ending).inc()
         RECONCILE_SECONDS.observe(self.clock.monotonic() - began)
         return ending
 
-    def _hold(self, node: NodeName, owner: str, token: int, on_stuck: Callable[[], None]) -> Ending:
+    def _hold(self, node: NodeName, owner: str, token: int, trace: RunTrace, on_stuck: Callable[[], None]) -> Ending:
         """With the node's lock. Raises as `NodeRun.work`."""
         now, run = self.clock.monotonic(), None
         try:
@@ -74,6 +85,7 @@ class Reconciler(Shared):
                 owner=owner,
                 token=token,
                 executor=GuardedExecutor(self.executor(), self.outages, node, self.emit, self.clock),
+                trace=trace,
                 ledger=ledger or fresh,
                 saved=ledger,
                 began=now,

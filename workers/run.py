@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from common import threads
+from common import spans, threads, tracing
 from common.clock import Clock, SharedClock
 from common.exposition import serve_metrics
 from common.model.errors import Denied, OutsideError
@@ -50,8 +50,9 @@ _log = structlog.get_logger(__name__)
 def main(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT (runs under way are finished first: a slice at most) or until the consumer dies. The
     exit status: 0 after a signal; otherwise whoever started the process starts it again. Raises SettingsError."""
-    check(settings)
     clock, stop = SharedClock(), threading.Event()
+    tracing.start(settings, "worker", clock)
+    check(settings)
     store = open_store(settings)
     progress, shared_time = Progress(clock), SharedTime(store.server, clock)
     name = new_incarnation()
@@ -65,7 +66,8 @@ def main(settings: Settings) -> int:
         heartbeat = Heartbeat(store, progress, shared_time, name)
         heartbeat.beat()  # The first one here: where Redis answers nothing waits for the thread's.
         threads.start("heartbeat", partial(heartbeat.run, ended))
-        connections, worker = _started(settings, store, CeleryPublisher(app), clock, stop, progress, shared_time, name)
+        publisher = CeleryPublisher(app, clock.now if spans.on() else None)
+        connections, worker = _started(settings, store, publisher, clock, stop, progress, shared_time, name)
         add_tasks(app, lambda: worker)
         progress.depends_on(connections.away)
         heartbeat.when_heard = partial(_tend, worker)
@@ -86,6 +88,7 @@ def main(settings: Settings) -> int:
         if left := worker.runs.wait(FINISH_SECONDS):
             _log.warning("runs_left_behind", worker=name, runs=left)
         connections.events.stop()
+        tracing.stop()
         status = 0 if stop.is_set() else int(consumer.exitcode or 0)
         if status:
             _log.error("worker_ended", worker=name, status=status)

@@ -22,7 +22,9 @@ _log = get_logger(__name__)
 
 
 class Run(Protocol):
-    def __call__(self, node: NodeName, message: str = "", *, on_stuck: Callable[[], None]) -> Ending: ...
+    def __call__(
+        self, node: NodeName, message: str = "", sent: float | None = None, *, on_stuck: Callable[[], None]
+    ) -> Ending: ...
 
 
 class Runs:
@@ -33,13 +35,14 @@ class Runs:
         self._lock = threading.Condition()
         self._under_way = 0
 
-    def run(self, node: NodeName, message: str = "") -> str:
-        """How the run ended; CONTINUES where its calls hang and it goes on without the caller."""
+    def run(self, node: NodeName, message: str = "", sent: float | None = None) -> str:
+        """How the run ended; CONTINUES where its calls hang and it goes on without the caller. `message` and `sent` as
+        of `Reconciler.run`."""
         let_go, ending = threading.Event(), [CONTINUES]
 
         def go() -> None:
             try:
-                ending[:] = [str(self._run(node, message, on_stuck=let_go.set))]
+                ending[:] = [str(self._run(node, message, sent, on_stuck=let_go.set))]
             except Exception:  # noqa: BLE001  # before it had its node, or after: the watcher has it looked at again
                 RECONCILES.labels(Ending.FAILED).inc()
                 _log.exception("run_broke", node=node)

@@ -14,7 +14,7 @@ from common.logging import get_logger
 from common.model.errors import OutsideError, StoreUnavailable
 from common.model.ids import NodeName
 from common.store.broker import LOAD_INSTANCES, RECONCILE_NODE, SWEEP_LEAKS
-from common.store.transport import MESSAGE
+from common.store.transport import MESSAGE, SENT
 from workers.build import Worker
 
 _log = get_logger(__name__)
@@ -26,7 +26,7 @@ def add_tasks(app: Celery, worker: Callable[[], Worker]) -> None:
     @app.task(name=RECONCILE_NODE, bind=True)
     def reconcile_node(task: Any, node: str, reason: str) -> str:
         """Bring what this node has nearer to what is desired. `reason` is for people."""
-        return worker().runs.run(NodeName(node), _message(task))
+        return worker().runs.run(NodeName(node), _message(task), _sent(task))
 
     load = _alone(lambda: worker().load_instances())
 
@@ -80,3 +80,9 @@ def _alone(task: Callable[[], int]) -> Callable[[], int]:
 def _message(task: Any) -> str:
     """Id of the message that began the task; empty where it was put by a version that does not count them."""
     return str(task.request.get(MESSAGE) or "")
+
+
+def _sent(task: Any) -> float | None:
+    """When the message was published, in epoch seconds; None where it does not say."""
+    sent = task.request.get(SENT)
+    return sent if isinstance(sent, float) else None

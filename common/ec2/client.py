@@ -5,7 +5,7 @@ Retries are ours alone: the SDK's would go past the rate limiter and hide thrott
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ from common.metrics import EC2_CALL_SECONDS, EC2_CALLS, EC2_THROTTLED
 from common.model.errors import Throttled, Unsure
 from common.reach import Reach
 from common.settings import Settings, SettingsError, metadata_disabled, variable
+from common.spans import CODE, Off, span
 
 OWN_IDENTITY = frozenset({"AssociateTrunkInterface", "DisassociateTrunkInterface"})
 """Operations that go with the own identity where there is a role: our account may trunk, the role's may not."""
@@ -144,15 +145,21 @@ def _asking(what: str) -> Iterator[None]:
 
 
 def measured(invoke: Invoke, reach: Reach) -> Invoke:
-    """The same calls, counted by operation and code, with their duration. What EC2 refuses is logged."""
+    """The same calls, counted by operation and code, with their duration, each with a span. What EC2 refuses is
+    logged."""
 
     def call(operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        began, code = time.monotonic(), "OK"
+        with span(f"EC2.{operation}", client=True) as traced:
+            return timed(operation, params, traced)
+
+    def timed(operation: str, params: dict[str, Any], traced: Off) -> dict[str, Any]:
+        began, code, request_id = time.monotonic(), "OK", ""
         reach.asked()
         try:
             answer = invoke(operation, params)
+            request_id = _request_id(answer)
             # A page of a proxy has neither; EC2 gives every answer an id.
-            if answer.keys() - {"ResponseMetadata"} or answer.get("ResponseMetadata", {}).get("RequestId"):
+            if answer.keys() - {"ResponseMetadata"} or request_id:
                 reach.answered()
             else:
                 reach.failed("answers without content")
@@ -161,21 +168,27 @@ def measured(invoke: Invoke, reach: Reach) -> Invoke:
             reach.answered() if isinstance(error, ClientError) else reach.failed(type(error).__name__)
             ours = translate(operation, error)
             code = ours.code if ours else type(error).__name__
+            request_id = _request_id(error.response) if isinstance(error, ClientError) else ""
+            traced.failed(code)
             if isinstance(ours, Throttled):
                 EC2_THROTTLED.labels(operation).inc()
-            _log_refusal(operation, code, error)
+            _log_refusal(operation, code, request_id, error)
             raise
         finally:
+            traced.note({"rpc.service": "EC2", "rpc.method": operation, CODE: code, "aws.request_id": request_id})
             EC2_CALLS.labels(operation, code).inc()
             EC2_CALL_SECONDS.labels(operation).observe(time.monotonic() - began)
 
     return call
 
 
-def _log_refusal(operation: str, code: str, error: Exception) -> None:
+def _request_id(answer: Mapping[str, Any]) -> str:
+    return str(answer.get("ResponseMetadata", {}).get("RequestId", ""))
+
+
+def _log_refusal(operation: str, code: str, request_id: str, error: Exception) -> None:
     if isinstance(error, ClientError):
         message = str(error.response.get("Error", {}).get("Message", ""))
-        request_id = error.response.get("ResponseMetadata", {}).get("RequestId", "")
         _log.warning("ec2_refused", operation=operation, code=code, request_id=request_id, message=message)
     else:
         _log.warning("ec2_did_not_answer", operation=operation, code=code, message=str(error))

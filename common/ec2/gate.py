@@ -8,6 +8,7 @@ from common.clock import Clock
 from common.metrics import EC2_WAIT_SECONDS
 from common.model.errors import ControllerError
 from common.model.reservation import Reservation
+from common.spans import waited
 
 
 class Deferred(ControllerError):
@@ -82,6 +83,8 @@ class ReservingGate:
             self._clock.sleep(answer.wait)
             answer = self._reserve(operation)
         EC2_WAIT_SECONDS.labels(operation).observe(answer.waited)
+        if answer.waited:
+            waited("wait for EC2's limits", answer.waited, {"rpc.method": operation})
         self._last, self._granted_at = operation, answer.at
 
     def throttled(self, operation: str) -> None:

@@ -1,6 +1,6 @@
 """Tells workers to look: publishes tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import redis
@@ -10,7 +10,7 @@ from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore
 from common.model.errors import StoreUnavailable
 from common.model.ids import NodeName
 from common.store.broker import LOAD_INSTANCES, MAINTENANCE, NODES, RECONCILE_NODE, SWEEP_LEAKS
-from common.store.transport import SUBJECT
+from common.store.transport import SENT, SUBJECT
 
 TRIES = 2
 """A pooled connection may have broken since: once more on a fresh one."""
@@ -36,8 +36,10 @@ class Publisher(Protocol):
 class CeleryPublisher:
     """Publishes over `common.store.broker.celery_app`. Thread-safe. Blocks for some seconds at most."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, now: Callable[[], float] | None = None) -> None:
+        """`now`: epoch seconds that each message is to carry, for traces; None: it carries none."""
         self._app = app
+        self._now = now
 
     def reconcile(self, node: NodeName, reason: str) -> None:
         """Have a worker look at the node; `reason` is for people (logs, Flower)."""
@@ -71,4 +73,5 @@ class CeleryPublisher:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _put(self, task: str, queue: str, subject: str, *args: str, **more: Any) -> None:
-        self._app.send_task(task, args=args, queue=queue, headers={SUBJECT: subject}, ignore_result=True, **more)
+        headers = {SUBJECT: subject, **({} if self._now is None else {SENT: self._now()})}
+        self._app.send_task(task, args=args, queue=queue, headers=headers, ignore_result=True, **more)

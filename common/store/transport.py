@@ -40,6 +40,8 @@ SUBJECT = "vpc_rc_subject"
 """Header of a message: what it is about. One message for each waits at most."""
 MESSAGE = "vpc_rc_message"
 """Header of such a message: its id, which changes when it comes back from a worker that did not begin."""
+SENT = "vpc_rc_sent"
+"""Header of such a message, where traces are made: when it was published, in epoch seconds."""
 TAKER = "vpc_rc_taker"
 """Header of a message that a worker took: the worker's incarnation. Also the transport option that holds it."""
 LOST = (OSError, redis.ConnectionError, redis.TimeoutError, Refused)

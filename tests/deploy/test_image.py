@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("build", "runtime", "sandbox", "dev")
+LOCKS = ("build", "runtime", "sandbox", "tracing", "dev")
 
 
 def locked(name: str) -> dict[str, str]:
@@ -46,10 +46,27 @@ def test_the_lock_names_no_package_index(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("runtime", ()), ("sandbox", ("sandbox",)), ("dev", ("sandbox", "dev"))],
+    [
+        ("runtime", ()),
+        ("sandbox", ("sandbox",)),
+        ("tracing", ("tracing",)),
+        ("dev", ("sandbox", "tracing", "dev")),
+    ],
 )
 def test_the_lock_covers_what_the_project_requires(name: str, extras: tuple[str, ...]) -> None:
     assert required(*extras) <= set(locked(name))
+
+
+def test_what_two_locks_have_in_common_has_one_version_in_both() -> None:
+    whole = locked("dev")
+    for name in ("runtime", "sandbox", "tracing"):
+        for distribution, entry in locked(name).items():
+            assert entry.split()[0] == whole[distribution].split()[0], (name, distribution)
+
+
+def test_the_image_has_tracing_only_where_that_is_asked_for() -> None:
+    assert "ARG LOCK=runtime" in (ROOT / "deploy" / "Dockerfile").read_text().splitlines()
+    assert not {name for name in locked("runtime") if name.startswith("opentelemetry")}
 
 
 def test_the_image_is_built_in_stages_and_runs_as_nobody() -> None:

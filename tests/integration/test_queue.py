@@ -14,6 +14,7 @@ from common.model.ids import NodeName
 from common.store import Store, connect, keys
 from common.store.broker import celery_app
 from common.store.publisher import CeleryPublisher
+from common.store.transport import SENT
 from tests.integration.redis_server import RedisServer
 from tests.integration.test_worker_process import get, nodes, worker
 from tests.kit.api import node
@@ -81,6 +82,17 @@ def test_many_are_published_at_once_each_once_and_over_a_connection_that_broke(
     assert [headers["vpc_rc_subject"] for headers in bodies][::-1] == ["n7", *(n for n in nodes if n != "n7"), "more"]
     assert len({headers["vpc_rc_message"] for headers in bodies}) == 301
     assert bodies[0]["argsrepr"] == "('more', 'pod')"
+
+
+@pytest.mark.parametrize("now", [None, 1_750_000_000.25])
+def test_a_message_says_when_it_was_published_only_where_traces_are_made(
+    now: float | None, server: RedisServer, client: redis.Redis
+) -> None:
+    publisher = CeleryPublisher(celery_app(server.url), None if now is None else lambda: now)
+    publisher.reconcile(NodeName("n"), "pod")
+    (raw,) = client.lrange("nodes", 0, -1)  # type: ignore[misc,unused-ignore]
+    assert json.loads(raw)["headers"].get(SENT) == now
+    assert (SENT in json.loads(raw)["headers"]) == (now is not None)
 
 
 def test_a_message_comes_back_from_a_worker_that_died_and_only_once(server: RedisServer, client: redis.Redis) -> None:

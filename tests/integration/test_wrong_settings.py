@@ -44,6 +44,8 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "VPC_RC_HEALTH_PORT": ("70000", "less than or equal to 65535"),
     "VPC_RC_LOG_LEVEL": ("loud", "'debug', 'info', 'warning' or 'error'"),
     "VPC_RC_LOG_FORMAT": ("xml", "'json' or 'console'"),
+    "VPC_RC_TRACING_ENDPOINT": ("collector:4318", r"https\?://"),
+    "VPC_RC_TRACING_RATIO": ("2", "less than or equal to 1"),
 }
 
 

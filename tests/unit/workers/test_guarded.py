@@ -10,8 +10,11 @@ from common.model.errors import Denied, NotFound, OutsideError, StoreUnavailable
 from common.model.ids import BranchKey, ClientToken, EniId, GroupId, InstanceId, NodeName, PodUid, SubnetId, VlanId
 from common.model.notice import Notice
 from common.model.outcome import Done, Failed, Outcome, Waits
+from common.spans import Scope, below
 from common.store import Store, keys
+from common.trace_ids import pod_root
 from tests.kit.clock import VirtualClock
+from tests.kit.recorded import recording
 from workers.executor import Ended
 from workers.guarded import GuardedExecutor
 from workers.outages import FRESH_SECONDS, KnownOutages
@@ -129,6 +132,17 @@ def test_the_second_failure_is_an_event_and_the_third_caller_is_held(
     assert isinstance(found.error, Unavailable)
     assert (found.error.code, found.scope) == ("InternalError", CREATE)
     assert third.scripted.dismissed == [create("newer")], "its thread is given back"
+
+
+def test_a_held_action_is_an_error_in_the_trace_of_its_pod(nodes: tuple[Node, Node, Node], clock: VirtualClock) -> None:
+    outage(nodes, clock)
+    nodes[2].carry_out(create("new"), broken())
+    root = pod_root("newer")
+    with recording() as recorded, below(Scope(root=root, place=root, began=clock.now(), clock=clock)):
+        nodes[2].carry_out(create("newer"), Done())
+    (found,) = recorded.spans
+    assert (found.name, found.parent, found.code) == ("CreateBranch", root.span, "InternalError")
+    assert found.attributes["vpc_rc.outcome"] == "held"
 
 
 def test_a_success_ends_it_with_an_event(nodes: tuple[Node, Node, Node], clock: VirtualClock, store: Store) -> None:
