@@ -47,9 +47,10 @@ class Prometheus:
         """Alerts."""
         return {one["labels"]["alertname"] for one in self._ask("alerts")["alerts"] if one["state"] == "firing"}
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._ask("query?" + urllib.parse.urlencode({"query": expression}))["result"]
-        return found
+    def quiet(self, seconds: int) -> bool:
+        """No alert has fired for so long."""
+        expression = f'max_over_time(ALERTS{{alertstate="firing"}}[{seconds}s])'
+        return not self._ask("query?" + urllib.parse.urlencode({"query": expression}))["result"]
 
     def _ask(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}", timeout=5) as answer:
