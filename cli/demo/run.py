@@ -92,6 +92,7 @@ class Demo:
 
     def hold(self) -> None:
         """Show the state until somebody ends us."""
+        self._screen.begin("Held: everything keeps running until Ctrl-C")
         while True:
             self._stage.look()
             self._screen.show(self._stage.picture())

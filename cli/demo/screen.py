@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from cli.demo.ideal import percentile
+from cli.status.fit import as_tall_as
 from cli.status.show import nodes_tables, summary
 from cli.status.summary import ClusterStatus
 from common.clock import Clock
@@ -32,7 +33,7 @@ class Picture:
     calls: int = 0
     throttled: int = 0
     branches: int = 0
-    """Branch interfaces that EC2 holds."""
+    """Branch interfaces that EC2 has on trunks."""
 
     def words(self) -> str:
         waits = f"p50 {percentile(self.waits, 0.5):.1f} s, p99 {percentile(self.waits, 0.99):.1f} s"
@@ -101,9 +102,13 @@ class Tables:
         parts: list[RenderableType] = [Text(part.strip()) for part in picture.words().split("|")]
         if picture.status is not None:
             parts += summary(picture.status)
-            rows = max(3, self._console.height - len(parts) - 10)
-            parts += nodes_tables(picture.status.nodes, now, rows, self._console.width - BORDERS)
-        self._live.update(Panel(Group(*parts), title=self._phase, title_align="left"), refresh=True)
+        nodes = picture.status.nodes if picture.status else ()
+
+        def panel(rows: int) -> Panel:
+            tables = nodes_tables(nodes, now, rows, self._console.width - BORDERS) if nodes else []
+            return Panel(Group(*parts, *tables), title=self._phase, title_align="left")
+
+        self._live.update(as_tall_as(self._console, self._console.height, panel), refresh=True)
 
     def _new_live(self) -> Live:
         return Live(console=self._console, auto_refresh=False, transient=True)

@@ -76,7 +76,8 @@ class Stage:
     def picture(self) -> Picture:
         """The present state."""
         pods = self.cluster.live()
-        actions: dict[str, dict[str, int]] = call("GET", f"{self.ec2_url}/_sandbox/summary")["actions"]
+        ec2 = self.ec2("summary")
+        actions: dict[str, dict[str, int]] = ec2["actions"]
         status = read_cluster(self._store, load_limits())
         return Picture(
             status=status,
@@ -84,8 +85,8 @@ class Stage:
             served=sum(pod.annotated_at is not None for pod in pods),
             waits=self.cluster.waits(),
             calls=sum(counts["calls"] for counts in actions.values()),
-            throttled=sum(counts.get("RequestLimitExceeded", 0) for counts in actions.values()),
-            branches=sum(node.making + node.used + node.cooling for node in status.nodes),
+            throttled=ec2["throttled"],
+            branches=ec2["associations"],
         )
 
     def ec2(self, what: str) -> Any:

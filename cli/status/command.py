@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import click
 import msgspec
@@ -10,6 +11,7 @@ from rich.live import Live
 
 from cli.console import console, warn_of_unknown_settings
 from cli.status.choose import ONLY, SORT, choose
+from cli.status.fit import as_tall_as
 from cli.status.read import read_cluster, read_node, read_pod
 from cli.status.show import render
 from cli.status.show_detail import render_node, render_pod
@@ -22,7 +24,8 @@ from common.store import open_store
 WATCH_SECONDS = 1.0
 
 Show = Callable[[float, int, int | None], RenderableType]
-"""What was read, as text: given the epoch seconds, the terminal's columns, and how many nodes (None: every one)."""
+"""What was read, as text: given the epoch seconds, the terminal's columns, and the most rows of a table (None: every
+node)."""
 Read = Callable[[], tuple[msgspec.Struct, Show]]
 
 
@@ -49,7 +52,7 @@ def status(what: str | None, watch: bool, output: str, as_json: bool, only: tupl
     def read() -> tuple[msgspec.Struct, Show]:
         if what is None:
             cluster = choose(read_cluster(store, limits), only, sort)
-            return cluster, lambda now, width, shown: render(cluster, now, width, shown)
+            return cluster, lambda now, width, rows: render(cluster, now, width, rows)
         if "/" in what:
             pod = read_pod(store, what)
             return pod, lambda now, width, _: render_pod(pod, now, width)
@@ -83,6 +86,6 @@ def _as_text(read: Read, watch: bool, clock: Clock) -> None:
         return
     with Live(console=screen, auto_refresh=False, screen=True) as live:
         while True:
-            shown = max(5, screen.height - 12)
-            live.update(read()[1](clock.now(), screen.width, shown), refresh=True)
+            show, now = read()[1], clock.now()
+            live.update(as_tall_as(screen, screen.height, partial(show, now, screen.width)), refresh=True)
             clock.sleep(WATCH_SECONDS)

@@ -7,7 +7,7 @@ import msgspec
 from cli.status.summary import NodeStatus, node_status, waits, why_waiting
 from common.model.desired import Desired
 from common.model.errors import ControllerError
-from common.model.ids import NodeName
+from common.model.ids import BranchKey, NodeName, PodUid
 from common.model.ledger import Address, Branch, Ledger
 from common.model.limits import InstanceLimits
 from common.model.pod import PodRequest
@@ -44,6 +44,8 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     """A step that failed, or waits for its turn."""
 
     subject: str
+    pod: str
+    """namespace/name of the pod that it serves, "" where it is not known or the step is the node's."""
     code: str
     message: str
     attempts: int
@@ -191,16 +193,26 @@ def _addresses(found: Iterable[Address]) -> tuple[AddressRow, ...]:
     )
 
 
-def _steps(ledger: Ledger, subjects: tuple[str, ...]) -> tuple[StepRow, ...]:
+def _steps(ledger: Ledger, chosen: tuple[str, ...]) -> tuple[StepRow, ...]:
     return tuple(
         StepRow(
             subject=subject,
+            pod=_pod_of(subject, ledger),
             code=backoff.code,
             message=backoff.message,
             attempts=backoff.attempts,
             next_at=backoff.not_before,
             in_queue=backoff.reserved,
         )
-        for subject, backoff in ((subject, ledger.backoffs[subject]) for subject in sorted(subjects))
+        for subject, backoff in ((subject, ledger.backoffs[subject]) for subject in sorted(chosen))
         if backoff.code or backoff.reserved
     )
+
+
+def _pod_of(subject: str, ledger: Ledger) -> str:
+    kind, rest = subjects.parts(subject)
+    if kind == subjects.BRANCH and (branch := ledger.branches.get(BranchKey(rest))):
+        return _of(branch)
+    if kind in subjects.OF_PODS and (claim := ledger.claims.get(PodUid(rest))):
+        return f"{claim.namespace}/{claim.name}"
+    return ""

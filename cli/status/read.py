@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from cli.status.alarms import alarms, member
+from cli.status.choose import by_numbers
 from cli.status.detail import NodeDetail, PodDetail, find_node, node_detail, pod_detail
 from cli.status.ec2_limits import notable
 from cli.status.outages import sentences
@@ -22,7 +23,7 @@ def read_cluster(store: Store, limits: Mapping[str, InstanceLimits]) -> ClusterS
     """Not one consistent read: nodes move on meanwhile. Raises StoreUnavailable."""
     ledgers, unreadable = _ledgers(store)
     nodes, config = [], None
-    for name in sorted(store.desired.known_nodes()):
+    for name in sorted(store.desired.known_nodes(), key=by_numbers):
         desired = store.desired.read(name)
         config = config or desired.config
         ledger = ledgers.get(name)

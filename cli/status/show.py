@@ -20,17 +20,17 @@ WITH_NODES_WIDTH = 100
 _TRUNK_STYLES = {"ready": "green", "unsupported": "red", "undoing": "red", "absent": "dim"}
 
 
-def render(status: ClusterStatus, now: float, width: int, nodes_shown: int | None = None) -> RenderableType:
-    """All of it. `now`: epoch seconds. `width`: columns of the terminal. `nodes_shown`: the first so many nodes (None:
-    every one)."""
+def render(status: ClusterStatus, now: float, width: int, rows: int | None = None) -> RenderableType:
+    """All of it. `now`: epoch seconds. `width`: columns of the terminal. `rows`: at most so many in each table (None:
+    every node)."""
     parts: list[RenderableType] = [*summary(status)]
     if status.ec2_limits:
         parts += [Text(), limits_table(status.ec2_limits)]
     if any(node.waiting for node in status.nodes):
-        parts += [Text(), waiting_table(status.nodes, now, width)]
+        parts += [Text(), waiting_table(status.nodes, now, width, rows)]
     if any(node.problem for node in status.nodes):
-        parts += [Text(), problems_table(status.nodes, width)]
-    return Group(*parts, *nodes_tables(status.nodes, now, nodes_shown, width))
+        parts += [Text(), problems_table(status.nodes, width, rows)]
+    return Group(*parts, *nodes_tables(status.nodes, now, rows, width))
 
 
 def summary(status: ClusterStatus) -> list[Text]:
@@ -60,10 +60,10 @@ def nodes_tables(nodes: Sequence[NodeStatus], now: float, shown: int | None, wid
     return tables
 
 
-def waiting_table(nodes: Sequence[NodeStatus], now: float, width: int) -> Table:
+def waiting_table(nodes: Sequence[NodeStatus], now: float, width: int, rows: int | None = None) -> Table:
     """The pods that wait longest, and why."""
     waiting = sorted(((pod, node.node) for node in nodes for pod in node.waiting), key=lambda one: one[0].since)
-    shown = waiting[:WAITING_SHOWN]
+    shown = waiting[: _at_most(WAITING_SHOWN, rows)]
     table = _titled(f"Pods that wait: {len(waiting)}", "Pod", "For")
     with_nodes = width >= WITH_NODES_WIDTH
     if with_nodes:
@@ -74,22 +74,26 @@ def waiting_table(nodes: Sequence[NodeStatus], now: float, width: int) -> Table:
         since = f"{max(0.0, now - pod.since):.0f} s" if pod.since else "?"
         where = [Text(cut(name, width // 5))] if with_nodes else []
         table.add_row(Text(cut(pod.pod, width * 2 // 5)), Text(since), *where, Text(pod.why))
-    if len(waiting) > WAITING_SHOWN:
-        table.add_row(f"... and {len(waiting) - WAITING_SHOWN} more")
+    if len(waiting) > len(shown):
+        table.add_row(f"... and {len(waiting) - len(shown)} more")
     return table
 
 
-def problems_table(nodes: Sequence[NodeStatus], width: int) -> Table:
+def problems_table(nodes: Sequence[NodeStatus], width: int, rows: int | None = None) -> Table:
     """The last failure of each node that has one."""
     failing = [node for node in nodes if node.problem]
-    shown = failing[:PROBLEMS_SHOWN]
+    shown = failing[: _at_most(PROBLEMS_SHOWN, rows)]
     table = _titled(f"Nodes in trouble: {len(failing)}", "Node")
     table.add_column("Problem", overflow="fold", style="red")
     for node, name in zip(shown, without_common_domain([node.node for node in shown]), strict=True):
         table.add_row(Text(cut(name, width // 3)), Text(node.problem))
-    if len(failing) > PROBLEMS_SHOWN:
-        table.add_row(f"... and {len(failing) - PROBLEMS_SHOWN} more")
+    if len(failing) > len(shown):
+        table.add_row(f"... and {len(failing) - len(shown)} more")
     return table
+
+
+def _at_most(number: int, rows: int | None) -> int:
+    return number if rows is None else min(number, rows)
 
 
 def _titled(title: str, *columns: str) -> Table:

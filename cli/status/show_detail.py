@@ -84,7 +84,8 @@ def _tables(
         for step in steps:
             again = f", {step.attempts} times" if step.attempts > 1 else ""
             words = "in the queue of the EC2 limits" if step.in_queue else f"{step.code}{again}: {step.message}"
-            text = f"{step.subject}: {words}; next in {max(0.0, step.next_at - now):.0f} s"
+            subject = f"{step.subject.partition('/')[0]} of {step.pod}" if step.pod else step.subject
+            text = f"{subject}: {words}; next in {max(0.0, step.next_at - now):.0f} s"
             parts.append(Padding(Text(text, "" if step.in_queue else "red"), (0, 0, 0, 2)))
     return parts
 

@@ -102,6 +102,8 @@ class Reflector:
         self._transport, self._clock, self._rng = transport, clock, rng
         self._on_event, self._on_synced, self._page_size = on_event, on_synced, page_size
         self._on_failed, self._on_set_aside = on_failed, on_set_aside
+        # Counts from 0 on: what begins at 1 is no increase to Prometheus.
+        OBJECTS_SET_ASIDE.labels(resource.name)
         self._set_aside: dict[tuple[str, str], tuple[Identity, str]] = {}
         """Objects that are there and could not be taken in, with the problem."""
         self._version: str | None = None

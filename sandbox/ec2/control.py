@@ -91,9 +91,9 @@ class Control:
         return _answer({})
 
     async def summary(self, request: web.Request) -> web.Response:
-        """Counts of calls and outcomes by action, and of throttled calls."""
-        journal = self._world.journal
-        return _answer({"actions": journal.summary(), "throttled": journal.throttled()})
+        """Counts of calls and outcomes by action, of throttled calls, and of branch interfaces on trunks."""
+        journal, associations = self._world.journal, len(self._world.associations())
+        return _answer({"actions": journal.summary(), "throttled": journal.throttled(), "associations": associations})
 
     async def history(self, request: web.Request) -> web.Response:
         """The life of every interface, step by step."""

@@ -2,12 +2,14 @@
 
 import io
 import re
+from functools import partial
 
 import pytest
 from rich.console import Console
 
 from cli.status.alarms import Member
-from cli.status.fit import cut
+from cli.status.choose import by_numbers
+from cli.status.fit import ELLIPSIS, as_tall_as, cut
 from cli.status.show import render
 from cli.status.summary import ClusterStatus, NodeStatus, WaitingPod, WindowsPool
 from common.model.ids import NodeName
@@ -98,3 +100,48 @@ def test_a_name_is_cut_in_its_middle() -> None:
     assert cut("gke-pool-1a2b3c4d-x9z1", 12) == "gke-po…-x9z1"
     assert cut("short", 12) == "short"
     assert len(cut("n" * 63, 12)) == 12
+
+
+SUMS = tuple(str(39 * number) for number in (1011, 2022, 3033, 4044, 5055))
+
+
+def busy() -> ClusterStatus:
+    """More of everything than a screen has lines."""
+    pods = [
+        WaitingPod(pod=f"shop/cart-{number}", since=NOW - 60, why="InsufficientFreeAddressesInSubnet")
+        for number in range(40)
+    ]
+    linux = [node(n, waiting=tuple(pods) if n == 1 else (), problem="trunk: InternalError") for n in range(1, 40)]
+    windows = [
+        node(n, pool=WindowsPool(used=7117, warm=7227, cooling=7337, prefixes=7447), trunk="absent")
+        for n in range(40, 80)
+    ]
+    return ClusterStatus(
+        nodes=(*linux, *windows), queues={"nodes": 12}, workers={}, watchers={}, complete=True, config={}
+    )
+
+
+@pytest.mark.parametrize("height", [40, 50, 60, 100])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_screen_that_is_watched_shows_each_table_down_to_its_sums(width: int, height: int) -> None:
+    console = Console(width=width, height=height, file=io.StringIO())
+    fitted = as_tall_as(console, height, partial(render, busy(), NOW, width))
+    lines = ["".join(segment.text for segment in line).rstrip() for line in console.render_lines(fitted)]
+    assert height - 8 <= len(lines) <= height
+    text = "\n".join(lines)
+    assert ELLIPSIS not in text
+    for words in ("Pods that wait: 40", "Nodes in trouble: 39", " of 39", " of 40", *SUMS):
+        assert words in text, words
+    hidden = re.search(r"and (\d+) more", text)
+    assert hidden is not None
+    assert text.count("shop/cart-") + int(hidden[1]) == 40
+
+
+def test_a_screen_of_few_lines_gets_one_row_of_each_table() -> None:
+    console = Console(width=80, height=10, file=io.StringIO())
+    assert as_tall_as(console, 10, lambda rows: f"{rows} rows\n" * 20) == "1 rows\n" * 20
+
+
+def test_names_are_sorted_by_the_numbers_in_them() -> None:
+    names = ["ip-10-0-0-10", "ip-10-0-0-9", "ip-10-0-0-9.a", "9", "n"]
+    assert sorted(names, key=by_numbers) == ["9", "ip-10-0-0-9", "ip-10-0-0-9.a", "ip-10-0-0-10", "n"]
