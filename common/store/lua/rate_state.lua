@@ -9,7 +9,7 @@
 -- Two sorted sets, by caller that waits: `line` its ticket (urgency, then number), `due` when it asks again.
 local URGENCY = 1e12      -- tickets of one urgency are below this times the next
 local HEADROOM = 2        -- tokens left in EC2's bucket
-local LEAST = 0.05        -- of the settings' refill: some calls must be made to find out how the account stands
+local LEAST, LEAST_RATE = 0.05, 0.25  -- of the settings' refill, calls a second: some must be made to find out how the account stands
 local ROUND = 0.4         -- seconds of a round of slow start, where refusals are known sooner
 local CHANGED = 0.1       -- of the refill: less is taken for what was believed already
 local EXACT = 20          -- calls by which a refill is known well enough
@@ -22,6 +22,11 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
 local function text(number)
   return string.format('%.6f', number)
+end
+
+-- The least refill that is believed, however often EC2 refuses.
+local function least()
+  return math.min(LEAST_RATE, tonumber(ARGV[2]) * LEAST)
 end
 
 -- The state as of now. Beliefs begin with the settings, and begin anew where these change.
@@ -83,7 +88,7 @@ end
 local function learn(state, taken)
   local expected = expected_since(state)
   local factor = math.max(0.5, taken / expected)
-  state.refill = math.max(state.refill * factor, tonumber(ARGV[2]) * LEAST)
+  state.refill = math.max(state.refill * factor, least())
   if state.filled == 1 then
     state.burst = math.max(1, state.burst * factor)
   end

@@ -8,7 +8,7 @@ state.delay = math.max(0, now - granted_at)
 if state.filled == 0 and granted_at <= state.since then
   -- It tells nothing but that it is one less that was let through.
   local factor = math.max(0, 1 - 1 / state.basis)
-  state.refill = math.max(state.refill * factor, tonumber(ARGV[2]) * LEAST)
+  state.refill = math.max(state.refill * factor, least())
   state.burst = math.max(1, state.sized == 1 and state.burst * factor or state.burst)
 else
   new = 1

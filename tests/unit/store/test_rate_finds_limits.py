@@ -67,6 +67,15 @@ def test_limits_half_the_table_are_found_by_a_few_refusals(clock: VirtualTime, s
     assert result.share <= 0.03
 
 
+@pytest.mark.parametrize("factor", [20, 200])
+def test_settings_far_above_the_limits_are_given_up_after_a_few_refusals(clock: VirtualTime, factor: float) -> None:
+    world = World(clock, ONE, believed=scaled(ONE, factor))
+    world.add(at_once(600), [CREATE])
+    result = world.run()
+    assert result.seconds <= 1.1 * ideal(600, ONE)
+    assert result.share <= 0.05
+
+
 def test_another_client_that_uses_half_leaves_us_the_other_half(clock: VirtualTime) -> None:
     world = World(clock, TABLE)
     world.other_client(CREATE, 2.5, 0, 200)
