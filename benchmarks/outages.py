@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 from benchmarks.proxy import Mode, Proxy
 from common.masking import mask
 from common.model.names import SYSTEM_NAMESPACE
-from sandbox.redis import RedisServer, free_port
+from sandbox.ports import free_port
+from sandbox.redis import RedisServer
 from tests.integration.rig import Process, Rig
 from webhook.certificates import self_signed
 

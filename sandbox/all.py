@@ -17,7 +17,8 @@ import msgspec
 
 from sandbox.ec2.seed import Seed
 from sandbox.nodes import REGION, VPC, join, plant
-from sandbox.redis import RedisServer, free_port
+from sandbox.ports import free_port
+from sandbox.redis import RedisServer
 
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0

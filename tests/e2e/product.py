@@ -11,7 +11,8 @@ from typing import Any
 import redis
 
 from common.store.acl import Role, acl_file, user_name
-from sandbox.redis import RedisServer, free_port
+from sandbox.ports import free_port
+from sandbox.redis import RedisServer
 from tests.e2e.plane import Plane
 from tests.integration.redis_server import with_users
 from tests.integration.rig import CLUSTER, GROUP, SUBNET, VPC, Process, Rig

@@ -4,7 +4,7 @@ they lead, new ones go where it points now."""
 import socket
 import threading
 
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 
 
 class Address:

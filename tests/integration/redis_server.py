@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from sandbox.redis import RedisServer, free_port
+from sandbox.ports import free_port
+from sandbox.redis import RedisServer
 
 __all__ = ["RedisServer", "free_port", "with_users"]
 

@@ -19,7 +19,8 @@ from typing import Any
 from common.model.names import CONFIG_MAP, POD_ENI, SYSTEM_NAMESPACE
 from common.settings import DEFAULT_EC2_RATES
 from sandbox.kube.world import ADMIN
-from sandbox.redis import RedisServer, free_port
+from sandbox.ports import free_port
+from sandbox.redis import RedisServer
 from tests.integration.webhook_cluster import Cluster
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sandbox.kube.certificates import make_certificates
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import Process, Rig
 
 INTERVAL = "1s"

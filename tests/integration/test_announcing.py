@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from common.model.names import SYSTEM_NAMESPACE
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import Process, Rig, running
 from tests.integration.test_late_tokens import probe
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import Process, Rig, running
 from watcher.kinds import RESOURCES
 from watcher.run import BROKEN

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import Rig, running
 from tests.integration.standing import unserved
 from tests.integration.test_worker_process import get

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.proxy import Proxy
 from common.kube.reflector import MARGIN_SECONDS, WATCH_SECONDS
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import Process, Rig, running
 from watcher.kinds import RESOURCES
 

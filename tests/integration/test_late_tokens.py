@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import Process, Rig, running
 from webhook.certificates import self_signed
 

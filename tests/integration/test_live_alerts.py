@@ -19,7 +19,7 @@ import yaml
 from benchmarks.arranged import OURS, interfaces
 from common.model.names import BRANCH_DESCRIPTION, INSTANCE_TAG
 from sandbox.kube.certificates import make_certificates
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.refusing import REFUSED
 from tests.integration.rig import GROUP, Process, Rig, running
 from tests.integration.scraped import Prometheus, start_webhook, started

@@ -22,7 +22,8 @@ from common.kube.transport import MERGE_PATCH, Request
 from common.model.errors import Unsure
 from common.model.names import POD_ENI
 from common.store.broker import NODES as QUEUE
-from sandbox.redis import RedisServer, free_port
+from sandbox.ports import free_port
+from sandbox.redis import RedisServer
 from tests.integration import odd
 from tests.integration.api_servers import NODES, PODS, Cluster, api_server
 from tests.integration.odd import KINDS, OddKind

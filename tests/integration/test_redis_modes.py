@@ -16,7 +16,8 @@ from common.model.errors import StoreUnavailable
 from common.store import Store, connect
 from common.store.link import Link
 from common.store.server import Server
-from sandbox.redis import RedisServer, free_port
+from sandbox.ports import free_port
+from sandbox.redis import RedisServer
 from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.refusing import REFUSED
 from tests.integration.rig import Rig, running
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import ROOT
 from webhook.certificates import self_signed
 

@@ -19,7 +19,7 @@ from common.model.names import (
     PRIVATE_IPV4,
     cluster_tag,
 )
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import CLUSTER, ROOT, SUBNET, Rig, running
 from tests.integration.standing import annotation
 from tests.integration.unknowing import UNKNOWN

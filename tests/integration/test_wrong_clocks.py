@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.integration.rig import Process, Rig, running
 from tests.integration.standing import branches
 from tests.integration.test_late_tokens import probe

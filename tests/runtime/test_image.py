@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.kit.waiting import until
 from tests.runtime.image import CONTEXT, below, steps, variables
 from tests.runtime.test_runtime_lock import VARIABLE

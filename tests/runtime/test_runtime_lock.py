@@ -13,7 +13,8 @@ import pytest
 
 from cli.main import COMMANDS
 from common.model.names import POD_ENI
-from sandbox.redis import RedisServer, free_port
+from sandbox.ports import free_port
+from sandbox.redis import RedisServer
 from tests.integration.rig import Rig
 
 VARIABLE = "VPC_RC_TEST_RUNTIME"

@@ -7,7 +7,7 @@ import pytest
 from common.ec2.client import measured
 from common.reach import FORGOTTEN_SECONDS, SILENT_SECONDS, Reach
 from common.store.pulse import Pulse
-from sandbox.redis import free_port
+from sandbox.ports import free_port
 from tests.kit.clock import VirtualClock
 
 
